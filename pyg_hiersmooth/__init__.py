@@ -1,0 +1,3 @@
+r"""Hierarchical randomized smoothing for PyTorch Geometric."""
+
+__version__ = "0.1.0"

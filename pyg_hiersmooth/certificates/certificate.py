@@ -1,0 +1,349 @@
+r"""The result of certification: what can be asked of it, and how it is kept on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyg_hiersmooth.certificates import bounds, storage
+from pyg_hiersmooth.certificates.checks import check_count, check_integers, check_probabilities
+from pyg_hiersmooth.certificates.confidence import check_kind
+from pyg_hiersmooth.extras import require
+from pyg_hiersmooth.noise import AdditiveNoise, Noise, SparseFlipNoise
+from pyg_hiersmooth.selection import Selection
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+class Smoothing(Protocol):
+    r"""Anything with a selection and a noise, such as
+    :class:`~pyg_hiersmooth.transforms.HierarchicalNodeFeatureNoise`.
+    """
+
+    selection: Selection
+    noise: Noise
+
+
+@dataclass(eq=False, repr=False)
+class Certificate:
+    r"""What no adversary within budget can change about the votes of :math:`M` objects.
+
+    Made by :func:`~pyg_hiersmooth.certificates.certify_votes`, :meth:`from_bounds` or the
+    ``certify`` method of a smoothed classifier. Every statement about one object holds with
+    probability :math:`1 - \alpha` over the sampling; about all objects at once only if the bounds
+    were made ``simultaneous``.
+
+    An adversary changes at most :obj:`r` entities of an object, in total by at most a budget in
+    the vocabulary of the noise:
+
+    * ``eps``, a distance over all changed rows together, for continuous noise (in the noise's
+      own norm, or in ``norm="l1" | "l2" | "linf"``);
+    * ``additions`` and ``deletions`` of ones, for flips;
+    * nothing more, for ablation.
+
+    Nothing changed (``r=0`` or a budget of zero) never alters a prediction.
+
+    Attributes:
+        selection (Selection): The upper level.
+        noise (Noise): The lower level.
+        kind (str): ``"multiclass"`` or ``"binary"``.
+        prediction (numpy.ndarray): Predicted classes, int64 ``[M]``; -1 where it abstains.
+        p_lower (numpy.ndarray): Lower bounds of the predicted class, float64 ``[M]``.
+        p_upper (numpy.ndarray): Upper bounds of every other class, float64 ``[M]``.
+        index (numpy.ndarray): Which nodes, graphs or images these are, int64 ``[M]``.
+        num_entities (numpy.ndarray or None): Entities of each object, int64 ``[M]``.
+        num_features (int or None): Features of an entity.
+    """
+
+    selection: Selection
+    noise: Noise
+    kind: str
+    prediction: np.ndarray
+    p_lower: np.ndarray
+    p_upper: np.ndarray
+    index: np.ndarray
+    num_entities: np.ndarray | None = None
+    num_features: int | None = None
+
+    @classmethod
+    def from_bounds(
+        cls,
+        transform: Smoothing,
+        prediction: ArrayLike,
+        p_lower: ArrayLike,
+        p_upper: ArrayLike | None = None,
+        kind: str = "multiclass",
+        *,
+        index: ArrayLike | None = None,
+        num_entities: ArrayLike | None = None,
+        num_features: int | None = None,
+    ) -> Certificate:
+        r"""A certificate from known bounds on vote probabilities.
+
+        Args:
+            transform (HierarchicalNodeFeatureNoise): The smoothing: a selection and a noise.
+            prediction (array_like): Predicted classes, integers ``[M]``; negative to abstain.
+            p_lower (array_like): Lower bounds of the predicted class, ``[M]`` in [0, 1].
+            p_upper (array_like, optional): Upper bounds of every other class, ``[M]`` in [0, 1];
+                needed for ``multiclass``, ``1 - p_lower`` for ``binary``.
+                (default: :obj:`None`)
+            kind (str): ``"multiclass"`` (the lower bound must beat every other class) or
+                ``"binary"`` (it must beat 1/2). (default: :obj:`"multiclass"`)
+            index (array_like, optional): Which objects these are, integers ``[M]``.
+                (default: ``0, ..., M - 1``)
+            num_entities (array_like, optional): Entities of the object or of each object; needed
+                for :class:`~pyg_hiersmooth.selection.FixedSizeSelection`. (default: :obj:`None`)
+            num_features (int, optional): Features of an entity; needed for budgets in another
+                norm than the noise's. (default: :obj:`None`)
+
+        Raises:
+            ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing, or
+                :obj:`num_entities` does not fit the selection.
+        """
+        check_kind(kind)
+        predicted = check_integers("prediction", prediction)
+        size = len(predicted)
+        lower = check_probabilities("p_lower", p_lower, size)
+        if kind == "binary":
+            if p_upper is not None:
+                raise ValueError("'p_upper' belongs to kind='multiclass' (binary bounds the rest)")
+            upper = 1.0 - lower
+        elif p_upper is None:
+            raise ValueError("'p_upper' is needed for kind='multiclass' (got None)")
+        else:
+            upper = check_probabilities("p_upper", p_upper, size)
+        if num_entities is not None:
+            each = np.broadcast_to(num_entities, size)
+            num_entities = check_integers("num_entities", each, size, least=1)
+        transform.selection.prob_all_selected(0, num_entities)  # raises if they do not fit
+        if num_features is not None:
+            num_features = check_count("num_features", num_features, least=1)
+        wins = (lower - upper > 2.0 * bounds.MARGIN) & (predicted >= 0)
+        return cls(
+            transform.selection,
+            transform.noise,
+            kind,
+            np.where(wins, predicted, -1),
+            lower,
+            upper,
+            np.arange(size) if index is None else check_integers("index", index, size),
+            num_entities,
+            num_features,
+        )
+
+    def __len__(self) -> int:
+        return len(self.prediction)
+
+    @property
+    def abstained(self) -> np.ndarray:
+        r"""Where no class is certain enough, bool ``[M]``."""
+        return self.prediction < 0
+
+    def is_robust(self, r: int, **budget: Any) -> np.ndarray:
+        r"""Whether no adversary within budget can change the prediction, bool ``[M]``.
+
+        Args:
+            r (int): Most entities that the adversary changes, non-negative.
+            **budget: ``eps`` (and ``norm``), ``additions`` and ``deletions``, or nothing.
+
+        Raises:
+            TypeError: If a budget does not belong to the noise, or is missing.
+            ValueError: If a budget is negative or not a number of its kind.
+        """
+        r = check_count("r", r)
+        scale = np.asarray(1.0)
+        if isinstance(self.noise, AdditiveNoise):
+            scale = self._distance_scale(self.noise, r, budget.pop("norm", None))
+        budget = self.noise.check_budget(**budget)
+        reached = int(min(r, self.noise.reach(**budget)))
+        if reached == 0:
+            return ~self.abstained
+        if isinstance(self.noise, AdditiveNoise):
+            budget = {"eps": budget["eps"] * scale}
+        robust = bounds.is_robust(
+            self.noise, self.p_lower, self.p_upper, self._q(reached), **budget
+        )
+        return robust & ~self.abstained
+
+    def radius(self, r: int, norm: str | None = None) -> np.ndarray:
+        r"""The largest certified ``eps`` for :obj:`r` changed entities, float64 ``[M]``; 0 where
+        nothing is certified, infinite for ``r=0``, and nan where it abstains.
+
+        Args:
+            r (int): Most entities that the adversary changes, non-negative.
+            norm (str, optional): ``"l1"``, ``"l2"`` or ``"linf"``; :obj:`None` means the noise's
+                own. (default: :obj:`None`)
+
+        Raises:
+            TypeError: If the noise is not continuous.
+        """
+        if not isinstance(self.noise, AdditiveNoise):
+            raise TypeError(
+                f"'radius' needs continuous noise (got {self.noise}); use 'grid' or 'is_robust'"
+            )
+        r = check_count("r", r)
+        if r == 0:
+            return np.where(self.abstained, np.nan, np.inf)
+        radius = bounds.radius(self.noise, self.p_lower, self.p_upper, self._q(r))
+        radius = radius * (1.0 - 1e-15) / self._distance_scale(self.noise, r, norm)
+        return np.where(self.abstained, np.nan, radius)
+
+    def grid(self, max_r: int, max_additions: int = 0, max_deletions: int = 0) -> np.ndarray:
+        r"""All cells ``is_robust(r, additions, deletions)`` up to the given ones at once.
+
+        Returns:
+            numpy.ndarray: bool ``[M, max_r + 1, max_additions + 1, max_deletions + 1]`` for
+            flips, bool ``[M, max_r + 1]`` for ablation.
+
+        Raises:
+            TypeError: If the noise is continuous, or ablation is asked for a budget.
+            ValueError: If a largest value is not a non-negative integer.
+        """
+        sizes = self._check_cells(max_r, max_additions, max_deletions)
+        if not isinstance(self.noise, SparseFlipNoise):
+            return np.stack([self.is_robust(r) for r in range(sizes[0])], axis=1)
+        grid = np.empty((len(self), *sizes), dtype=bool)
+        for additions, frontier in enumerate(self._frontiers(*sizes)):
+            grid[:, :, additions] = frontier.T[..., None] >= np.arange(sizes[2])
+        return grid
+
+    def certified_accuracy(self, y: ArrayLike, r: int, **budget: Any) -> float:
+        r"""The share of objects whose prediction is robust *and* right.
+
+        Args:
+            y (array_like): Labels of the objects, integers ``[M]``.
+            r (int): Most entities that the adversary changes.
+            **budget: As in :meth:`is_robust`.
+        """
+        return _share(self.is_robust(r, **budget) & self._correct(y))
+
+    def certified_ratio(self, r: int, **budget: Any) -> float:
+        r"""The share of objects whose prediction is robust, right or wrong; arguments as in
+        :meth:`is_robust`.
+        """
+        return _share(self.is_robust(r, **budget))
+
+    def clean_accuracy(self, y: ArrayLike) -> float:
+        r"""The share of objects predicted right, counting abstentions as wrong; :obj:`y` as in
+        :meth:`certified_accuracy`.
+        """
+        return _share(self._correct(y))
+
+    def certified_accuracy_grid(
+        self, y: ArrayLike, max_r: int, max_additions: int = 0, max_deletions: int = 0
+    ) -> np.ndarray:
+        r"""Certified accuracy in all cells of :meth:`grid`, without the memory of the grid itself.
+
+        Returns:
+            numpy.ndarray: float64 ``[max_r + 1, max_additions + 1, max_deletions + 1]`` for
+            flips, ``[max_r + 1]`` for ablation.
+
+        Raises:
+            TypeError, ValueError: As :meth:`grid`.
+        """
+        sizes = self._check_cells(max_r, max_additions, max_deletions)
+        correct = self._correct(y)
+        if not isinstance(self.noise, SparseFlipNoise):
+            return np.array([_share(self.is_robust(r) & correct) for r in range(sizes[0])])
+        surface = np.zeros(sizes)
+        for additions, frontier in enumerate(self._frontiers(*sizes)):
+            for r, deepest in enumerate(frontier):
+                counts = np.bincount(deepest[correct] + 1, minlength=sizes[2] + 1)
+                surface[r, additions] = counts[::-1].cumsum()[::-1][1:]
+        return surface / max(len(self), 1)
+
+    def to_frame(self, y: ArrayLike | None = None) -> pd.DataFrame:
+        r"""One row an object: its index, prediction and bounds, and its label if :obj:`y` is
+        given. Needs the extra ``frame``.
+        """
+        pandas = require("pandas", extra="frame")
+        frame = pandas.DataFrame(
+            {
+                "index": self.index,
+                "prediction": self.prediction,
+                "abstained": self.abstained,
+                "p_lower": self.p_lower,
+                "p_upper": self.p_upper,
+            }
+        )
+        if y is not None:
+            frame["y"] = self._labels(y)
+            frame["correct"] = self._correct(y)
+        return frame
+
+    def plot(self, y: ArrayLike, path: str | os.PathLike[str] | None = None) -> Figure:
+        r"""Draws certified accuracy over the adversary's budget, and saves it where :obj:`path`
+        is given. Needs the extra ``plot``.
+        """
+        from pyg_hiersmooth.plotting import plot_certificates
+
+        return plot_certificates({str(self.noise): (self, self._labels(y))}, path)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        r"""Writes a NumPy ``.npz`` file without pickled objects, all of it or nothing."""
+        storage.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Certificate:
+        r"""Reads what :meth:`save` wrote.
+
+        Raises:
+            OSError: If the file cannot be read.
+            ValueError: If it is not a certificate, or is damaged.
+        """
+        return storage.load(cls, path)
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({len(self)} objects, kind='{self.kind}', "
+            f"{self.selection}, {self.noise}, abstained={int(self.abstained.sum())})"
+        )
+
+    def _q(self, r: int) -> np.ndarray:
+        return self.selection.prob_all_selected(r, self.num_entities)
+
+    def _distance_scale(self, noise: AdditiveNoise, r: int, norm: str | None) -> np.ndarray:
+        changed = r if self.num_entities is None else np.minimum(r, self.num_entities)
+        coordinates = np.maximum(changed, 1) * (self.num_features or np.nan)
+        scale = bounds.native_distance(noise, norm, coordinates)  # nan**0 is 1: needed or not
+        if np.isnan(scale).any():
+            raise ValueError(
+                f"a budget in '{norm}' needs the number of features of an entity: "
+                "make the certificate with 'num_features'"
+            )
+        return scale
+
+    def _check_cells(self, *largest: int) -> tuple[int, int, int]:
+        if not isinstance(self.noise, SparseFlipNoise) and (
+            any(largest[1:]) or isinstance(self.noise, AdditiveNoise)
+        ):
+            raise TypeError(
+                f"'grid' over additions and deletions needs SparseFlipNoise (got {self.noise})"
+            )
+        names = ("max_r", "max_additions", "max_deletions")
+        r, additions, deletions = map(check_count, names, largest)
+        return r + 1, additions + 1, deletions + 1
+
+    def _frontiers(self, num_r: int, num_additions: int, num_deletions: int) -> Iterator[Any]:
+        q = np.array([np.broadcast_to(self._q(r), len(self)) for r in range(num_r)])
+        a, d = num_additions - 1, num_deletions - 1
+        for frontier in bounds.frontiers(self.noise, self.p_lower, self.p_upper, q, a, d):
+            frontier[0] = d  # no row may change: whatever the budget, nothing does
+            yield np.where(self.abstained, -1, frontier)
+
+    def _labels(self, y: ArrayLike) -> np.ndarray:
+        return check_integers("y", y, len(self))
+
+    def _correct(self, y: ArrayLike) -> np.ndarray:
+        return (self.prediction == self._labels(y)) & ~self.abstained
+
+
+def _share(mask: np.ndarray) -> float:
+    return float(mask.mean()) if mask.size else 0.0

@@ -1,0 +1,51 @@
+r"""From votes to a certificate."""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
+from pyg_hiersmooth.certificates.confidence import vote_bounds
+
+
+def certify_votes(
+    transform: Smoothing,
+    pre_votes: ArrayLike,
+    votes: ArrayLike,
+    alpha: float = 0.01,
+    kind: str = "multiclass",
+    *,
+    simultaneous: bool = False,
+    index: ArrayLike | None = None,
+    num_entities: ArrayLike | None = None,
+    num_features: int | None = None,
+) -> Certificate:
+    r"""A certificate from votes: :obj:`pre_votes` choose the class, fresh :obj:`votes` bound it.
+
+    Args:
+        transform (HierarchicalNodeFeatureNoise): The smoothing that the votes were sampled with.
+        pre_votes (array_like): Votes that select the class, integers ``[M, C]``.
+        votes (array_like): Votes of *other* samples that bound it, integers ``[M, C]``.
+        alpha (float): Error probability in :math:`(0, 1)`. (default: :obj:`0.01`)
+        kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
+        simultaneous (bool): Whether the statements hold for all objects at once.
+            (default: :obj:`False`)
+        index (array_like, optional): As in
+            :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`. (default: :obj:`None`)
+        num_entities (array_like, optional): As there. (default: :obj:`None`)
+        num_features (int, optional): As there. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If the votes are not counts of one shape, or an argument is out of range.
+    """
+    prediction, p_lower, p_upper = vote_bounds(pre_votes, votes, alpha, kind, simultaneous)
+    return Certificate.from_bounds(
+        transform,
+        prediction,
+        p_lower,
+        None if kind == "binary" else p_upper,
+        kind,
+        index=index,
+        num_entities=num_entities,
+        num_features=num_features,
+    )

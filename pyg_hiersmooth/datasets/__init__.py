@@ -1,0 +1,13 @@
+r"""Benchmark datasets, node splits and a synthetic citation network."""
+
+from pyg_hiersmooth.datasets.citation_sbm import CitationSBM
+from pyg_hiersmooth.datasets.load import load_dataset
+from pyg_hiersmooth.datasets.splits import NodeSplit, inductive_subgraph, split_nodes
+
+__all__ = [
+    "CitationSBM",
+    "NodeSplit",
+    "inductive_subgraph",
+    "load_dataset",
+    "split_nodes",
+]

@@ -1,0 +1,157 @@
+r"""The benchmark datasets, by name."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.datasets import CitationFull, Planetoid
+from torch_geometric.transforms import LargestConnectedComponents
+from torch_geometric.utils import remove_self_loops, to_undirected
+
+from pyg_hiersmooth.datasets.citation_sbm import CitationSBM
+
+
+def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDataset:
+    r"""Loads a benchmark dataset, ready to certify.
+
+    Citation graphs are cleaned up as in `"Hierarchical Randomized Smoothing"
+    <https://arxiv.org/abs/2310.16221>`_ (Scholten et al., NeurIPS 2023): edges undirected,
+    self loops removed, and only the largest connected component kept. Node attributes, such as
+    the masks of Planetoid's public split, are filtered along.
+
+    Raw files are read from where PyG's own dataset classes keep them, and are downloaded to there
+    if they are missing. They are processed outside of :obj:`root`, in a temporary folder: a
+    read-only :obj:`root` will do, and files that PyG processed earlier, perhaps with other
+    transforms, are neither read nor changed.
+
+    .. list-table::
+        :header-rows: 1
+
+        * - Name
+          - Raw files
+          - Dataset
+        * - :obj:`"CitationSBM"`
+          - none
+          - :class:`CitationSBM`, synthetic
+        * - :obj:`"Cora"`, :obj:`"CiteSeer"`, :obj:`"PubMed"`
+          - :obj:`root/Planetoid/<name>/raw`
+          - :class:`torch_geometric.datasets.Planetoid`
+        * - :obj:`"Cora_ML"`
+          - :obj:`root/CitationFull/cora_ml/raw`
+          - :class:`torch_geometric.datasets.CitationFull`
+
+    Args:
+        name (str): The name of the dataset, upper or lower case, with :obj:`"-"` or
+            :obj:`"_"`.
+        root (str or os.PathLike, optional): The folder of all datasets. (default: :obj:`"data"`)
+
+    Returns:
+        A dataset of a single graph with :obj:`x`, :obj:`edge_index` and :obj:`y`.
+
+    Raises:
+        ValueError: If :obj:`name` is unknown, or if the raw files cannot be read.
+        FileNotFoundError: If raw files are missing and cannot be downloaded.
+    """
+    for known_name, load in _LOADERS.items():
+        if _normalize(name) == _normalize(known_name):
+            return load(Path(root).expanduser())
+    raise ValueError(f"'name' must be one of {', '.join(_LOADERS)} (in any case), got {name!r}")
+
+
+def _normalize(name: str) -> str:
+    return str(name).lower().replace("-", "_")
+
+
+def _load_planetoid(name: str) -> Callable[[Path], InMemoryDataset]:
+    parts = ["x", "tx", "allx", "y", "ty", "ally", "graph", "test.index"]
+
+    def load(root: Path) -> InMemoryDataset:
+        return _load_citations(
+            name,
+            raw_dir=root / "Planetoid" / name / "raw",
+            raw_files=[f"ind.{name.lower()}.{part}" for part in parts],
+            create=lambda folder: Planetoid(folder, name),
+        )
+
+    return load
+
+
+def _load_citation_full(name: str) -> Callable[[Path], InMemoryDataset]:
+    def load(root: Path) -> InMemoryDataset:
+        return _load_citations(
+            name,
+            raw_dir=root / "CitationFull" / name.lower() / "raw",
+            raw_files=[f"{name.lower()}.npz"],
+            create=lambda folder: CitationFull(folder, name),
+        )
+
+    return load
+
+
+def _load_citations(
+    name: str,
+    raw_dir: Path,
+    raw_files: list[str],
+    create: Callable[[str], InMemoryDataset],
+) -> InMemoryDataset:
+    dataset = _create_from_raw(name, raw_dir, raw_files, create)
+    dataset.data, dataset.slices = dataset.collate([_clean_up(dataset[0])])
+    return dataset
+
+
+def _create_from_raw(
+    name: str,
+    raw_dir: Path,
+    raw_files: list[str],
+    create: Callable[[str], InMemoryDataset],
+) -> InMemoryDataset:
+    r"""Creates a PyG dataset from a temporary copy of its raw files, or from a fresh download."""
+    root = raw_dir.parent.parent
+    missing = [file for file in raw_files if not (raw_dir / file).is_file()]
+    with TemporaryDirectory() as temporary:
+        temporary_raw_dir = Path(temporary) / raw_dir.relative_to(root)
+        if missing:
+            try:
+                dataset = create(temporary)
+                shutil.copytree(temporary_raw_dir, raw_dir, dirs_exist_ok=True)
+            except Exception as error:
+                raise FileNotFoundError(
+                    f"The raw files of '{name}' are expected in '{raw_dir}', which lacks "
+                    f"{', '.join(missing)}, and could not be downloaded to there ({error!r})"
+                ) from error
+        else:
+            temporary_raw_dir.mkdir(parents=True)
+            for file in raw_files:
+                shutil.copyfile(raw_dir / file, temporary_raw_dir / file)
+            try:
+                with contextlib.redirect_stderr(io.StringIO()):  # PyG's progress messages
+                    dataset = create(temporary)
+            except Exception as error:
+                raise ValueError(
+                    f"The raw files of '{name}' in '{raw_dir}' cannot be read and may be corrupt; "
+                    f"delete them to download them again ({error!r})"
+                ) from error
+    dataset.root = str(root)
+    return dataset
+
+
+def _clean_up(data: Data) -> Data:
+    edge_index, _ = remove_self_loops(to_undirected(data.edge_index, num_nodes=data.num_nodes))
+    data.edge_index = edge_index
+    return LargestConnectedComponents()(data)
+
+
+_LOADERS: dict[str, Callable[[Path], InMemoryDataset]] = {
+    "CitationSBM": lambda root: CitationSBM(),
+    "Cora": _load_planetoid("Cora"),
+    "CiteSeer": _load_planetoid("CiteSeer"),
+    "PubMed": _load_planetoid("PubMed"),
+    "Cora_ML": _load_citation_full("Cora_ML"),
+}

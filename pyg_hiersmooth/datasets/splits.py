@@ -1,0 +1,143 @@
+r"""Which nodes a model is trained, validated and tested on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+
+@dataclass(frozen=True)
+class NodeSplit:
+    r"""The labelled and the evaluated nodes of a graph, as node indices.
+
+    Nodes in none of the three sets are unlabelled: their features and edges are known during
+    training, their classes are not used.
+
+    Args:
+        train_index (torch.Tensor): The nodes a model is fitted on, int64 :obj:`[num_train]`.
+        val_index (torch.Tensor): The nodes that decide when training stops, int64
+            :obj:`[num_val]`.
+        test_index (torch.Tensor): The nodes a result is reported on, int64 :obj:`[num_test]`.
+    """
+
+    train_index: Tensor
+    val_index: Tensor
+    test_index: Tensor
+
+
+def split_nodes(
+    y: Tensor,
+    num_per_class: int = 20,
+    test_ratio: float = 0.1,
+    seed: int = 0,
+) -> NodeSplit:
+    r"""Splits the nodes of a graph as in `"Hierarchical Randomized Smoothing"
+    <https://arxiv.org/abs/2310.16221>`_ (Scholten et al., NeurIPS 2023).
+
+    Of every class, :obj:`num_per_class` random nodes are for training and as many others for
+    validation. A random fraction :obj:`test_ratio` of all remaining nodes (rounded up) is for
+    testing, and the rest stays unlabelled. The draws follow the reference protocol node for node:
+    they are those of NumPy's legacy :class:`numpy.random.RandomState` and, for the test nodes,
+    those of scikit-learn's :obj:`train_test_split` with the same seed.
+
+    Args:
+        y (torch.Tensor): The class of every node, an integer tensor of shape :obj:`[num_nodes]`
+            with values from :obj:`0` on.
+        num_per_class (int, optional): The number of training nodes, and of validation nodes, of
+            each class, at least :obj:`1`. (default: :obj:`20`)
+        test_ratio (float, optional): The fraction of the remaining nodes to test on, in
+            :math:`(0, 1)`. (default: :obj:`0.1`)
+        seed (int, optional): The seed, in :math:`[0, 2^{32})`. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If an argument is out of range, if a class has fewer than
+            :obj:`2 * num_per_class` nodes, or if no nodes remain to test on.
+    """
+    _check_arguments(y, num_per_class, test_ratio, seed)
+    labels = y.detach().cpu().numpy()
+    rng = np.random.RandomState(seed)
+
+    train, val = [], []
+    for label in range(int(labels.max()) + 1):
+        nodes = np.flatnonzero(labels == label)
+        if nodes.size < 2 * num_per_class:
+            raise ValueError(
+                f"'y' needs at least 2 * num_per_class = {2 * num_per_class} nodes of every "
+                f"class, but class {label} has {nodes.size}"
+            )
+        nodes = rng.permutation(nodes)
+        train.append(nodes[:num_per_class])
+        val.append(nodes[num_per_class : 2 * num_per_class])
+    train_index = rng.permutation(np.concatenate(train))
+    val_index = rng.permutation(np.concatenate(val))
+
+    rest = np.setdiff1d(np.arange(labels.size), np.concatenate([train_index, val_index]))
+    if rest.size == 0:
+        raise ValueError(
+            f"'y' has {labels.size} nodes, and with num_per_class={num_per_class} training and "
+            "validation use them all; none remain to test on"
+        )
+    # scikit-learn shuffles with a fresh stream and takes the test nodes from the front.
+    num_test = math.ceil(test_ratio * rest.size)
+    test_index = rest[np.random.RandomState(seed).permutation(rest.size)[:num_test]]
+
+    return NodeSplit(
+        train_index=torch.from_numpy(train_index),
+        val_index=torch.from_numpy(val_index),
+        test_index=torch.from_numpy(test_index),
+    )
+
+
+def inductive_subgraph(data: Data, excluded_index: Tensor) -> tuple[Data, Tensor]:
+    r"""Removes nodes and all of their edges from a graph, to train or validate without them.
+
+    Args:
+        data (torch_geometric.data.Data): The graph. It is not changed.
+        excluded_index (torch.Tensor): The nodes to remove, int64 :obj:`[num_excluded]`.
+
+    Returns:
+        The graph of the remaining nodes in their old order, and the position of every old node
+        in it: int64 :obj:`[num_nodes]`, :obj:`-1` for removed nodes.
+
+    Raises:
+        ValueError: If :obj:`excluded_index` is not one-dimensional int64 or has entries outside
+            :obj:`[0, num_nodes)`.
+    """
+    num_nodes = int(data.num_nodes or 0)
+    if excluded_index.dtype != torch.int64 or excluded_index.dim() != 1:
+        raise ValueError(
+            f"'excluded_index' must be a one-dimensional int64 tensor, got "
+            f"{excluded_index.dtype} of shape {list(excluded_index.shape)}"
+        )
+    if excluded_index.numel() > 0:
+        low, high = int(excluded_index.min()), int(excluded_index.max())
+        if low < 0 or high >= num_nodes:
+            raise ValueError(
+                f"'excluded_index' must be in [0, {num_nodes}), the graph's nodes, "
+                f"got entries from {low} to {high}"
+            )
+
+    keep = torch.ones(num_nodes, dtype=torch.bool, device=data.edge_index.device)
+    keep[excluded_index.to(keep.device)] = False
+    position = torch.full_like(keep, -1, dtype=torch.int64)
+    position[keep] = torch.arange(int(keep.sum()), device=keep.device)
+    return data.subgraph(keep), position
+
+
+def _check_arguments(y: Tensor, num_per_class: int, test_ratio: float, seed: int) -> None:
+    if y.dim() != 1 or y.numel() == 0 or y.is_floating_point() or int(y.min()) < 0:
+        raise ValueError(
+            f"'y' must hold one class in 0, 1, ... for every node, got {y.dtype} of shape "
+            f"{list(y.shape)}"
+        )
+    if num_per_class < 1:
+        raise ValueError(f"'num_per_class' must be at least 1, got {num_per_class}")
+    if not 0 < test_ratio < 1:
+        raise ValueError(f"'test_ratio' must be between 0 and 1 (exclusive), got {test_ratio}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"'seed' must be in [0, 2**32), got {seed}")

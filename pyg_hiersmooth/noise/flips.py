@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.stats import binom
+from torch import Tensor
+from torch.nn.functional import embedding_bag
+
+from pyg_hiersmooth.noise.base import Draw, Noise
+from pyg_hiersmooth.random import RandomStream
+
+MAX_BITMAP_BYTES = 2**26
+r"""Largest bitmap of ones that :class:`FlipSampler` keeps; beyond, it searches their positions."""
+
+
+class SparseFlipNoise(Noise):
+    r"""Independent flips of binary features, :math:`0 \to 1` with probability :math:`p_+` and
+    :math:`1 \to 0` with probability :math:`p_-` (Bojchevski et al. 2020).
+
+    The adversary may add :math:`r_a` ones and delete :math:`r_d` ones. Only these positions
+    matter, and the number :math:`T` of them that come out different from their clean value is
+    sufficient:
+
+    .. math::
+        T \sim \mathrm{Bin}(r_a, p_+) + \mathrm{Bin}(r_d, p_-) \quad \textrm{under clean noise,}
+        \qquad
+        T \sim \mathrm{Bin}(r_a, 1 - p_-) + \mathrm{Bin}(r_d, 1 - p_+)
+        \quad \textrm{under perturbed noise.}
+
+    :math:`L(t)` collects the values of :math:`T` in the order of their likelihood ratio, which is
+    monotone (the regions of Bojchevski et al. 2020, Proposition 2, merged).
+
+    Args:
+        p_plus (float): Probability :math:`p_+ \in [0, 1]` to add a one.
+        p_minus (float): Probability :math:`p_- \in [0, 1]` to delete a one.
+
+    Raises:
+        ValueError: If a probability lies outside :math:`[0, 1]`.
+    """
+
+    budget = ("additions", "deletions")
+
+    def __init__(self, p_plus: float, p_minus: float) -> None:
+        for name, value in (("p_plus", p_plus), ("p_minus", p_minus)):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"'{name}' must be a probability in [0, 1] (got {value})")
+        self.p_plus = float(p_plus)
+        self.p_minus = float(p_minus)
+
+    def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
+        return self.prepare(x)(selected, stream)
+
+    def prepare(self, x: Tensor) -> Draw:
+        return FlipSampler(self, x).dense
+
+    def after_linear(self, x: Tensor, weight: Tensor) -> Draw:
+        sampler = FlipSampler(self, x)
+        clean = x @ weight
+        weight = torch.cat([weight, weight.new_zeros(1, weight.size(1))])
+
+        def draw(selected: Tensor, stream: RandomStream) -> Tensor:
+            rows, *drawn = sampler.draw(selected, stream)
+            kept, added = (
+                embedding_bag(ones.col, weight, ones.offset, mode="sum") for ones in drawn
+            )
+            return clean.index_copy(0, rows, kept.add_(added))
+
+        return draw
+
+    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+        return _regions(
+            self.p_plus, self.p_minus, budget["additions"], budget["deletions"]
+        ).least_mass(kept, lost)
+
+    def check_budget(self, **budget: Any) -> dict[str, Any]:
+        super().check_budget(**budget)
+        if not budget:
+            raise TypeError(
+                "a certificate for SparseFlipNoise needs the budget 'additions' or 'deletions'"
+            )
+        for name, value in budget.items():
+            if not (value >= 0 and value % 1 == 0):
+                raise ValueError(f"'{name}' must be a non-negative integer (got {value})")
+        return {name: int(budget.get(name, 0)) for name in self.budget}
+
+    def reach(self, **budget: Any) -> float:
+        return budget["additions"] + budget["deletions"]
+
+    def check_features(self, x: Tensor) -> None:
+        super().check_features(x)
+        values = x.to_sparse_coo().values() if x.layout != torch.strided else x
+        if not bool(((values == 0) | (values == 1)).all()):
+            raise ValueError(
+                "SparseFlipNoise needs binary features 'x' of zeros and ones (got other values)"
+            )
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(p_plus={self.p_plus}, p_minus={self.p_minus})"
+
+
+class BinaryRows(NamedTuple):
+    r"""Rows of a binary matrix by the columns of their ones."""
+
+    col: Tensor
+    r"""``[num_ones]``, row after row; the column ``D`` stands for nothing."""
+    offset: Tensor
+    r"""``[num_rows]``: where each row starts in :attr:`col`, of its dtype."""
+
+
+class FlipSampler:
+    r"""Exact draws of flipped features, in time and memory of their ones.
+
+    Args:
+        noise (SparseFlipNoise): The noise.
+        x (torch.Tensor): Binary features ``[N, D]``, dense, COO or CSR.
+    """
+
+    def __init__(self, noise: SparseFlipNoise, x: Tensor) -> None:
+        self.noise = noise
+        self.num_rows, self.num_columns = x.shape
+        self.dtype = x.dtype
+        if x.layout == torch.strided:
+            self.row, self.col = x.nonzero().t().contiguous()
+        else:
+            x = x.to_sparse_coo().coalesce()
+            self.row, self.col = x.indices()[:, x.values() != 0]
+        num_positions = self.num_rows * self.num_columns
+        self._dtype = torch.int32 if num_positions < 2**30 else torch.int64
+        self._one = (self.row * self.num_columns + self.col).to(self._dtype)
+        self._bitmap: Tensor | None = None
+        if num_positions <= 8 * MAX_BITMAP_BYTES:
+            bit = torch.ones_like(self._one, dtype=torch.uint8) << (self._one & 7)
+            self._bitmap = bit.new_zeros(num_positions // 8 + 1)
+            self._bitmap.index_add_(0, self._one >> 3, bit)
+
+    def draw(self, selected: Tensor, stream: RandomStream) -> tuple[Tensor, BinaryRows, BinaryRows]:
+        r"""Draws the ones of the selected rows.
+
+        Returns:
+            The selected rows (int64 ``[K]``), the clean ones that stayed in each of them, and the
+            ones that were added.
+        """
+        rows = selected.nonzero().view(-1)
+
+        # Zeros: try every position of the selected rows, and void the hits on clean ones.
+        hit = stream.successes(rows.numel() * self.num_columns, self.noise.p_plus)
+        start = torch.arange(rows.numel(), device=rows.device).mul_(self.num_columns).to(hit.dtype)
+        offset = torch.searchsorted(hit, start)
+        count = offset.diff(append=offset.new_tensor([hit.numel()]))
+        source = (rows * self.num_columns).to(self._dtype)
+        col = hit - start.repeat_interleave(count, output_size=hit.numel())
+        position = col + source.repeat_interleave(count, output_size=hit.numel())
+        col.masked_fill_(self._is_one(position), self.num_columns)
+        added = BinaryRows(col, offset.to(col.dtype))
+
+        # Ones: each stays with probability 1 - p_minus.
+        stay = stream.successes(self.row.numel(), 1.0 - self.noise.p_minus)
+        row = self.row.index_select(0, stay)
+        chosen = selected.index_select(0, row).nonzero().view(-1)
+        row, stay = row.index_select(0, chosen), stay.index_select(0, chosen)
+        kept = BinaryRows(self.col.index_select(0, stay), torch.searchsorted(row, rows))
+        return rows, kept, added
+
+    def dense(self, selected: Tensor, stream: RandomStream) -> Tensor:
+        r"""Draws all rows as a dense matrix ``[N, D]`` of the dtype of :obj:`x`."""
+        rows, *drawn = self.draw(selected, stream)
+        x = selected.new_zeros(self.num_rows, self.num_columns + 1, dtype=self.dtype)
+        unchanged = ~selected[self.row]
+        x[self.row[unchanged], self.col[unchanged]] = 1
+        for ones in drawn:
+            count = ones.offset.diff(append=ones.offset.new_tensor([ones.col.numel()]))
+            x[rows.repeat_interleave(count), ones.col.long()] = 1
+        return x[:, : self.num_columns]
+
+    def _is_one(self, position: Tensor) -> Tensor:
+        if self._bitmap is not None:
+            byte = self._bitmap.index_select(0, position >> 3)
+            return (byte >> (position & 7).to(torch.uint8)).bitwise_and_(1).bool()
+        if self._one.numel() == 0:
+            return torch.zeros_like(position, dtype=torch.bool)
+        index = torch.searchsorted(self._one, position).clamp_(max=self._one.numel() - 1)
+        return self._one[index] == position
+
+
+class _Regions:
+    r"""The distribution of :math:`T` under clean and perturbed noise, as cumulative sums in the
+    order of the likelihood ratio.
+    """
+
+    def __init__(self, clean: np.ndarray, perturbed: np.ndarray) -> None:
+        reached = clean > 0.0  # the worst set leaves out what clean noise never produces
+        clean, perturbed = clean[reached], perturbed[reached]
+        self.clean = np.concatenate([[0.0], clean.cumsum()])
+        self.clean_tail = np.concatenate([[0.0], clean[::-1].cumsum()])
+        self.perturbed = np.concatenate([[0.0], perturbed.cumsum()])
+
+    def least_mass(self, kept: np.ndarray, lost: np.ndarray) -> np.ndarray:
+        # Linear interpolation from the nearer end, where the sums are exact.
+        return np.where(
+            kept < lost,
+            np.interp(kept, self.clean, self.perturbed),
+            np.interp(lost, self.clean_tail, self.perturbed[::-1]),
+        )
+
+
+@lru_cache(maxsize=2**14)
+def _regions(p_plus: float, p_minus: float, additions: int, deletions: int) -> _Regions:
+    clean = np.convolve(_binomial(additions, p_plus), _binomial(deletions, p_minus))
+    perturbed = np.convolve(_binomial(additions, p_minus)[::-1], _binomial(deletions, p_plus)[::-1])
+    if p_plus + p_minus > 1.0:
+        clean, perturbed = clean[::-1], perturbed[::-1]
+    return _Regions(clean, perturbed)
+
+
+@lru_cache(maxsize=2**12)
+def _binomial(n: int, p: float) -> np.ndarray:
+    return binom.pmf(np.arange(n + 1), n, p)

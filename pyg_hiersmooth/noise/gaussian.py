@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import ndtr, ndtri
+from torch import Tensor
+
+from pyg_hiersmooth.noise.base import AdditiveNoise, Draw, check_scale
+from pyg_hiersmooth.random import RandomStream
+
+
+class GaussianNoise(AdditiveNoise):
+    r"""Isotropic Gaussian noise :math:`s \sim \mathcal{N}(0, \sigma^2 I)`, certified in
+    :math:`\ell_2` (Cohen et al. 2019, Theorem 1):
+
+    .. math::
+        L(t) = \Phi\left(\Phi^{-1}(t) - \epsilon / \sigma\right)
+
+    Args:
+        std (float): Standard deviation :math:`\sigma > 0`.
+
+    Raises:
+        ValueError: If :obj:`std` is not positive and finite.
+    """
+
+    norm = "l2"
+
+    def __init__(self, std: float) -> None:
+        self.std = check_scale("std", std)
+
+    def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
+        return stream.normal(*size, dtype=dtype).mul_(self.std)
+
+    def after_linear(self, x: Tensor, weight: Tensor) -> Draw:
+        r"""For a standard normal row :math:`z`, :math:`z W` has covariance :math:`W^\top W`, and
+        so has :math:`z' R` for the triangular factor of :math:`W = QR`: :math:`H` draws a row do
+        for :math:`D`.
+        """
+        clean = x @ weight
+        factor = weight
+        if weight.size(0) > weight.size(1):
+            factor = torch.linalg.qr(weight.double(), mode="r").R.to(weight.dtype)
+        factor = self.std * factor
+
+        def draw(selected: Tensor, stream: RandomStream) -> Tensor:
+            rows = selected.nonzero().view(-1)
+            noise = stream.normal(rows.numel(), factor.size(0), dtype=clean.dtype) @ factor
+            return clean.index_add(0, rows, noise)
+
+        return draw
+
+    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+        return ndtr(_quantile(kept, lost) - budget["eps"] / self.std)
+
+    def radius(self, lost: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return self.std * (_quantile(1.0 - lost, lost) - ndtri(target))
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(std={self.std})"
+
+
+def _quantile(kept: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    return np.where(kept < lost, ndtri(kept), -ndtri(lost))

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.noise.base import AdditiveNoise, check_scale
+from pyg_hiersmooth.random import RandomStream
+
+
+class UniformNoise(AdditiveNoise):
+    r"""Independent noise, uniform on :math:`[-\lambda, \lambda]`, certified in :math:`\ell_1`
+    (Yang et al. 2020):
+
+    .. math::
+        L(t) = \max\left(0, t - \epsilon / 2 \lambda\right)
+
+    Args:
+        scale (float): Half width :math:`\lambda > 0`.
+
+    Raises:
+        ValueError: If :obj:`scale` is not positive and finite.
+    """
+
+    norm = "l1"
+
+    def __init__(self, scale: float) -> None:
+        self.scale = check_scale("scale", scale)
+
+    def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
+        return stream.uniform(*size).mul_(2.0).sub_(1.0).mul_(self.scale).to(dtype)
+
+    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+        return np.maximum(0.0, 1.0 - (lost + np.asarray(budget["eps"]) / (2.0 * self.scale)))
+
+    def radius(self, lost: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return 2.0 * self.scale * ((1.0 - target) - lost)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(scale={self.scale})"

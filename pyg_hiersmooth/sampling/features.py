@@ -1,0 +1,137 @@
+r"""Draws of smoothed features: dense, or already mapped by the first linear layers of a model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.sampling.linear_input import (
+    LinearInput,
+    LinearMap,
+    NotLinearError,
+    find_linear_maps,
+)
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+
+class FeatureSource(ABC):
+    r"""Draws smoothed features of one fixed clean matrix.
+
+    Attributes:
+        description (str): Which way the features take into the model, and why.
+    """
+
+    description: str
+
+    @abstractmethod
+    def draw(self, streams: list[RandomStream]) -> Tensor:
+        r"""One draw from each stream, below each other: ``[len(streams) * N, D (+ 1)]``."""
+
+
+class DenseFeatures(FeatureSource):
+    r"""Writes every draw out as a dense matrix, which suits any model."""
+
+    def __init__(
+        self,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        sizes: list[int] | None,
+        reason: str,
+    ) -> None:
+        self._smooth = transform.prepare(x, sizes)
+        self.description = f"dense features ({reason})"
+
+    def draw(self, streams: list[RandomStream]) -> Tensor:
+        draws = [self._smooth(stream) for stream in streams]
+        return torch.cat(draws) if len(draws) > 1 else draws[0]
+
+
+class HiddenFeatures(FeatureSource):
+    r"""Draws the noise behind the model's first linear maps, where it is cheap.
+
+    Most GNNs touch their features first in ``x @ W``, and
+    :math:`(X + S) W = X W + S W`: the clean part is computed once for all samples. Several maps
+    of the same features get one joint draw.
+    """
+
+    def __init__(
+        self,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        sizes: list[int] | None,
+        maps: list[LinearMap],
+        num_columns: int,
+    ) -> None:
+        self.transform, self.x, self.sizes = transform, x, sizes
+        self.num_columns = num_columns
+        self.maps = {linear_map.key: i for i, linear_map in enumerate(maps)}
+        self._versions = [(m.weight, m.weight._version) for m in maps]
+        weight = torch.cat([linear_map.matrix() for linear_map in maps], dim=1).detach()
+        self.widths = [linear_map.matrix().size(1) for linear_map in maps]
+        self.indicator = weight[x.size(1) :]
+        hidden_draw = transform.noise.after_linear(x, weight[: x.size(1)].contiguous())
+        if hidden_draw is None:
+            raise NotLinearError(f"{type(transform.noise).__name__} has no shortcut")
+        self._hidden_draw = hidden_draw
+        self.description = f"noise after {len(maps)} first linear map(s)"
+
+    def draw(self, streams: list[RandomStream]) -> Tensor:
+        drawn = [self._draw_hidden(stream) for stream in streams]
+        stacked = torch.cat(drawn) if len(drawn) > 1 else drawn[0]
+        hidden = stacked.split(self.widths, dim=1) if len(self.maps) > 1 else (stacked,)
+
+        def product(linear_map: LinearMap) -> Tensor:
+            index = self.maps.get(linear_map.key)
+            if index is None or self._is_stale(index):
+                raise NotLinearError("a linear map that was not there before")
+            return hidden[index].clone(memory_format=torch.contiguous_format)
+
+        shape = (stacked.size(0), self.num_columns)
+        return LinearInput(shape, stacked.dtype, stacked.device, product)
+
+    def _draw_hidden(self, stream: RandomStream) -> Tensor:
+        selected = self.transform.selection.sample_batch(self.sizes or [self.x.size(0)], stream)
+        hidden = self._hidden_draw(selected, stream)
+        if self.transform.append_indicator:
+            hidden.addcmul_(selected.view(-1, 1).to(hidden.dtype), self.indicator)
+        return hidden
+
+    def _is_stale(self, index: int) -> bool:
+        weight, version = self._versions[index]
+        return weight._version != version
+
+
+def feature_source(
+    transform: HierarchicalNodeFeatureNoise,
+    x: Tensor,
+    sizes: list[int] | None,
+    run: Callable[[Tensor], Any],
+    dense: bool = False,
+) -> FeatureSource:
+    r"""The cheapest exact source of smoothed features that a model accepts.
+
+    Args:
+        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        x (torch.Tensor): Clean features ``[N, D]``.
+        sizes (list of int, optional): Nodes of each graph in a batch.
+        run (Callable): Calls the model on features of one draw.
+        dense (bool): Whether to write features out in any case. (default: :obj:`False`)
+    """
+    if dense:
+        return DenseFeatures(transform, x, sizes, "as asked")
+    if not x.is_floating_point():
+        return DenseFeatures(transform, x, sizes, f"{x.dtype} features")
+    num_columns = x.size(1) + int(transform.append_indicator)
+    like = torch.empty(0, dtype=x.dtype, device=x.device)
+    maps = find_linear_maps(run, (x.size(0), num_columns), like)
+    if isinstance(maps, str):
+        return DenseFeatures(transform, x, sizes, f"the model uses them in '{maps}'")
+    try:
+        return HiddenFeatures(transform, x, sizes, maps, num_columns)
+    except NotLinearError as error:
+        return DenseFeatures(transform, x, sizes, str(error))

@@ -1,0 +1,163 @@
+r"""Features that a model reads through linear maps only, without ever being written out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+_METADATA = {
+    Tensor.size,
+    Tensor.dim,
+    Tensor.ndimension,
+    Tensor.numel,
+    Tensor.__len__,
+    Tensor.is_floating_point,
+    Tensor.is_contiguous,
+    torch.is_floating_point,
+    torch.numel,
+    Tensor.shape.__get__,
+    Tensor.ndim.__get__,
+    Tensor.dtype.__get__,
+    Tensor.device.__get__,
+    Tensor.layout.__get__,
+    Tensor.is_sparse.__get__,
+    Tensor.is_cuda.__get__,
+    Tensor.is_quantized.__get__,
+    Tensor.requires_grad.__get__,
+    Tensor.is_nested.__get__,
+    torch.is_tensor,
+}
+_PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__}
+
+
+class NotLinearError(Exception):
+    r"""The model uses its features in another way than the linear maps that are known."""
+
+
+class LinearMap(NamedTuple):
+    r"""One linear use of the features by a model."""
+
+    weight: Tensor
+    r"""The model's own tensor, ``[H, D]`` (as in :func:`F.linear`) or ``[D, H]``."""
+    transposed: bool
+    r"""Whether :attr:`weight` is ``[H, D]``."""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        r"""What identifies the map in another run of the model: the memory it lies in."""
+        return self.weight.data_ptr(), *self.weight.shape, *self.weight.stride(), self.transposed
+
+    def matrix(self) -> Tensor:
+        r"""The map as ``[D, H]``."""
+        return self.weight.t() if self.transposed else self.weight
+
+
+class LinearInput(Tensor):
+    r"""Stands in for a feature matrix and answers its products with weight matrices.
+
+    A model that does anything else with it meets a :class:`NotLinearError`.
+    """
+
+    _product: Callable[[LinearMap], Tensor]
+
+    @staticmethod
+    def __new__(
+        cls,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device,
+        product: Callable[[LinearMap], Tensor],
+    ) -> LinearInput:
+        self = torch.Tensor._make_wrapper_subclass(cls, tuple(shape), dtype=dtype, device=device)
+        self._product = product
+        return self
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:
+        return f"{self.__class__.__name__}()"
+
+    @classmethod
+    def __torch_function__(
+        cls,
+        func: Callable[..., Any],
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _METADATA:
+            with torch._C.DisableTorchFunctionSubclass():
+                return func(*args, **kwargs)
+        if func is F.linear:
+            return _linear(*args, **kwargs)
+        if func in _PRODUCTS and not kwargs and _is_plain(args[1]) and args[1].dim() == 2:
+            return args[0]._product(LinearMap(args[1], transposed=False))
+        if func is F.dropout and _dropout_is_off(*args, **kwargs):
+            return args[0]
+        raise NotLinearError(getattr(func, "__name__", str(func)))
+
+    @classmethod
+    def __torch_dispatch__(
+        cls,
+        func: Callable[..., Any],
+        types: tuple[type, ...],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        raise NotLinearError(str(func))
+
+
+def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    if not isinstance(input, LinearInput) or not _is_plain(weight) or weight.dim() != 2:
+        raise NotLinearError("linear")
+    hidden = input._product(LinearMap(weight, transposed=True))
+    return hidden if bias is None else hidden + bias
+
+
+def _dropout_is_off(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> bool:
+    return not training or p == 0.0
+
+
+def _is_plain(weight: Any) -> bool:
+    return isinstance(weight, Tensor) and not isinstance(weight, LinearInput)
+
+
+def find_linear_maps(
+    run: Callable[[Tensor], Any], shape: Sequence[int], like: Tensor
+) -> list[LinearMap] | str:
+    r"""Runs a model once on features that only record how they are used.
+
+    Args:
+        run (Callable): Calls the model on features.
+        shape: Shape ``[N, D]`` of the features.
+        like (torch.Tensor): A tensor of their dtype and device.
+
+    Returns:
+        The distinct linear maps of the features, which are all that the model does with them, or
+        the name of another use.
+    """
+    maps: dict[tuple[Any, ...], LinearMap] = {}
+    other: list[str] = []
+
+    def product(linear_map: LinearMap) -> Tensor:
+        matrix = linear_map.matrix()
+        if matrix.size(0) != shape[1] or matrix.dtype != like.dtype:
+            raise NotLinearError("a product of other shape or dtype")
+        maps[linear_map.key] = linear_map
+        return like.new_zeros(shape[0], matrix.size(1))
+
+    try:
+        with torch.no_grad():
+            run(LinearInput(shape, like.dtype, like.device, product))
+    except NotLinearError as error:
+        other.append(str(error))
+    except Exception as error:  # whatever is wrong shows again on plain features
+        other.append(type(error).__name__)
+    if other:
+        return other[0]
+    return list(maps.values()) if maps else "no use at all"

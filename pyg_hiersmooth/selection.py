@@ -1,0 +1,162 @@
+r"""The upper level of hierarchical smoothing: which entities are selected to receive noise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.random import RandomStream
+
+
+class Selection(ABC):
+    r"""A distribution of the indicator :math:`\tau \in \{0, 1\}^N` over an object's entities."""
+
+    @abstractmethod
+    def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
+        r"""Draws :math:`\tau` for one object: bool ``[num_entities]``."""
+
+    @abstractmethod
+    def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
+        r"""The least probability :math:`q(r)`, over all sets of :obj:`r` entities, that every
+        one of them is selected (Scholten et al. 2023, Theorem 1).
+
+        Args:
+            r (int): Number of entities, non-negative.
+            num_entities (int or numpy.ndarray, optional): Entities :math:`N` of the object, or
+                of each object. (default: :obj:`None`)
+
+        Returns:
+            numpy.ndarray: float64, of the shape of :obj:`num_entities`.
+
+        Raises:
+            ValueError: If :obj:`r` is negative or :obj:`num_entities` does not fit.
+        """
+
+    def sample_batch(self, sizes: list[int], stream: RandomStream) -> Tensor:
+        r"""Draws :math:`\tau` for objects of the given sizes, one after the other:
+        bool ``[sum(sizes)]``.
+        """
+        return torch.cat([self.sample(size, stream) for size in sizes])
+
+
+class BernoulliSelection(Selection):
+    r"""Every entity is selected independently, :math:`\tau_i \sim \mathrm{Ber}(p_i)`.
+
+    Args:
+        p (float or torch.Tensor): Selection probability in :math:`(0, 1]`, one for all entities
+            or one each (``[num_entities]``). :obj:`1.0` selects everything: the flat methods.
+
+    Raises:
+        ValueError: If a probability lies outside :math:`(0, 1]`.
+    """
+
+    def __init__(self, p: float | Tensor) -> None:
+        self.p: float | Tensor
+        if isinstance(p, (Tensor, np.ndarray, list, tuple)) and np.ndim(p) > 0:
+            self.p = torch.as_tensor(p, dtype=torch.float64).detach().cpu().clone()
+            valid = self.p.dim() == 1 and self.p.numel() > 0
+            valid = valid and bool(((self.p > 0) & (self.p <= 1)).all())
+        else:
+            self.p = float(p)
+            valid = 0.0 < self.p <= 1.0
+        if not valid:
+            raise ValueError(
+                "'p' must be a probability in (0, 1], or a one-dimensional tensor of them "
+                f"(got {p})"
+            )
+
+    def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
+        if isinstance(self.p, Tensor):
+            self._check_num_entities(num_entities)
+            return stream.bernoulli(self.p.to(stream.device), num_entities)
+        return stream.bernoulli(self.p, num_entities)
+
+    def sample_batch(self, sizes: list[int], stream: RandomStream) -> Tensor:
+        if isinstance(self.p, Tensor):
+            return super().sample_batch(sizes, stream)
+        return stream.bernoulli(self.p, sum(sizes))
+
+    def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
+        _check_changed(r)
+        if isinstance(self.p, Tensor):
+            if num_entities is not None:
+                self._check_num_entities(num_entities)
+            least_likely = np.sort(self.p.numpy())[:r]
+            return np.asarray(np.prod(least_likely))
+        if num_entities is None:
+            return np.asarray(self.p**r)
+        return self.p ** np.minimum(r, num_entities)
+
+    def _check_num_entities(self, num_entities: int | np.ndarray) -> None:
+        if isinstance(self.p, Tensor) and np.any(np.asarray(num_entities) != self.p.numel()):
+            raise ValueError(
+                f"'p' holds one probability for each of {self.p.numel()} entities, but the object "
+                f"has {num_entities}"
+            )
+
+    def __repr__(self) -> str:
+        p = f"[{self.p.numel()}]" if isinstance(self.p, Tensor) else self.p
+        return f"{self.__class__.__name__}(p={p})"
+
+
+class FixedSizeSelection(Selection):
+    r"""Exactly :obj:`size` of the :math:`N` entities are selected, uniformly at random
+    (Levine & Feizi 2020).
+
+    In a batch of graphs every graph has :obj:`size` of its nodes selected.
+
+    Args:
+        size (int): Number of selected entities, at least 1.
+
+    Raises:
+        ValueError: If :obj:`size` is not a positive integer.
+    """
+
+    def __init__(self, size: int) -> None:
+        if not (size >= 1 and size % 1 == 0):
+            raise ValueError(f"'size' must be a positive integer (got {size})")
+        self.size = int(size)
+
+    def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
+        self._check_num_entities(num_entities)
+        selected = torch.zeros(num_entities, dtype=torch.bool, device=stream.device)
+        selected[stream.subset(num_entities, self.size)] = True
+        return selected
+
+    def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
+        _check_changed(r)
+        if num_entities is None:
+            raise ValueError(
+                "FixedSizeSelection certifies only for a known number of entities: "
+                "pass 'num_entities'"
+            )
+        self._check_num_entities(num_entities)
+        # C(N-r, m-r) / C(N, m), as a product of r ratios, one of them 0 where m < r <= N.
+        total = np.asarray(num_entities, dtype=np.float64)
+        changed = np.minimum(r, total)
+        steps = np.arange(min(r, self.size + 1), dtype=np.float64)
+        ratios = np.maximum(self.size - steps, 0.0) / np.maximum(total[..., None] - steps, 1.0)
+        return np.where(steps < changed[..., None], ratios, 1.0).prod(-1)
+
+    def _check_num_entities(self, num_entities: int | np.ndarray) -> None:
+        smallest = int(np.min(num_entities))
+        if smallest < self.size:
+            raise ValueError(
+                f"'size' must not exceed the number of entities (got {self.size} of {smallest})"
+            )
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(size={self.size})"
+
+
+def _check_changed(r: int) -> None:
+    if not (r >= 0 and r % 1 == 0):
+        raise ValueError(f"'r' must be a non-negative integer (got {r})")
+
+
+def as_selection(p: float | Tensor | Selection) -> Selection:
+    r"""A selection as it is, and probabilities as a :class:`BernoulliSelection`."""
+    return p if isinstance(p, Selection) else BernoulliSelection(p)

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binomtest, chisquare
+
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.selection import BernoulliSelection, FixedSizeSelection, as_selection
+
+FALSE_ALARM = 1e-6  # of each statistical test here, were its seed not fixed
+
+
+def test_bernoulli_selects_each_entity_with_its_probability() -> None:
+    p = torch.tensor([0.1, 0.5, 0.93, 1.0], dtype=torch.float64)
+    for selection in (BernoulliSelection(p), BernoulliSelection(0.3)):
+        stream = RandomStream(0)
+        draws = torch.stack([selection.sample(4, stream) for _ in range(20_000)])
+        assert draws.dtype == torch.bool
+        expected = p.tolist() if isinstance(selection.p, torch.Tensor) else [0.3] * 4
+        for count, probability in zip(draws.sum(0).tolist(), expected, strict=True):
+            assert binomtest(count, len(draws), probability).pvalue > FALSE_ALARM / 4
+        both = int((draws[:, 0] & draws[:, 1]).sum())
+        assert binomtest(both, len(draws), expected[0] * expected[1]).pvalue > FALSE_ALARM
+
+
+def test_fixed_size_selects_every_subset_equally_often() -> None:
+    subsets = {subset: 0 for subset in combinations(range(5), 2)}
+    stream = RandomStream(1)
+    for _ in range(20_000):
+        selected = FixedSizeSelection(2).sample(5, stream).nonzero().view(-1)
+        subsets[tuple(selected.tolist())] += 1
+    assert chisquare(list(subsets.values())).pvalue > FALSE_ALARM
+
+
+def test_fixed_size_holds_in_each_graph_of_a_batch() -> None:
+    sizes = [3, 7, 4]
+    for seed in range(50):
+        selected = FixedSizeSelection(3).sample_batch(sizes, RandomStream(seed))
+        assert [int(part.sum()) for part in selected.split(sizes)] == [3, 3, 3]
+    one = FixedSizeSelection(3).sample(7, RandomStream(3))
+    assert torch.equal(one, FixedSizeSelection(3).sample_batch([7], RandomStream(3)))
+
+
+def test_batches_of_bernoulli_selections() -> None:
+    assert BernoulliSelection(0.5).sample_batch([2, 3], RandomStream(0)).shape == (5,)
+    certain = BernoulliSelection(torch.ones(3)).sample_batch([3, 3], RandomStream(0))
+    assert certain.all() and certain.shape == (6,)
+    with pytest.raises(ValueError, match="3 entities"):
+        BernoulliSelection(torch.ones(3)).sample_batch([3, 2], RandomStream(0))
+
+
+def least_probability(weights: dict[tuple[int, ...], Fraction], r: int) -> Fraction:
+    """The least probability that all of r entities are selected, from that of every subset."""
+    size = len(next(iter(weights)))
+    return min(
+        sum((w for tau, w in weights.items() if all(tau[i] for i in rows)), Fraction(0))
+        for rows in combinations(range(size), r)
+    )
+
+
+def test_bernoulli_q_is_the_least_over_all_subsets() -> None:
+    p = [0.81, 0.3, 1.0, 0.55, 0.3]
+    for probabilities in (p, [0.81] * 5, [1.0] * 5):
+        weights = {}
+        for tau in product((0, 1), repeat=5):
+            weight = Fraction(1)
+            for value, t in zip(probabilities, tau, strict=True):
+                weight *= Fraction(value) if t else 1 - Fraction(value)
+            weights[tau] = weight
+        if len(set(probabilities)) > 1:
+            selection = BernoulliSelection(torch.tensor(probabilities, dtype=torch.float64))
+        else:
+            selection = BernoulliSelection(probabilities[0])
+        for r in range(6):
+            expected = float(least_probability(weights, r))
+            assert selection.prob_all_selected(r, 5) == pytest.approx(expected, rel=1e-14)
+        assert selection.prob_all_selected(9, 5) == selection.prob_all_selected(5, 5)
+
+
+def test_fixed_size_q_is_the_least_over_all_subsets() -> None:
+    for total in range(1, 7):
+        for size in range(1, total + 1):
+            chosen = list(combinations(range(total), size))
+            weights = {
+                tuple(int(i in subset) for i in range(total)): Fraction(1, len(chosen))
+                for subset in chosen
+            }
+            selection = FixedSizeSelection(size)
+            for r in range(total + 1):
+                expected = float(least_probability(weights, r))
+                assert selection.prob_all_selected(r, total) == pytest.approx(expected, rel=1e-14)
+            everything = selection.prob_all_selected(total, total)
+            assert selection.prob_all_selected(10**9, total) == everything
+
+
+def test_q_of_many_objects_is_that_of_each() -> None:
+    totals = np.array([4, 5, 9, 1])
+    for selection in (FixedSizeSelection(1), BernoulliSelection(0.7)):
+        for r in range(6):
+            alone = [float(selection.prob_all_selected(r, int(total))) for total in totals]
+            assert selection.prob_all_selected(r, totals).tolist() == alone
+    assert BernoulliSelection(0.7).prob_all_selected(3) == pytest.approx(0.343, rel=1e-15)
+    assert BernoulliSelection(torch.tensor([0.5, 1.0])).prob_all_selected(1) == 0.5
+
+
+@pytest.mark.parametrize(
+    "p",
+    [0.0, -0.1, 1.1, float("nan"), float("inf"), [], [[0.5]], [0.5, 0.0], [0.5, float("nan")]],
+)
+def test_bernoulli_rejects_what_is_no_probability(p: object) -> None:
+    with pytest.raises(ValueError, match="'p' must be a probability"):
+        BernoulliSelection(p)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [0, -1, 1.5, float("nan"), float("inf")])
+def test_fixed_size_rejects_what_is_no_size(size: float) -> None:
+    with pytest.raises(ValueError, match="'size' must be a positive integer"):
+        FixedSizeSelection(size)  # type: ignore[arg-type]
+
+
+def test_errors_when_the_object_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="must not exceed"):
+        FixedSizeSelection(4).sample(3, RandomStream(0))
+    with pytest.raises(ValueError, match="must not exceed"):
+        FixedSizeSelection(4).prob_all_selected(1, np.array([5, 3]))
+    with pytest.raises(ValueError, match="num_entities"):
+        FixedSizeSelection(4).prob_all_selected(1)
+    with pytest.raises(ValueError, match="2 entities"):
+        BernoulliSelection(torch.tensor([0.5, 0.5])).prob_all_selected(1, 3)
+    for selection in (FixedSizeSelection(1), BernoulliSelection(0.5)):
+        for r in (-1, 0.5, float("nan")):
+            with pytest.raises(ValueError, match="'r' must be a non-negative integer"):
+                selection.prob_all_selected(r, 3)  # type: ignore[arg-type]
+
+
+def test_repr_and_as_selection() -> None:
+    assert repr(BernoulliSelection(0.81)) == "BernoulliSelection(p=0.81)"
+    assert repr(BernoulliSelection(torch.ones(7))) == "BernoulliSelection(p=[7])"
+    assert repr(FixedSizeSelection(3)) == "FixedSizeSelection(size=3)"
+    fixed = FixedSizeSelection(3)
+    assert as_selection(fixed) is fixed
+    assert repr(as_selection(0.5)) == "BernoulliSelection(p=0.5)"
+
+
+def test_own_copy_of_the_probabilities() -> None:
+    p = torch.tensor([0.5, 0.5])
+    selection = BernoulliSelection(p)
+    p.fill_(1.0)
+    assert selection.prob_all_selected(2) == 0.25
