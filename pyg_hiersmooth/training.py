@@ -146,6 +146,7 @@ def train_node_classifier(
                 if epoch == 0 or val_losses[epoch] < val_losses[best_epoch]:
                     best_epoch, best_state = epoch, copy.deepcopy(model.state_dict())
                 epochs.set_postfix(
+                    refresh=False,
                     train_loss=f"{train_losses[epoch]:.3f}",
                     val_loss=f"{val_losses[epoch]:.3f}",
                     best=f"{val_losses[best_epoch]:.3f}",
@@ -172,7 +173,7 @@ def _seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def _finite(loss: Tensor, name: str, epoch: int) -> float:
-    value = float(loss)
+    value = loss.item()
     if not math.isfinite(value):
         raise FloatingPointError(
             f"The {name} loss became {value} in epoch {epoch}; lower the learning rate, or look "

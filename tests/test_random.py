@@ -54,7 +54,7 @@ def test_from_torch_follows_the_seed_of_torch() -> None:
 def test_dtypes() -> None:
     stream = RandomStream(0)
     assert stream.uniform(2).dtype == torch.float64
-    assert stream.successes(10, 0.5).dtype == torch.int64
+    assert stream.successes(10, 0.5).dtype in (torch.int32, torch.int64)
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         assert stream.normal(2, dtype=dtype).dtype == dtype
 

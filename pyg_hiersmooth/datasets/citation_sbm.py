@@ -103,7 +103,7 @@ class CitationSBM(InMemoryDataset):
     """
 
     def __init__(self, seed: int = 0, transform: Callable[[Any], Any] | None = None) -> None:
-        if not isinstance(seed, int) or seed < 0:
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
             raise ValueError(f"'seed' must be a non-negative integer, got {seed!r}")
         super().__init__(None, transform)
         self.seed = seed
@@ -166,6 +166,7 @@ def _draw_edges(y: _IntArray, rng: np.random.Generator) -> _IntArray:
     position = start + rng.random(citing.size) * (end - start - skip)
     cited = node_at(position + np.where(position >= skip_start, skip, 0.0))
 
+    # Rounding can make a node cite itself, once in a blue moon.
     low, high = np.minimum(citing, cited), np.maximum(citing, cited)
     pair = (low * num_nodes + high)[low < high]
     first = np.sort(np.unique(pair, return_index=True)[1])[:_NUM_EDGES]

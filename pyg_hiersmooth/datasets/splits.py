@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NodeSplit:
     r"""The labelled and the evaluated nodes of a graph, as node indices.
 

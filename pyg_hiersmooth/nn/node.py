@@ -2,28 +2,17 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
-from functools import cached_property
-from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Data
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.nn.model_call import Forward, call_model, check_logits
-from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier, check_count, evaluating
-from pyg_hiersmooth.noise import SparseFlipNoise
-from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.sampling import Voter
-from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint, fingerprint
-from pyg_hiersmooth.sampling.features import FeatureSource, feature_source
-from pyg_hiersmooth.sampling.linear_input import NotLinearError
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.graph_forward import GraphForward, ModelCall, call_model
+from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
-
-MAX_BLOCK = 64
-ROWS_PER_CPU_BLOCK = 2048
 
 
 class SmoothedNodeClassifier(SmoothedClassifier):
@@ -54,7 +43,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         model: torch.nn.Module,
         transform: HierarchicalNodeFeatureNoise,
         num_classes: int,
-        forward: Forward | None = None,
+        forward: ModelCall | None = None,
     ) -> None:
         super().__init__(model, transform, num_classes)
         self._call = forward or call_model
@@ -117,10 +106,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
                 checkpoint belongs to another run.
         """
         voter = self._voter(data, seed, node_index, block_size, dense)
-        kept = None
-        if checkpoint is not None:
-            kept = VoteCheckpoint(checkpoint, {**self._settings(voter, seed), "start": start})
-        return self._sample(voter, num_samples, start, num_workers, kept, progress)
+        return self._sample(voter, num_samples, start, num_workers, checkpoint, progress)
 
     def certify(
         self,
@@ -169,11 +155,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             simultaneous,
             num_workers,
             checkpoint,
-            self._settings(voter, seed) if checkpoint is not None else {},
             progress,
-            index=voter.node_index.cpu(),
-            num_entities=voter.num_nodes,
-            num_features=voter.x.size(1),
+            index=voter.targets.cpu(),
+            num_entities=data.num_nodes,
         )
 
     def _voter(
@@ -183,158 +167,13 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         node_index: ArrayLike | Tensor | None,
         block_size: int | None,
         dense: bool,
-    ) -> NodeVoter:
-        if data.get("x") is None:
-            raise ValueError("data has no node features 'x'")
-        check_count("seed", seed, 0)
-        self.transform.check_features(data.x)
-        if block_size is not None:
-            check_count("block_size", block_size, 1)
-        targets = as_node_index(node_index, data.x.size(0)).to(self.device)
-        voter = NodeVoter(
-            self.model,
-            self.transform,
-            self.num_classes,
-            self._call,
-            copy.copy(data).to(self.device),
-            targets,
-            seed,
-            block_size,
-            dense,
-        )
-        with evaluating(self.model), torch.no_grad():
-            voter.prepare()
-        self.feature_path = voter.source.description
-        return voter
-
-    def _settings(self, voter: NodeVoter, seed: int) -> dict[str, Any]:
-        return {
-            **self._model_settings(),
-            "seed": seed,
-            "device": voter.device.type,
-            "dense": voter.dense,
-            "features": fingerprint(voter.x),
-            "graph": fingerprint(*_tensors(voter.graph)),
-            "target nodes": fingerprint(voter.node_index),
-        }
-
-
-class NodeVoter(Voter):
-    r"""Votes on the target nodes of one graph."""
-
-    def __init__(
-        self,
-        model: torch.nn.Module,
-        transform: HierarchicalNodeFeatureNoise,
-        num_classes: int,
-        call: Forward,
-        data: Data,
-        node_index: Tensor,
-        seed: int,
-        block_size: int | None,
-        dense: bool,
-    ) -> None:
-        self.model, self.transform, self.call = model, transform, call
-        self.node_index, self.seed, self.dense = node_index, seed, dense
-        self.num_classes, self.num_targets = num_classes, node_index.numel()
-        self.device = node_index.device
-        self.x = data.x
-        if self.x.layout != torch.strided and not isinstance(transform.noise, SparseFlipNoise):
-            self.x = self.x.to_dense()
-        self.num_nodes = self.x.size(0)
-        self.graph = copy.copy(data)
-        del self.graph.x
-        self.graph.num_nodes = self.num_nodes
-        self.block_size = block_size or 0
-
-    @cached_property
-    def source(self) -> FeatureSource:
-        r"""Where noisy features come from."""
-
-        def run(x: Tensor) -> Tensor:
-            return self.call(self.model, x, self.graph)
-
-        return feature_source(self.transform, self.x, self._sizes(), run, self.dense)
-
-    @cached_property
-    def copies(self) -> Data:
-        r"""A block of copies of the graph."""
-        return Batch.from_data_list([self.graph] * self.block_size)
-
-    @cached_property
-    def _fallback(self) -> FeatureSource:
-        return feature_source(self.transform, self.x, self._sizes(), call_model, dense=True)
-
-    def __getstate__(self) -> dict[str, Any]:
-        prepared = ("source", "copies", "_fallback")
-        return {name: value for name, value in vars(self).items() if name not in prepared}
-
-    def prepare(self) -> None:
-        r"""Tries the model once, and settles how many copies of the graph go into one forward.
-
-        Raises:
-            ValueError: If the model fails on the features, or returns no logits for the nodes.
-        """
-        num_columns = self.x.size(1) + int(self.transform.append_indicator)
-        try:
-            logits = self._logits(range(1), self.graph)
-        except (RuntimeError, IndexError, TypeError, AssertionError) as error:
-            indicator = " (the last is the indicator)" if self.transform.append_indicator else ""
-            raise ValueError(
-                f"the model failed on features of shape [{self.num_nodes}, {num_columns}]"
-                f"{indicator}: {error}"
-            ) from error
-        check_logits(logits, self.num_nodes, self.num_classes, "num_nodes")
-        if self.block_size == 0:
-            self.block_size = self._choose_block_size()
-            if self.block_size > 1 and not self._copies_are_independent():
-                self.block_size = 1
-                del self.copies
-
-    def predict(self, samples: range) -> Tensor:
-        predictions = []
-        # Blocks start at multiples of their size, so that they are the same in every run.
-        for first in range(
-            samples.start - samples.start % self.block_size, samples.stop, self.block_size
-        ):
-            block = self._predict_block(range(first, first + self.block_size))
-            predictions.append(block[max(samples.start - first, 0) : samples.stop - first])
-        return torch.cat(predictions)
-
-    def _predict_block(self, samples: range) -> Tensor:
-        logits = self._logits(samples, self.copies if self.block_size > 1 else self.graph)
-        targets = logits.view(len(samples), self.num_nodes, -1)[:, self.node_index]
-        if not bool(torch.isfinite(targets).all()):
-            raise ValueError("the model returned logits that are NaN or infinite")
-        return targets.argmax(-1)
-
-    def _logits(self, samples: range, graph: Data) -> Tensor:
-        try:
-            return self.call(self.model, self.source.draw(self._streams(samples)), graph)
-        except NotLinearError:
-            return self.call(self.model, self._fallback.draw(self._streams(samples)), graph)
-
-    def _streams(self, samples: range) -> list[RandomStream]:
-        return [RandomStream(self.seed, sample, device=self.device) for sample in samples]
-
-    def _sizes(self) -> list[int] | None:
-        return self.graph.ptr.diff().tolist() if "ptr" in self.graph else None
-
-    def _choose_block_size(self) -> int:
-        if self.device.type == "cpu":
-            return max(1, min(MAX_BLOCK, ROWS_PER_CPU_BLOCK // self.num_nodes))
-        free, _ = torch.cuda.mem_get_info(self.device)
-        bytes_per_copy = 8 * self.x.element_size() * self.num_nodes * (self.x.size(1) + 1)
-        return max(1, min(MAX_BLOCK, free // (4 * bytes_per_copy)))
-
-    def _copies_are_independent(self) -> bool:
-        # A model that mixes all rows it is given (a norm over all nodes, say) takes one at a time.
-        samples = range(self.block_size)
-        together = self._logits(samples, self.copies)
-        apart = torch.cat([self._logits(range(i, i + 1), self.graph) for i in samples])
-        return together.shape == apart.shape and torch.allclose(
-            together, apart, rtol=1e-3, atol=1e-4 * float(apart.abs().max())
-        )
+    ) -> ForwardVoter:
+        x = self._check_features(data.get("x"))
+        targets = as_node_index(node_index, x.size(0)).to(self.device)
+        graph = copy.copy(data).to(self.device)
+        sizes = graph.ptr.diff().tolist() if "ptr" in graph else [x.size(0)]
+        forward = GraphForward(self.model, self._call, graph, num_outputs=x.size(0))
+        return self._make_voter(forward, x, sizes, targets, seed, block_size, dense)
 
 
 def as_node_index(node_index: ArrayLike | Tensor | None, num_nodes: int) -> Tensor:
@@ -371,11 +210,3 @@ def as_node_index(node_index: ArrayLike | Tensor | None, num_nodes: int) -> Tens
             f"(got {int(index.min())} to {int(index.max())})"
         )
     return index
-
-
-def _tensors(graph: Data) -> Iterator[Tensor]:
-    for _, value in sorted(graph.to_dict().items()):
-        if isinstance(value, Tensor):
-            yield value
-        elif hasattr(value, "coo"):
-            yield from (part for part in value.coo() if part is not None)

@@ -2,6 +2,7 @@ r"""What the smoothed classifiers for nodes, graphs and images share."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,11 @@ from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate, certify_votes
 from pyg_hiersmooth.certificates.confidence import check_alpha, check_kind
-from pyg_hiersmooth.sampling import Voter, sample_votes
-from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint, fingerprint
+from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter
+from pyg_hiersmooth.noise import SparseFlipNoise
+from pyg_hiersmooth.sampling import sample_votes
+from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint, digest, fingerprint
+from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -51,32 +55,71 @@ class SmoothedClassifier(torch.nn.Module):
     def extra_repr(self) -> str:
         return f"{self.transform}, num_classes={self.num_classes}"
 
+    def _check_features(self, x: Tensor | None) -> Tensor:
+        if x is None:
+            raise ValueError("data has no node features 'x'")
+        self.transform.check_features(x)
+        if x.layout != torch.strided and not isinstance(self.transform.noise, SparseFlipNoise):
+            x = x.to_dense()
+        return x.to(self.device)
+
+    def _make_voter(
+        self,
+        forward: Forward,
+        x: Tensor,
+        sizes: list[int],
+        targets: Tensor,
+        seed: int,
+        block_size: int | None,
+        dense: bool,
+    ) -> ForwardVoter:
+        check_count("seed", seed, 0)
+        if block_size is not None:
+            check_count("block_size", block_size, 1)
+        with evaluating(self.model):
+            voter = ForwardVoter(
+                forward,
+                self.transform,
+                x,
+                sizes,
+                targets,
+                self.num_classes,
+                seed,
+                block_size,
+                dense,
+            )
+        self.feature_path = voter.source.description
+        return voter
+
     def _sample(
         self,
-        voter: Voter,
+        voter: ForwardVoter,
         num_samples: int,
         start: int,
         num_workers: int | None,
-        checkpoint: VoteCheckpoint | None,
+        checkpoint: str | os.PathLike[str] | None,
         progress: bool,
         description: str = "Sampling",
     ) -> Tensor:
         check_count("num_samples", num_samples, 1)
         check_count("start", start, 0)
+        kept = None
+        if checkpoint is not None:
+            kept = VoteCheckpoint(checkpoint, {**self._settings(voter), "start": start})
         with evaluating(self.model), torch.no_grad():
             return sample_votes(
                 voter,
                 num_samples,
                 start,
                 num_workers=num_workers,
-                checkpoint=checkpoint,
+                checkpoint=kept,
                 progress=progress,
                 description=description,
             )
 
     def _certify(
         self,
-        voter: Voter,
+        voter: ForwardVoter,
         n0: int,
         n: int,
         alpha: float,
@@ -84,7 +127,6 @@ class SmoothedClassifier(torch.nn.Module):
         simultaneous: bool,
         num_workers: int | None,
         checkpoint: str | os.PathLike[str] | None,
-        settings: dict[str, Any],
         progress: bool,
         **objects: Any,
     ) -> Certificate:
@@ -92,29 +134,38 @@ class SmoothedClassifier(torch.nn.Module):
         check_kind(kind)
         check_count("n0", n0, 1)
         check_count("n", n, 1)
-        votes = []
-        for name, label, start, count in (
-            ("pre_votes", "Selecting", 0, n0),
-            ("votes", "Bounding", n0, n),
-        ):
-            kept = None
-            if checkpoint is not None:
-                kept = VoteCheckpoint(
-                    Path(checkpoint, f"{name}.npz"), {**settings, "start": start}
-                )
-            votes.append(self._sample(voter, count, start, num_workers, kept, progress, label))
+
+        def sample(name: str, start: int, count: int) -> Tensor:
+            file = None if checkpoint is None else Path(checkpoint, f"{name}.npz")
+            label = name.replace("_", "-").capitalize()
+            return self._sample(voter, count, start, num_workers, file, progress, label)
+
+        pre_votes = sample("pre_votes", 0, n0)
+        votes = sample("votes", n0, n)
         return certify_votes(
-            self.transform, *votes, alpha, kind, simultaneous=simultaneous, **objects
+            self.transform,
+            pre_votes,
+            votes,
+            alpha,
+            kind,
+            simultaneous=simultaneous,
+            num_features=voter.x.size(1),
+            **objects,
         )
 
-    def _model_settings(self) -> dict[str, Any]:
+    def _settings(self, voter: ForwardVoter) -> dict[str, Any]:
+        smoothing = to_dict(self.transform.selection), to_dict(self.transform.noise)
         return {
             "transform": str(self.transform),
-            "selection": fingerprint(getattr(self.transform.selection, "p", None))
-            if isinstance(getattr(self.transform.selection, "p", None), Tensor)
-            else str(self.transform.selection),
+            "smoothing": digest(json.dumps(smoothing).encode()),
+            "seed": voter.seed,
+            "device": voter.device.type,
+            "dense": voter.dense,
             "model": str(self.model),
             "model weights": fingerprint(*self.model.state_dict().values()),
+            "features": fingerprint(voter.x),
+            "objects": fingerprint(*voter.forward.tensors()),
+            "targets": fingerprint(voter.targets),
         }
 
 

@@ -105,18 +105,20 @@ def read_votes(path: str | os.PathLike[str]) -> tuple[Tensor, int, dict[str, Any
     return votes, done, settings
 
 
-def fingerprint(*tensors: Tensor | None) -> str:
-    r"""A digest of the values, shapes and dtypes of tensors."""
-    digest = hashlib.sha256()
+def digest(*parts: bytes) -> str:
+    r"""A short digest of bytes."""
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+
+
+def fingerprint(*tensors: Tensor) -> str:
+    r"""A short digest of the values, shapes and dtypes of tensors."""
+    parts = []
     for tensor in tensors:
-        if tensor is None:
-            digest.update(b"none")
-            continue
+        parts.append(f"{tensor.layout} {tensor.dtype} {list(tensor.shape)}".encode())
         if tensor.layout != torch.strided:
             tensor = tensor.to_sparse_coo().coalesce()
-            digest.update(fingerprint(tensor.indices(), tensor.values()).encode())
-            continue
-        digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
-        raw = tensor.detach().cpu().contiguous().flatten()
-        digest.update(raw.view(torch.uint8).numpy().tobytes() if raw.numel() else b"")
-    return digest.hexdigest()[:16]
+            parts.append(fingerprint(tensor.indices(), tensor.values()).encode())
+        elif tensor.numel() > 0:
+            raw = tensor.detach().cpu().contiguous().flatten()
+            parts.append(raw.view(torch.uint8).numpy().tobytes())
+    return digest(*parts)

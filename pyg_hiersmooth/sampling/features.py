@@ -40,7 +40,7 @@ class DenseFeatures(FeatureSource):
         self,
         transform: HierarchicalNodeFeatureNoise,
         x: Tensor,
-        sizes: list[int] | None,
+        sizes: list[int],
         reason: str,
     ) -> None:
         self._smooth = transform.prepare(x, sizes)
@@ -63,7 +63,7 @@ class HiddenFeatures(FeatureSource):
         self,
         transform: HierarchicalNodeFeatureNoise,
         x: Tensor,
-        sizes: list[int] | None,
+        sizes: list[int],
         maps: list[LinearMap],
         num_columns: int,
     ) -> None:
@@ -95,7 +95,7 @@ class HiddenFeatures(FeatureSource):
         return LinearInput(shape, stacked.dtype, stacked.device, product)
 
     def _draw_hidden(self, stream: RandomStream) -> Tensor:
-        selected = self.transform.selection.sample_batch(self.sizes or [self.x.size(0)], stream)
+        selected = self.transform.selection.sample_batch(self.sizes, stream)
         hidden = self._hidden_draw(selected, stream)
         if self.transform.append_indicator:
             hidden.addcmul_(selected.view(-1, 1).to(hidden.dtype), self.indicator)
@@ -109,8 +109,8 @@ class HiddenFeatures(FeatureSource):
 def feature_source(
     transform: HierarchicalNodeFeatureNoise,
     x: Tensor,
-    sizes: list[int] | None,
-    run: Callable[[Tensor], Any],
+    sizes: list[int],
+    run: Callable[[Tensor], Any] | None = None,
     dense: bool = False,
 ) -> FeatureSource:
     r"""The cheapest exact source of smoothed features that a model accepts.
@@ -118,11 +118,11 @@ def feature_source(
     Args:
         transform (HierarchicalNodeFeatureNoise): The smoothing.
         x (torch.Tensor): Clean features ``[N, D]``.
-        sizes (list of int, optional): Nodes of each graph in a batch.
-        run (Callable): Calls the model on features of one draw.
+        sizes (list of int): Entities of each object.
+        run (Callable, optional): Calls the model on features of one draw.
         dense (bool): Whether to write features out in any case. (default: :obj:`False`)
     """
-    if dense:
+    if dense or run is None:
         return DenseFeatures(transform, x, sizes, "as asked")
     if not x.is_floating_point():
         return DenseFeatures(transform, x, sizes, f"{x.dtype} features")

@@ -9,27 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_PROPERTIES = ("shape", "ndim", "dtype", "device", "layout", "is_sparse", "is_cuda", "is_nested")
 _METADATA = {
-    Tensor.size,
+    torch.is_floating_point,
+    torch.is_tensor,
+    torch.numel,
+    Tensor.__len__,
     Tensor.dim,
+    Tensor.is_floating_point,
     Tensor.ndimension,
     Tensor.numel,
-    Tensor.__len__,
-    Tensor.is_floating_point,
-    Tensor.is_contiguous,
-    torch.is_floating_point,
-    torch.numel,
-    Tensor.shape.__get__,
-    Tensor.ndim.__get__,
-    Tensor.dtype.__get__,
-    Tensor.device.__get__,
-    Tensor.layout.__get__,
-    Tensor.is_sparse.__get__,
-    Tensor.is_cuda.__get__,
-    Tensor.is_quantized.__get__,
-    Tensor.requires_grad.__get__,
-    Tensor.is_nested.__get__,
-    torch.is_tensor,
+    Tensor.size,
+    *(getattr(Tensor, name).__get__ for name in (*_PROPERTIES, "requires_grad")),
 }
 _PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__}
 
@@ -76,7 +67,7 @@ class LinearInput(Tensor):
         self._product = product
         return self
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         return f"{self.__class__.__name__}()"
 
     @classmethod
@@ -100,7 +91,7 @@ class LinearInput(Tensor):
         raise NotLinearError(getattr(func, "__name__", str(func)))
 
     @classmethod
-    def __torch_dispatch__(
+    def __torch_dispatch__(  # type: ignore[override]
         cls,
         func: Callable[..., Any],
         types: tuple[type, ...],

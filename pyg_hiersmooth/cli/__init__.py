@@ -1,0 +1,31 @@
+r"""The command line program ``hiersmooth``."""
+
+import click
+
+from pyg_hiersmooth import __version__
+from pyg_hiersmooth.cli.certify import certify_command
+from pyg_hiersmooth.cli.plot import plot_command
+
+__all__ = ["main"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="pyg_hiersmooth")
+def main() -> None:
+    """Provable robustness for graph neural networks.
+
+    Hierarchical randomized smoothing (Scholten et al., NeurIPS 2023) adds noise to the features
+    of randomly selected nodes and takes the majority vote of a GNN over many such graphs. The
+    votes prove that no adversary who changes at most r nodes, by at most a given strength in
+    total, can change the prediction.
+
+    \b
+    Example:
+      hiersmooth certify --model gcn --noise flips --out runs/gcn
+      hiersmooth certify --model gat --noise flips --out runs/gat
+      hiersmooth plot runs/gcn runs/gat
+    """
+
+
+main.add_command(certify_command)
+main.add_command(plot_command)

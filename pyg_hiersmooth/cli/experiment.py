@@ -1,0 +1,166 @@
+r"""One run from data to certificate."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+import torch
+from torch_geometric.data import Data
+
+from pyg_hiersmooth import noise
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.cli.figures import Figures
+from pyg_hiersmooth.cli.run_folder import RunFolder
+from pyg_hiersmooth.cli.settings import NOISES, TRAINING, Settings
+from pyg_hiersmooth.cli.weights import load_weights
+from pyg_hiersmooth.datasets import NodeSplit, load_dataset, split_nodes
+from pyg_hiersmooth.extras import require
+from pyg_hiersmooth.models import build_model
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.training import train_node_classifier
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+NOISE_CLASSES: dict[str, type[noise.Noise]] = {
+    "flips": noise.SparseFlipNoise,
+    "gaussian": noise.GaussianNoise,
+    "ablation": noise.AblationNoise,
+    "laplace": noise.LaplaceNoise,
+    "uniform": noise.UniformNoise,
+}
+
+
+class Experiment:
+    r"""Trains, samples and certifies what the settings say.
+
+    All that can be wrong with the settings shows when it is made.
+
+    Args:
+        settings (Settings): What to do.
+        folder (RunFolder): Where the run is kept; one that was interrupted is continued.
+
+    Raises:
+        ValueError: If the settings do not fit each other or the data, or the weights to load do
+            not fit the model.
+        OSError: If the data are missing or the folder cannot be written.
+    """
+
+    def __init__(self, settings: Settings, folder: RunFolder) -> None:
+        self.settings, self.folder = settings, folder
+        self.transform = smoothing(settings)
+        self.can_plot = _can_plot()
+        dataset = load_dataset(settings.dataset, settings.root)
+        self.data: Data = dataset[0]
+        self._check_features()
+        self.split: NodeSplit = split_nodes(self.data.y, seed=settings.seed)
+        self.labels = self.data.y[self.split.test_index]
+        self.num_classes = dataset.num_classes
+        self.model = self._build_model()
+        self.needs_training = not self._load_weights()
+        if not folder.settings.exists():
+            folder.create(settings, self.labels)
+
+    def run(self, progress: bool) -> Figures:
+        r"""Does what is left to do, and leaves all of it in the folder."""
+        if self.needs_training:
+            self._train(progress)
+        if not self.folder.model.exists():
+            self.folder.save_model(self.model)
+        smoothed = SmoothedNodeClassifier(self.model, self.transform, self.num_classes)
+        certificate, seconds_per_sample = self._certify(smoothed, progress)
+        certificate.save(self.folder.certificate)
+        figures = Figures.of(certificate, self.labels, smoothed.feature_path, seconds_per_sample)
+        if seconds_per_sample is not None or not self.folder.results.exists():
+            self.folder.save_figures(figures)
+        if self.can_plot:
+            certificate.plot(self.labels, self.folder.plot)
+        return figures
+
+    def _check_features(self) -> None:
+        try:
+            self.transform.check_features(self.data.x)
+        except ValueError as error:
+            raise ValueError(
+                f"'--noise {self.settings.noise}' does not fit '--dataset "
+                f"{self.settings.dataset}': {error}"
+            ) from error
+
+    def _build_model(self) -> torch.nn.Module:
+        in_channels = self.data.num_features + int(self.settings.indicator)
+        torch.manual_seed(self.settings.seed)
+        model = build_model(self.settings.model, in_channels, self.num_classes)
+        return model.to(self.settings.device)
+
+    def _load_weights(self) -> bool:
+        kept = self.folder.model if self.folder.model.exists() else self.settings.checkpoint
+        if kept is not None:
+            load_weights(self.model, kept)
+        return kept is not None
+
+    def _train(self, progress: bool) -> None:
+        arguments: dict[str, Any] = {name: getattr(self.settings, name) for name in TRAINING}
+        history = train_node_classifier(
+            self.model,
+            self.data,
+            self.split,
+            self.transform,
+            seed=self.settings.seed,
+            progress=progress,
+            **arguments,
+        )
+        click.echo(
+            f"Trained for {history.num_epochs} epochs, accuracy under noise on the validation "
+            f"nodes {history.best_val_accuracy:.1%}"
+        )
+
+    def _certify(
+        self, smoothed: SmoothedNodeClassifier, progress: bool
+    ) -> tuple[Certificate, float | None]:
+        settings = self.settings
+        num_before, start = self.folder.num_samples(), time.perf_counter()
+        certificate = smoothed.certify(
+            self.data,
+            settings.n0,
+            settings.n,
+            settings.alpha,
+            settings.seed,
+            self.split.test_index,
+            progress,
+            kind=settings.kind,
+            simultaneous=settings.simultaneous,
+            num_workers=settings.num_workers,
+            checkpoint=self.folder.path,
+        )
+        num_drawn = self.folder.num_samples() - num_before
+        seconds = time.perf_counter() - start
+        return certificate, seconds / num_drawn if num_drawn > 0 else None
+
+
+def smoothing(settings: Settings) -> HierarchicalNodeFeatureNoise:
+    r"""The smoothing that the settings describe."""
+    arguments: dict[str, Any] = {name: getattr(settings, name) for name in NOISES[settings.noise]}
+    return HierarchicalNodeFeatureNoise(
+        settings.p, NOISE_CLASSES[settings.noise](**arguments), settings.indicator
+    )
+
+
+def choose_device(name: str | None) -> str:
+    r"""The device of the given name, or the fastest one where none is given.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ValueError("'--device cuda' needs a GPU that PyTorch can use: take '--device cpu'")
+    return name or ("cuda" if available else "cpu")
+
+
+def _can_plot() -> bool:
+    try:
+        require("matplotlib", extra="plot")
+    except ImportError as error:
+        click.secho(f"There will be no plot: {error}", fg="yellow", err=True)
+        return False
+    return True

@@ -1,0 +1,52 @@
+r"""What goes wrong, in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+EXPECTED = (
+    ValueError,
+    TypeError,
+    OSError,
+    ImportError,
+    FloatingPointError,
+    MemoryError,
+    RuntimeError,  # PyTorch's own errors, such as a GPU that is out of memory
+)
+
+
+class Failure(click.ClickException):
+    r"""An error that ends the program with one red sentence on standard error."""
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.secho(f"Error: {self.format_message()}", fg="red", err=True, file=file)
+
+
+class Interrupted(click.ClickException):
+    r"""The end of a program that the user interrupted."""
+
+    exit_code = 130
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.secho(f"\n{self.format_message()}", fg="yellow", err=True, file=file)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    r"""Turns the errors of the library into a :class:`Failure`."""
+    try:
+        yield
+    except EXPECTED as error:
+        raise Failure(_sentence(error)) from error
+
+
+def _sentence(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return f"the run failed with {type(error).__name__}"
+    # A worker process hands over its whole traceback, which ends in the message.
+    return lines[-1] if "Traceback" in str(error) else " ".join(lines)

@@ -1,0 +1,94 @@
+r"""``hiersmooth plot``: several runs in one figure."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pyg_hiersmooth.cli.failure import one_sentence
+from pyg_hiersmooth.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy import ndarray
+
+    from pyg_hiersmooth.certificates import Certificate
+
+SELF_EXPLAINING = ("dataset", "model", "noise", "kind", "checkpoint")
+UNTOLD = ("root", "num_workers", "device")
+
+
+@click.command("plot", context_settings={"show_default": True})
+@click.argument(
+    "folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="certified_accuracy.png",
+    help="File to draw to, in the format of its suffix (png, pdf, svg); an old one is replaced.",
+)
+def plot_command(folders: tuple[Path, ...], out: Path) -> None:
+    """Draw the certified accuracy of several runs together.
+
+    Each DIR is a finished run of 'hiersmooth certify'. The runs must share one kind of budget:
+    flips, ablation, or a distance in one norm. The legend names the settings in which they
+    differ. Needs matplotlib, which comes with the extra 'plot'.
+
+    \b
+    Example:
+      hiersmooth plot runs/gcn runs/gat --out figure.pdf
+    """
+    with one_sentence():
+        from pyg_hiersmooth.plotting import plot_certificates
+
+        names = run_names(folders)
+        runs = [_load(folder) for folder in folders]
+        plot_certificates(dict(zip(names, runs, strict=True)), out)
+    click.echo(f"Drew {len(runs)} run{'s' if len(runs) > 1 else ''} to {out}")
+
+
+def run_names(folders: tuple[Path, ...]) -> list[str]:
+    r"""A name for each run: the settings that tell them apart, and folders where none do.
+
+    Raises:
+        ValueError: If a folder holds no run, or is named twice.
+    """
+    from pyg_hiersmooth.cli.run_folder import RunFolder
+
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise ValueError("'DIR...' names a run twice")
+    settings = [RunFolder(folder).read_settings() for folder in folders]
+    if len(folders) == 1:
+        return [f"{settings[0].dataset}, {settings[0].model}"]
+    told = [field.name for field in fields(Settings) if field.name not in UNTOLD]
+    differing = [name for name in told if len({getattr(s, name) for s in settings}) > 1]
+    names = [_describe(each, differing) for each in settings]
+    return [
+        name if names.count(name) == 1 else f"{name} ({folder})".strip()
+        for name, folder in zip(names, folders, strict=True)
+    ]
+
+
+def _describe(settings: Settings, differing: list[str]) -> str:
+    values = {name: getattr(settings, name) for name in differing}
+    return ", ".join(
+        str(value) if name in SELF_EXPLAINING else f"{name}={value}"
+        for name, value in values.items()
+        if value is not None
+    )
+
+
+def _load(folder: Path) -> tuple[Certificate, ndarray]:
+    from pyg_hiersmooth.certificates import Certificate
+    from pyg_hiersmooth.cli.run_folder import RunFolder
+
+    run = RunFolder(folder)
+    if not run.certificate.is_file():
+        raise ValueError(
+            f"the run in '{folder}' is not finished: go on with it by 'hiersmooth certify "
+            f"--resume {folder}'"
+        )
+    return Certificate.load(run.certificate), run.read_labels()

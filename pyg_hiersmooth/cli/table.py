@@ -1,0 +1,55 @@
+r"""The figures of a run as a table in the terminal."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+
+from pyg_hiersmooth.cli.figures import CertifiedAccuracy, Figures
+
+
+def print_figures(figures: Figures, title: str) -> None:
+    r"""Prints the figures to standard output."""
+    Console(highlight=False).print(Group(_summary(figures, title), _certified(figures)))
+
+
+def _summary(figures: Figures, title: str) -> Table:
+    seconds = figures.seconds_per_sample
+    table = Table(title=title, show_header=False, box=box.SIMPLE, title_justify="left")
+    table.add_row("Smoothing", figures.smoothing)
+    table.add_row("Certified nodes", f"{figures.num_nodes}")
+    table.add_row("Accuracy of the smoothed classifier", f"{figures.accuracy:.1%}")
+    table.add_row("Abstained", f"{figures.abstained:.1%}")
+    table.add_row(
+        "Time a sample",
+        "(nothing left to sample)" if seconds is None else f"{1e3 * seconds:.2f} ms",
+    )
+    table.add_row("Features", figures.feature_path)
+    return table
+
+
+def _certified(figures: Figures) -> Table:
+    table = Table(title="Certified accuracy", box=box.SIMPLE, title_justify="left")
+    table.add_column("Adversary changes, in total")
+    rows: dict[str, list[str]] = {}
+    for cell in figures.certified:
+        rows.setdefault(_describe(cell), []).append(f"{cell.accuracy:.1%}")
+    for r in sorted({cell.r for cell in figures.certified}):
+        table.add_column(f"r = {r}", justify="right")
+    for description, accuracies in rows.items():
+        table.add_row(description, *accuracies)
+    return table
+
+
+def _describe(cell: CertifiedAccuracy) -> str:
+    if not cell.budget:
+        return "anything in r nodes"
+    if "eps" in cell.budget:
+        return f"eps = {cell.budget['eps']:g}"
+    changes = [_count(number, name) for name, number in cell.budget.items() if number > 0]
+    return ", ".join(changes) or "nothing"
+
+
+def _count(number: int, plural: str) -> str:
+    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"

@@ -1,0 +1,143 @@
+r"""Votes of a model that is called on noisy features of fixed objects."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.sampling import Voter
+from pyg_hiersmooth.sampling.features import FeatureSource, feature_source
+from pyg_hiersmooth.sampling.linear_input import NotLinearError
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+MAX_BLOCK = 512
+ROWS_PER_CPU_BLOCK = 2048
+
+
+class Forward(Protocol):
+    r"""Calls a model on features of fixed objects."""
+
+    num_outputs: int
+    r"""Rows of logits for one copy of the objects."""
+
+    def __call__(self, x: Tensor, copies: int) -> Any:
+        r"""Logits ``[copies * num_outputs, C]`` for features ``[copies * N, D]``."""
+
+    def tensors(self) -> list[Tensor]:
+        r"""All tensors besides features that the logits depend on, in a fixed order."""
+
+
+class ForwardVoter(Voter):
+    r"""Votes of a model under hierarchical noise on its features.
+
+    Args:
+        forward (Forward): Calls the model.
+        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        x (torch.Tensor): Clean features ``[N, D]``, one row an entity.
+        sizes (list of int): Entities of each object; they sum to ``N``.
+        targets (torch.Tensor): The outputs that are voted on, int64 ``[M]``.
+        num_classes (int): Number of classes :math:`C`.
+        seed (int): Non-negative seed.
+        block_size (int, optional): Copies of the objects in one forward pass.
+        dense (bool): Whether to write noisy features out in any case.
+
+    Raises:
+        ValueError: If the model fails on the features, or returns no logits for the outputs.
+    """
+
+    def __init__(
+        self,
+        forward: Forward,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        sizes: list[int],
+        targets: Tensor,
+        num_classes: int,
+        seed: int,
+        block_size: int | None = None,
+        dense: bool = False,
+    ) -> None:
+        self.forward, self.transform, self.x, self.sizes = forward, transform, x, sizes
+        self.targets, self.num_targets, self.num_classes = targets, targets.numel(), num_classes
+        self.seed, self.dense, self.device = seed, dense, x.device
+        with torch.no_grad():
+            self._try_model()
+            self.block_size = block_size or self._choose_block_size()
+
+    @cached_property
+    def source(self) -> FeatureSource:
+        r"""Where noisy features come from."""
+
+        def run(x: Tensor) -> Any:
+            return self.forward(x, 1)
+
+        return feature_source(self.transform, self.x, self.sizes, run, self.dense)
+
+    @cached_property
+    def _fallback(self) -> FeatureSource:
+        return feature_source(self.transform, self.x, self.sizes, dense=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        prepared = ("source", "_fallback")
+        return {name: value for name, value in vars(self).items() if name not in prepared}
+
+    def predict(self, samples: range) -> Tensor:
+        predictions = []
+        # Blocks start at multiples of their size, so that they are the same in every run.
+        start = samples.start - samples.start % self.block_size
+        for first in range(start, samples.stop, self.block_size):
+            block = self._predict_block(range(first, first + self.block_size))
+            predictions.append(block[max(samples.start - first, 0) : samples.stop - first])
+        return torch.cat(predictions)
+
+    def _predict_block(self, samples: range) -> Tensor:
+        logits = self._logits(samples).view(len(samples), self.forward.num_outputs, -1)
+        logits = logits.index_select(1, self.targets)
+        if not bool(torch.isfinite(logits).all()):
+            raise ValueError("the model returned logits that are NaN or infinite")
+        return logits.argmax(-1)
+
+    def _logits(self, samples: range) -> Any:
+        streams = [RandomStream(self.seed, sample, device=self.device) for sample in samples]
+        try:
+            return self.forward(self.source.draw(streams), len(samples))
+        except NotLinearError:
+            streams = [RandomStream(self.seed, sample, device=self.device) for sample in samples]
+            return self.forward(self._fallback.draw(streams), len(samples))
+
+    def _try_model(self) -> None:
+        shape = [self.x.size(0), self.x.size(1) + int(self.transform.append_indicator)]
+        try:
+            logits = self._logits(range(1))
+        except (RuntimeError, IndexError, TypeError, AssertionError) as error:
+            indicator = " (the last is the indicator)" if self.transform.append_indicator else ""
+            raise ValueError(
+                f"the model failed on features of shape {shape}{indicator}: {error}"
+            ) from error
+        expected = [self.forward.num_outputs, self.num_classes]
+        if not isinstance(logits, Tensor) or list(logits.shape) != expected:
+            got = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise ValueError(f"the model must return logits of shape {expected} (got {got})")
+
+    def _choose_block_size(self) -> int:
+        if self.device.type == "cpu":
+            block_size = ROWS_PER_CPU_BLOCK // self.x.size(0)
+        else:
+            free, _ = torch.cuda.mem_get_info(self.device)
+            block_size = free // (32 * self.x.element_size() * self.x.numel())
+        block_size = max(1, min(MAX_BLOCK, block_size))
+        return block_size if self._copies_are_independent(min(block_size, 4)) else 1
+
+    def _copies_are_independent(self, copies: int) -> bool:
+        # A model that mixes all rows it is given (a norm over all nodes, say) takes one at a time.
+        if copies == 1:
+            return True
+        together = self._logits(range(copies))
+        apart = torch.cat([self._logits(range(i, i + 1)) for i in range(copies)])
+        return together.shape == apart.shape and torch.allclose(
+            together, apart, rtol=1e-3, atol=1e-4 * float(apart.abs().max())
+        )

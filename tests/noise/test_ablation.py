@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.random import RandomStream
+
+SELECTED = torch.tensor([True, False, True, False])
+STREAM = RandomStream(0)
+
+
+@pytest.mark.parametrize("token", [None, torch.tensor([5.0, -1.0, 0.5])])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_selected_rows_become_the_token(token: torch.Tensor | None, dtype: torch.dtype) -> None:
+    x = torch.rand(4, 3).to(dtype)
+    before = x.clone()
+    noise = AblationNoise(token)
+    out = noise.sample(x, SELECTED, STREAM)
+    expected = torch.zeros(3) if token is None else token
+    assert torch.equal(x, before)
+    assert out.dtype == dtype
+    assert torch.equal(out[SELECTED], expected.to(dtype).expand(2, -1))
+    assert torch.equal(out[~SELECTED], x[~SELECTED])
+
+    weight = torch.rand(3, 5).to(dtype)
+    draw = noise.after_linear(x, weight)
+    for selected in (SELECTED, ~SELECTED, SELECTED & ~SELECTED, SELECTED | ~SELECTED):
+        dense = noise.sample(x, selected, STREAM) @ weight
+        torch.testing.assert_close(draw(selected, STREAM), dense)
+
+
+def test_integer_features_keep_their_dtype() -> None:
+    x = torch.arange(12).view(4, 3)
+    out = AblationNoise().sample(x, SELECTED, STREAM)
+    assert out.dtype == x.dtype
+    assert torch.equal(out[~SELECTED], x[~SELECTED]) and not out[SELECTED].any()
+
+
+def test_least_mass_is_the_mass_itself() -> None:
+    mass = np.linspace(0.0, 1.0, 11)
+    assert np.array_equal(AblationNoise().lower_bound(mass), mass)
+    assert np.array_equal(AblationNoise().upper_bound(mass), 1.0 - (1.0 - mass))
+
+
+def test_there_is_no_budget() -> None:
+    with pytest.raises(TypeError, match=r"no budget besides 'r' \(got 'eps'\)"):
+        AblationNoise().lower_bound(0.9, eps=0.1)
+
+
+def test_the_token_is_one_finite_row() -> None:
+    for token in (torch.zeros(2, 2), torch.tensor(1.0), torch.tensor([float("nan")])):
+        with pytest.raises(ValueError, match="'token' must be one row"):
+            AblationNoise(token)
+    noise = AblationNoise(torch.zeros(2))
+    with pytest.raises(ValueError, match="'token' has 2 features, but 'x' has 3"):
+        noise.sample(torch.zeros(4, 3), SELECTED, STREAM)
+    with pytest.raises(ValueError, match="'token' has 2 features, but 'x' has 3"):
+        noise.after_linear(torch.zeros(4, 3), torch.zeros(3, 1))
+
+
+def test_the_token_is_a_copy() -> None:
+    token = torch.ones(3)
+    noise = AblationNoise(token)
+    token.zero_()
+    assert noise.sample(torch.zeros(4, 3), SELECTED, STREAM)[0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_repr() -> None:
+    assert repr(AblationNoise()) == "AblationNoise()"
+    assert repr(AblationNoise([1.0, 2.0])) == "AblationNoise(token=[2])"  # type: ignore[arg-type]
