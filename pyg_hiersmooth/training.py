@@ -16,6 +16,8 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from pyg_hiersmooth.datasets.splits import NodeSplit, inductive_subgraph
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
 @dataclass(frozen=True)
@@ -113,9 +115,11 @@ def train_node_classifier(
     val_index = position.to(device)[split.val_index.to(device)]
     train_graph, val_graph = train_graph.to(device), val_graph.to(device)
 
-    def logits_and_labels(graph: Data, index: Tensor) -> tuple[Tensor, Tensor]:
-        noisy = graph if transform is None else transform(copy.copy(graph))
-        return model(noisy.x, noisy.edge_index)[index], graph.y[index]
+    draw_train, draw_val = _draws(transform, train_graph), _draws(transform, val_graph)
+
+    def logits_and_labels(draw: Callable[[], Data], index: Tensor) -> tuple[Tensor, Tensor]:
+        noisy = draw()
+        return model(noisy.x, noisy.edge_index)[index], noisy.y[index]
 
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
     train_losses: list[float] = []
@@ -131,14 +135,14 @@ def train_node_classifier(
             for epoch in epochs:
                 model.train()
                 optimizer.zero_grad()
-                loss = F.cross_entropy(*logits_and_labels(train_graph, train_index))
+                loss = F.cross_entropy(*logits_and_labels(draw_train, train_index))
                 train_losses.append(_finite(loss, "training", epoch))
                 loss.backward()
                 optimizer.step()
 
                 model.eval()
                 with torch.no_grad():
-                    logits, labels = logits_and_labels(val_graph, val_index)
+                    logits, labels = logits_and_labels(draw_val, val_index)
                     val_loss = F.cross_entropy(logits, labels)
                     val_losses.append(_finite(val_loss, "validation", epoch))
                     val_accuracies.append(float((logits.argmax(dim=-1) == labels).float().mean()))
@@ -158,6 +162,23 @@ def train_node_classifier(
         model.eval()
 
     return TrainingHistory(tuple(train_losses), tuple(val_losses), tuple(val_accuracies))
+
+
+def _draws(transform: Callable[[Any], Any] | None, graph: Data) -> Callable[[], Data]:
+    r"""Fresh noise for one graph at every call, prepared once where the transform can."""
+    if transform is None:
+        return lambda: graph
+    if not isinstance(transform, HierarchicalNodeFeatureNoise):
+        return lambda: transform(copy.copy(graph))
+    transform.check_features(graph.x)
+    smooth = transform.prepare(graph.x)
+
+    def draw() -> Data:
+        noisy = copy.copy(graph)
+        noisy.x = smooth(RandomStream.from_torch(graph.x.device))
+        return noisy
+
+    return draw
 
 
 @contextmanager

@@ -40,7 +40,8 @@ def is_robust(
     Returns:
         numpy.ndarray: bool ``[M]``.
     """
-    return _surplus(noise, _share(1.0 - p_lower, q), _share(p_upper, q), q, **budget) > 0
+    surplus = _surplus(noise, _share(1.0 - p_lower, q), _share(p_upper, q), q, **budget)
+    return surplus > 2.0 * MARGIN
 
 
 def radius(
@@ -54,9 +55,10 @@ def radius(
     Returns:
         numpy.ndarray: float64 ``[M]``.
     """
-    q = np.broadcast_to(q, p_lower.shape)
+    q = np.broadcast_to(np.maximum(q, 1e-300), p_lower.shape)
     lost, rival = _share(1.0 - p_lower, q), _share(p_upper, q)
-    target = (0.5 + MARGIN) / q
+    margin = MARGIN + 1e-14  # a little wider, so that rounding cannot part the two functions
+    target = (0.5 + margin) / q
     possible = (target < 1.0) & (lost + rival < 2.0 - 2.0 * target)
     result = np.zeros(p_lower.shape)
     if not possible.any():
@@ -66,19 +68,19 @@ def radius(
     # Both terms are above the target below `near`, and both below it beyond `far`.
     near = np.maximum(noise.radius(np.maximum(lost, rival), target), 0.0)
     far = noise.radius(np.minimum(lost, rival), target)
-    near, far = near * (1.0 - 1e-12), far * (1.0 + 1e-12)
     found = near.copy()
     between = far > near
-    args = lost[between], rival[between], q[between]
     if between.any():
 
-        def surplus(eps: np.ndarray, lost: np.ndarray, rival: np.ndarray, q: np.ndarray) -> Any:
-            return _surplus(noise, lost, rival, q, eps=eps)
+        def excess(eps: np.ndarray, *masses: np.ndarray) -> np.ndarray:
+            return _surplus(noise, *masses, eps=eps) - 2.0 * margin
 
-        tolerances = {"xatol": 0, "xrtol": 1e-13}
-        root = find_root(surplus, (near[between], far[between]), args=args, tolerances=tolerances)
-        found[between] = np.maximum(root.x * (1.0 - 1e-12), near[between])
-    held = _surplus(noise, lost, rival, q, eps=found) > 0
+        args = lost[between], rival[between], q[between]
+        tolerances = {"xatol": 0, "xrtol": 1e-14}
+        root = find_root(excess, (near[between], far[between]), args=args, tolerances=tolerances)
+        found[between] = root.x
+    near, found = near * (1.0 - 1e-13), found * (1.0 - 1e-13)
+    held = _surplus(noise, lost, rival, q, eps=found) > 2.0 * MARGIN
     result[possible] = np.where(held, found, near)
     return result
 
@@ -152,7 +154,7 @@ def frontiers(
 
 def _share(mass: np.ndarray, q: np.ndarray) -> np.ndarray:
     # A few ulps up, and never 0 (no radius is infinite): the larger, the less is claimed.
-    return np.clip(mass * (1.0 + 1e-15) / q, 1e-300, 1.0)
+    return np.clip(mass * (1.0 + 1e-15) / np.maximum(q, 1e-300), 1e-300, 1.0)
 
 
 def _surplus(
@@ -160,4 +162,4 @@ def _surplus(
 ) -> np.ndarray:
     ours = noise.least_mass(1.0 - lost, lost, **budget)
     not_theirs = noise.least_mass(1.0 - rival, rival, **budget)
-    return q * (ours + not_theirs) - (1.0 + 2.0 * MARGIN)
+    return q * (ours + not_theirs) - 1.0

@@ -112,24 +112,27 @@ COUNT = click.IntRange(1)
 @click.option(
     "--num-workers",
     type=click.IntRange(0),
-    help="Processes that sample on a CPU; 0 samples in the main one.  [default: one a core]",
+    show_default="one a core",
+    help="Processes that sample on a CPU; 0 samples in the main one.",
 )
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),
-    help="Where the model runs.  [default: cuda where available]",
+    show_default="cuda where available",
+    help="Where the model runs.",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Folder of the run, without one in it.  "
-    "[default: runs/<dataset>-<model>-<noise>-seed<seed>]",
+    show_default="runs/<dataset>-<model>-<noise>-seed<seed>",
+    help="Folder for all that the run leaves; it must not hold a run already.",
 )
 @click.option(
     "--resume",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Go on with the run in DIR, with its settings.",
+    help="Go on with the run in DIR, with its settings. Of these, only --root and --num-workers "
+    "may be changed.",
 )
 @click.option("--no-progress", is_flag=True, help="Show no progress bars.")
 @click.pass_context
@@ -173,7 +176,7 @@ def certify_command(
         with _interruptible(folder):
             experiment = Experiment(settings, folder)
             figures = experiment.run(progress=not no_progress)
-        print_figures(figures, title=f"{settings.dataset}, {settings.model}")
+        print_figures(figures, settings.title)
         click.echo(f"The run is in {folder}")
 
 

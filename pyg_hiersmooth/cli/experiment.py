@@ -19,6 +19,7 @@ from pyg_hiersmooth.datasets import NodeSplit, load_dataset, split_nodes
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.plotting import plot_certificates
 from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -74,7 +75,8 @@ class Experiment:
         if seconds_per_sample is not None or not self.folder.results.exists():
             self.folder.save_figures(figures)
         if self.can_plot:
-            certificate.plot(self.labels, self.folder.plot)
+            runs = {self.settings.title: (certificate, self.labels)}
+            plot_certificates(runs, self.folder.plot)
         return figures
 
     def _check_features(self) -> None:

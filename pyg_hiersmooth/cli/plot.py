@@ -62,7 +62,7 @@ def run_names(folders: tuple[Path, ...]) -> list[str]:
         raise ValueError("'DIR...' names a run twice")
     settings = [RunFolder(folder).read_settings() for folder in folders]
     if len(folders) == 1:
-        return [f"{settings[0].dataset}, {settings[0].model}"]
+        return [settings[0].title]
     told = [field.name for field in fields(Settings) if field.name not in UNTOLD]
     differing = [name for name in told if len({getattr(s, name) for s in settings}) > 1]
     names = [_describe(each, differing) for each in settings]

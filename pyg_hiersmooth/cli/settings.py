@@ -50,6 +50,11 @@ class Settings:
         if self.noise not in NOISES:
             raise ValueError(f"'noise' must be one of {', '.join(NOISES)} (got {self.noise!r})")
 
+    @property
+    def title(self) -> str:
+        r"""What is certified."""
+        return f"{self.dataset}, {self.model}"
+
     def idle(self) -> dict[str, str]:
         r"""The settings that would do nothing in this run, each with the option that is why."""
         idle = {

@@ -91,8 +91,8 @@ class SparseFlipNoise(Noise):
 
     def check_features(self, x: Tensor) -> None:
         super().check_features(x)
-        values = x.to_sparse_coo().values() if x.layout != torch.strided else x
-        if not bool(((values == 0) | (values == 1)).all()):
+        values = x.to_sparse_coo().coalesce().values() if x.layout != torch.strided else x
+        if not torch.equal(values * values, values):  # of finite numbers, only 0 and 1
             raise ValueError(
                 "SparseFlipNoise needs binary features 'x' of zeros and ones (got other values)"
             )
@@ -132,7 +132,7 @@ class FlipSampler:
         self._one = (self.row * self.num_columns + self.col).to(self._dtype)
         self._bitmap: Tensor | None = None
         if num_positions <= 8 * MAX_BITMAP_BYTES:
-            bit = torch.ones_like(self._one, dtype=torch.uint8) << (self._one & 7)
+            bit = torch.ones_like(self._one, dtype=torch.uint8) << (self._one & 7).to(torch.uint8)
             self._bitmap = bit.new_zeros(num_positions // 8 + 1)
             self._bitmap.index_add_(0, self._one >> 3, bit)
 

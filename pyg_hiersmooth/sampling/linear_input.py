@@ -67,7 +67,7 @@ class LinearInput(Tensor):
         self._product = product
         return self
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"{self.__class__.__name__}()"
 
     @classmethod

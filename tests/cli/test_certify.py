@@ -1,0 +1,559 @@
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import Result
+from torch_geometric.datasets import Planetoid
+
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.cli import experiment, main
+from pyg_hiersmooth.datasets import CitationSBM, split_nodes
+from pyg_hiersmooth.models import MODELS, build_model
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.noise import SparseFlipNoise
+from pyg_hiersmooth.sampling.checkpoint import read_votes
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+Program = Callable[..., Result]
+
+FILES = {
+    "settings.json",
+    "labels.npz",
+    "model.pt",
+    "pre_votes.npz",
+    "votes.npz",
+    "certificate.npz",
+    "results.json",
+    "certified_accuracy.png",
+}
+FEW = ("--n0", 5, "--n", 20)
+
+PROGRAM = """
+import pyg_hiersmooth.sampling.checkpoint as checkpoint
+checkpoint.SECONDS_BETWEEN_SAVES = 0
+from pyg_hiersmooth.cli import main
+main()
+"""
+
+
+def votes_of(folder: Path) -> list[np.ndarray]:
+    return [read_votes(folder / name)[0].numpy() for name in ("pre_votes.npz", "votes.npz")]
+
+
+def same_votes(folder: Path, other: Path) -> bool:
+    return all(map(np.array_equal, votes_of(folder), votes_of(other)))
+
+
+def message_of(result: Result) -> str:
+    """The error message, on one line."""
+    assert result.exit_code != 0, result.output
+    assert "Traceback" not in result.stderr
+    return " ".join(result.stderr.split())
+
+
+def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*args: object, **kwargs: object) -> None:
+        pytest.fail("trained before all was checked")
+
+    monkeypatch.setattr(experiment, "train_node_classifier", train)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, name, interrupted)
+
+
+# What a run leaves
+
+
+def test_finished_run_leaves_everything(finished_run: Path) -> None:
+    assert {file.name for file in finished_run.iterdir()} == FILES
+    assert (finished_run / "certified_accuracy.png").read_bytes().startswith(b"\x89PNG")
+    state = torch.load(finished_run / "model.pt", weights_only=True)
+    assert state.keys() == build_model("gcn", 1434, 7).state_dict().keys()
+
+
+def test_settings_name_options_and_versions(finished_run: Path) -> None:
+    settings = json.loads((finished_run / "settings.json").read_text())
+    options = settings["options"]
+    assert options["dataset"] == "CitationSBM" and options["p_plus"] == 0.05
+    assert options["n"] == 40 and options["max_epochs"] == 5 and options["seed"] == 0
+    assert options["std"] is None and options["scale"] is None
+    assert options["device"] in ("cpu", "cuda")
+    assert set(settings["versions"]) == {"pyg_hiersmooth", "torch", "torch_geometric", "numpy"}
+
+
+def test_certificate_is_that_of_the_library(finished_run: Path) -> None:
+    data = CitationSBM()[0]
+    index = split_nodes(data.y, seed=0).test_index
+    model = build_model("gcn", data.num_features + 1, 7)
+    model.load_state_dict(torch.load(finished_run / "model.pt", weights_only=True))
+    transform = HierarchicalNodeFeatureNoise(0.81, SparseFlipNoise(0.05, 0.8))
+    smoothed = SmoothedNodeClassifier(model, transform, num_classes=7)
+    expected = smoothed.certify(data, 10, 40, node_index=index, progress=False, num_workers=0)
+    kept = Certificate.load(finished_run / "certificate.npz")
+    np.testing.assert_array_equal(kept.prediction, expected.prediction)
+    np.testing.assert_array_equal(kept.p_lower, expected.p_lower)
+    np.testing.assert_array_equal(kept.index, index)
+    np.testing.assert_array_equal(np.load(finished_run / "labels.npz")["labels"], data.y[index])
+
+
+def test_results_are_those_of_the_certificate(finished_run: Path) -> None:
+    results = json.loads((finished_run / "results.json").read_text())
+    certificate = Certificate.load(finished_run / "certificate.npz")
+    labels = np.load(finished_run / "labels.npz")["labels"]
+    assert results["num_nodes"] == len(certificate)
+    assert results["accuracy"] == certificate.clean_accuracy(labels)
+    assert results["abstained"] == certificate.abstained.mean()
+    assert "first linear map" in results["feature_path"]
+    assert results["seconds_per_sample"] > 0
+    assert len(results["certified"]) == 3 * 7
+    for cell in results["certified"]:
+        exact = certificate.certified_accuracy(labels, cell["r"], **cell["budget"])
+        assert cell["accuracy"] == exact
+
+
+def test_table(certify: Program, finished_run: Path, tmp_path: Path) -> None:
+    result = certify(*FEW, "--checkpoint", finished_run / "model.pt", "--out", tmp_path / "run")
+    assert result.exit_code == 0 and result.stderr == ""
+    for text in (
+        "CitationSBM, gcn",
+        "SparseFlipNoise(p_plus=0.05, p_minus=0.8)",
+        "Accuracy of the smoothed classifier",
+        "Abstained",
+        " ms",
+        "noise after 1 first linear map(s)",
+        "r = 1 r = 2 r = 3",
+        "20 deletions",
+        "1 addition ",
+        f"The run is in {tmp_path / 'run'}",
+    ):
+        assert text in " ".join(result.stdout.split()), text
+
+
+def test_default_folder(
+    certify: Program, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = certify(*FEW, "--checkpoint", finished_run / "model.pt", "--seed", 3)
+    assert result.exit_code == 0
+    assert (tmp_path / "runs" / "CitationSBM-gcn-flips-seed3" / "votes.npz").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "noise", "columns"),
+    [
+        (["--noise", "gaussian", "--std", 0.1], "GaussianNoise(std=0.1)", "eps = 0.025"),
+        (["--noise", "laplace", "--scale", 0.1], "LaplaceNoise(scale=0.1)", "eps = 0.2"),
+        (["--noise", "uniform"], "UniformNoise(scale=0.25)", "eps = 0.0625"),
+        (["--noise", "ablation", "--p", 0.5], "AblationNoise()", "r = 5"),
+        (["--p-plus", 0.01, "--kind", "binary"], "SparseFlipNoise(p_plus=0.01", "5 deletions"),
+        (["--simultaneous", "--alpha", 0.05], "SparseFlipNoise", "r = 3"),
+    ],
+)
+def test_noises(
+    options: list, noise: str, columns: str, certify: Program, finished_run: Path, tmp_path: Path
+) -> None:
+    weights = finished_run / "model.pt"
+    result = certify(*FEW, *options, "--checkpoint", weights, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert noise in result.stdout and columns in result.stdout
+    assert {file.name for file in (tmp_path / "run").iterdir()} == FILES
+
+
+@pytest.mark.parametrize("model", ["gat", "gatv2", "appnp", "sage"])
+def test_models(model: str, certify: Program, tmp_path: Path) -> None:
+    options = ["--model", model, "--max-epochs", 1, "--n0", 1, "--n", 3]
+    result = certify(*options, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "Trained for 1 epochs" in result.stdout
+
+
+def test_without_indicator(certify: Program, tmp_path: Path) -> None:
+    options = ["--no-indicator", "--max-epochs", 1, "--n0", 1, "--n", 3]
+    assert certify(*options, "--out", tmp_path / "run").exit_code == 0
+    weights = torch.load(tmp_path / "run" / "model.pt", weights_only=True)
+    assert weights["conv1.lin.weight"].shape == (64, 1433)
+
+
+def test_real_data(certify: Program, data_root: Path, tmp_path: Path) -> None:
+    options = ["--dataset", "Cora", "--root", data_root, "--max-epochs", 1, "--n0", 1, "--n", 3]
+    result = certify(*options, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["num_nodes"] == 221
+
+
+# Help
+
+
+def test_help_is_complete(hiersmooth: Program) -> None:
+    text = " ".join(hiersmooth("certify", "--help").output.split())
+    command = main.commands["certify"]
+    context = command.make_context("certify", [])
+    for option in command.params:
+        record = option.get_help_record(context)
+        assert record is not None and option.help and option.opts[0] in text, option.name
+        needs_none = option.is_flag or option.name in ("checkpoint", "resume")
+        assert needs_none or "default: " in record[1], option.name
+    for piece in ("0.0<x<=1.0", "0.0<x<1.0", "x>0.0", "x>=1", "Example:"):
+        assert piece in text
+    assert "Example: hiersmooth certify" in " ".join(hiersmooth("--help").output.split())
+
+
+def test_choices_are_those_of_the_library(hiersmooth: Program) -> None:
+    (choice,) = (o.type for o in main.commands["certify"].params if o.name == "model")
+    assert list(choice.choices) == list(MODELS)
+    (choice,) = (o.type for o in main.commands["certify"].params if o.name == "noise")
+    assert list(choice.choices) == list(experiment.NOISE_CLASSES)
+
+
+def test_module_is_the_same_program() -> None:
+    command = [sys.executable, "-m", "pyg_hiersmooth", "--version"]
+    assert "0.1.0" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+# Options that are refused
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "text"),
+    [
+        ("--p", 0, "0.0<x<=1.0"),
+        ("--p", 1.5, "0.0<x<=1.0"),
+        ("--p", "nan", "not a finite number"),
+        ("--p-plus", -0.1, "0.0<=x<=1.0"),
+        ("--p-minus", 2, "0.0<=x<=1.0"),
+        ("--std", 0, "x>0.0"),
+        ("--scale", "inf", "not a finite number"),
+        ("--n0", 0, "x>=1"),
+        ("--n", "many", "not a valid integer"),
+        ("--alpha", 1, "0.0<x<1.0"),
+        ("--kind", "both", "'multiclass', 'binary'"),
+        ("--model", "mlp", "'gcn', 'gat', 'gatv2', 'appnp', 'sage'"),
+        ("--noise", "salt", "'flips', 'gaussian', 'ablation', 'laplace', 'uniform'"),
+        ("--seed", -1, "0<=x<=4294967295"),
+        ("--max-epochs", 0, "x>=1"),
+        ("--patience", 0, "x>=1"),
+        ("--lr", 0, "x>0.0"),
+        ("--num-workers", -1, "x>=0"),
+        ("--device", "tpu", "'cpu', 'cuda'"),
+        ("--checkpoint", "missing.pt", "does not exist"),
+    ],
+)
+def test_ranges(option: str, value: object, text: str, hiersmooth: Program, tmp_path: Path) -> None:
+    message = message_of(hiersmooth("certify", "--out", tmp_path / "run", option, value))
+    assert option in message and text in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "idle", "reason"),
+    [
+        (["--std", 0.25], "--std", "--noise flips"),
+        (["--noise", "flips", "--scale", 0.3], "--scale", "--noise flips"),
+        (["--noise", "gaussian", "--p-plus", 0.05], "--p-plus", "--noise gaussian"),
+        (["--noise", "gaussian", "--scale", 0.3], "--scale", "--noise gaussian"),
+        (["--noise", "ablation", "--p-minus", 0.8], "--p-minus", "--noise ablation"),
+        (["--noise", "laplace", "--std", 0.3], "--std", "--noise laplace"),
+        (["--noise", "uniform", "--std", 0.3], "--std", "--noise uniform"),
+        (["--checkpoint", __file__, "--lr", 0.1], "--lr", "--checkpoint"),
+        (["--checkpoint", __file__, "--max-epochs", 3], "--max-epochs", "--checkpoint"),
+        (["--checkpoint", __file__, "--patience", 3], "--patience", "--checkpoint"),
+    ],
+)
+def test_idle_options(
+    options: list, idle: str, reason: str, certify: Program, tmp_path: Path
+) -> None:
+    message = message_of(certify(*options, "--out", tmp_path / "run"))
+    assert f"'{idle}' does nothing with '{reason}': leave it out" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_gpu(certify: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    message = message_of(certify("--device", "cuda", "--out", tmp_path / "run"))
+    assert "'--device cuda' needs a GPU that PyTorch can use: take '--device cpu'" in message
+
+
+def test_workers_on_a_gpu(
+    certify: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    message = message_of(certify("--out", tmp_path / "run"))
+    assert "'--num-workers' does nothing with '--device cuda'" in message
+
+
+# Failures before training
+
+
+def test_folder_of_a_finished_run(certify: Program, finished_run: Path) -> None:
+    message = message_of(certify("--out", finished_run))
+    assert f"'--out {finished_run}' holds a finished run" in message
+    assert f"'--resume {finished_run}'" in message
+
+
+def test_folder_with_a_file_of_that_name(certify: Program, tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_text("precious")
+    assert f"'--out {tmp_path}' holds 'model.pt' already" in message_of(certify("--out", tmp_path))
+    assert (tmp_path / "model.pt").read_text() == "precious"
+
+
+def test_folder_that_cannot_be_written(
+    certify: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid_training(monkeypatch)
+    (tmp_path / "file").write_text("")
+    message = message_of(certify("--out", tmp_path / "file" / "run"))
+    assert "'--out' must be a folder that can be written" in message
+
+
+def test_missing_data(certify: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(self: Planetoid) -> None:
+        raise OSError("no network here")
+
+    monkeypatch.setattr(Planetoid, "download", download)
+    options = ["--dataset", "Cora", "--root", tmp_path / "data", "--out", tmp_path / "run"]
+    message = message_of(certify(*options))
+    assert f"expected in '{tmp_path / 'data' / 'Planetoid' / 'Cora' / 'raw'}'" in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_dataset(certify: Program, tmp_path: Path) -> None:
+    message = message_of(certify("--dataset", "Reddit", "--out", tmp_path / "run"))
+    assert "must be one of CitationSBM, Cora, CiteSeer, PubMed, Cora_ML" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_flips_of_features_that_are_not_binary(
+    certify: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = CitationSBM()[0]
+    data.x = data.x / 3
+    weighted = type("Weighted", (list,), {"num_classes": 7})([data])
+    monkeypatch.setattr(experiment, "load_dataset", lambda name, root: weighted)
+    forbid_training(monkeypatch)
+    message = message_of(certify("--dataset", "PubMed", "--out", tmp_path / "run"))
+    assert "'--noise flips' does not fit '--dataset PubMed'" in message
+    assert "binary features" in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failures_are_one_red_sentence(certify: Program, finished_run: Path) -> None:
+    result = certify("--out", finished_run, color=True)
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr.startswith("\x1b[31mError: ") and result.stderr.count("\n") == 1
+
+
+# Weights
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"nonsense", "is damaged or holds more than weights"),
+        (b"", "is damaged or holds more than weights"),
+        (build_model("gcn", 3, 2), "is damaged or holds more than weights"),
+        ([1, 2], "it holds a list and no state dict"),
+        ({"epoch": 3}, "it lacks 'conv1.bias'"),
+        (build_model("gat", 1434, 7).state_dict(), "does not fit the model GCN on this data"),
+        (
+            build_model("gcn", 1433, 7).state_dict(),
+            "'conv1.lin.weight' has the shape [64, 1433] instead of [64, 1434]",
+        ),
+        (
+            {**build_model("gcn", 1434, 7).state_dict(), "extra": torch.zeros(1)},
+            "it also holds 'extra'",
+        ),
+        (
+            {name: t * torch.nan for name, t in build_model("gcn", 1434, 7).state_dict().items()},
+            "holds NaN or infinite values",
+        ),
+    ],
+    ids=["damaged", "empty", "module", "list", "foreign", "gat", "shape", "extra", "nan"],
+)
+def test_weights_that_do_not_fit(
+    content: object, text: str, certify: Program, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    message = message_of(certify("--checkpoint", path, "--out", tmp_path / "run"))
+    assert f"'{path}'" in message and text in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_truncated_weights(certify: Program, finished_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes((finished_run / "model.pt").read_bytes()[:1000])
+    assert "is damaged" in message_of(certify("--checkpoint", path, "--out", tmp_path / "run"))
+
+
+# No matplotlib
+
+
+def test_missing_matplotlib(
+    certify: Program, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = [*FEW, "--checkpoint", finished_run / "model.pt", "--out", tmp_path / "run"]
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "matplotlib", None)
+        result = certify(*options)
+    assert result.exit_code == 0
+    assert "There will be no plot" in result.stderr
+    assert "pip install pyg_hiersmooth[plot]" in result.stderr
+    assert {f.name for f in (tmp_path / "run").iterdir()} == FILES - {"certified_accuracy.png"}
+    results = (tmp_path / "run" / "results.json").read_text()
+
+    again = certify("--resume", tmp_path / "run")
+    assert again.exit_code == 0 and "nothing left to sample" in again.stdout
+    assert {file.name for file in (tmp_path / "run").iterdir()} == FILES
+    assert (tmp_path / "run" / "results.json").read_text() == results
+
+
+# Interruption and resumption
+
+
+def test_interrupted_training(
+    certify: Program, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, "train_node_classifier")
+        result = certify("--out", run, "--max-epochs", 5, "--n0", 10, "--n", 40)
+    assert result.exit_code == 130
+    assert result.stderr.strip() == f"Interrupted; go on with: hiersmooth certify --resume {run}"
+    assert {file.name for file in run.iterdir()} == {"settings.json", "labels.npz"}
+    assert f"'--out {run}' holds an unfinished run" in message_of(certify("--out", run))
+
+    assert certify("--resume", run).exit_code == 0
+    assert same_votes(run, finished_run)
+
+
+def test_interrupted_before_anything_was_kept(
+    certify: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt(monkeypatch, "load_dataset")
+    result = certify("--out", tmp_path / "run")
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "Interrupted before anything was kept"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def undisturbed(
+    certify: Program, finished_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    weights = finished_run / "model.pt"
+    assert certify("--checkpoint", weights, "--n0", 10, "--n", 300, "--out", folder).exit_code == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("sent", "num_workers"), [(signal.SIGKILL, 0), (signal.SIGINT, 0), (signal.SIGINT, 2)]
+)
+def test_stopped_while_sampling(
+    sent: signal.Signals,
+    num_workers: int,
+    certify: Program,
+    finished_run: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+) -> None:
+    run = tmp_path / "run"
+    options = ["--checkpoint", finished_run / "model.pt", "--n0", 10, "--n", 300, "--out", run]
+    options += ["--num-workers", num_workers, "--device", "cpu", "--no-progress"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "certify", *map(str, options)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (run / "votes.npz").exists() or read_votes(run / "votes.npz")[1] == 0:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(sent)
+    output, error = process.communicate()
+    assert 0 < read_votes(run / "votes.npz")[1] < 300
+    assert not (run / "certificate.npz").exists()
+    if sent == signal.SIGINT:
+        assert process.returncode == 130 and output == ""
+        assert "Traceback" not in error
+        assert error.endswith(f"Interrupted; go on with: hiersmooth certify --resume {run}\n")
+
+    assert certify("--resume", run).exit_code == 0
+    assert same_votes(run, undisturbed)
+
+
+def test_resume_of_nothing(certify: Program, tmp_path: Path) -> None:
+    message = message_of(certify("--resume", tmp_path))
+    assert f"'{tmp_path}' holds no run: there is no 'settings.json' in it" in message
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"format": "other"}', '{"format": "pyg_hiersmooth run 1", "options": {}}'],
+)
+def test_resume_of_damaged_settings(content: str, certify: Program, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text(content)
+    message = message_of(certify("--resume", tmp_path))
+    assert f"'{tmp_path / 'settings.json'}' is damaged" in message
+
+
+def test_resume_with_settings_of_no_known_noise(
+    certify: Program, finished_run: Path, tmp_path: Path
+) -> None:
+    text = (finished_run / "settings.json").read_text().replace('"flips"', '"salt"')
+    (tmp_path / "settings.json").write_text(text)
+    assert "'noise' must be one of flips, gaussian" in message_of(certify("--resume", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--n", 50], "'--n' does not agree with the run to be resumed: 50 here, 40 there"),
+        (["--noise", "gaussian"], "'--noise' does not agree"),
+        (["--std", 0.3], "'--std' does not agree with the run to be resumed: 0.3 here, None there"),
+        (["--out", "elsewhere"], "'--out' does nothing with '--resume'"),
+    ],
+)
+def test_resume_with_options_that_do_not_agree(
+    options: list, text: str, certify: Program, finished_run: Path
+) -> None:
+    assert text in message_of(certify("--resume", finished_run, *options))
+
+
+def test_resume_with_options_that_agree(
+    certify: Program, finished_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    (run / "votes.npz").unlink()
+    assert certify("--resume", run, "--n", 40, "--model", "gcn").exit_code == 0
+    assert same_votes(run, finished_run)
+
+
+def test_resume_with_votes_of_another_run(
+    certify: Program, finished_run: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    shutil.copy(undisturbed / "votes.npz", run / "votes.npz")
+    assert "holds 300 samples, more than the 40 asked for" in message_of(certify("--resume", run))
+
+
+def test_training_that_diverges(certify: Program, tmp_path: Path) -> None:
+    options = ["--lr", 1e30, "--max-epochs", 5, "--out", tmp_path / "run"]
+    assert "lower the learning rate" in message_of(certify(*options))

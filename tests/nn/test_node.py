@@ -1,0 +1,420 @@
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GraphNorm
+
+from pyg_hiersmooth import models
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
+from pyg_hiersmooth.sampling.checkpoint import read_votes
+from pyg_hiersmooth.selection import FixedSizeSelection
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+N, D, C = 40, 9, 3
+FLIPS = HierarchicalNodeFeatureNoise(0.7, SparseFlipNoise(0.1, 0.6))
+
+
+def make_graph(num_nodes: int = N, num_features: int = D) -> Data:
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(num_nodes, num_features, generator=generator) < 0.3).float()
+    edges = torch.randint(0, num_nodes, (2, 4 * num_nodes), generator=generator)
+    return Data(x=x, edge_index=edges, test_mask=torch.arange(num_nodes) % 3 == 0)
+
+
+def make_model(num_features: int = D + 1, num_classes: int = C) -> nn.Module:
+    torch.manual_seed(0)
+    return models.GCN(num_features, num_classes)
+
+
+def smoothed(transform: HierarchicalNodeFeatureNoise = FLIPS) -> SmoothedNodeClassifier:
+    return SmoothedNodeClassifier(make_model(), transform, C)
+
+
+def test_votes_have_the_shape_of_the_targets() -> None:
+    data = make_graph()
+    for node_index in (None, data.test_mask, torch.tensor([3, 1]), [0, 5], np.array([2])):
+        votes = smoothed().sample_votes(data, 30, node_index=node_index, progress=False)
+        if node_index is None:
+            size = N
+        elif isinstance(node_index, Tensor) and node_index.dtype == torch.bool:
+            size = int(node_index.sum())
+        else:
+            size = len(node_index)
+        assert votes.shape == (size, C)
+        assert votes.dtype == torch.int64
+        assert bool((votes.sum(1) == 30).all())
+
+
+@pytest.mark.parametrize("noise", [SparseFlipNoise(0.1, 0.6), GaussianNoise(0.5), AblationNoise()])
+@pytest.mark.parametrize("selection", [0.7, FixedSizeSelection(20), torch.linspace(0.1, 0.9, N)])
+def test_same_votes_for_any_workers_and_ranges(noise: object, selection: object) -> None:
+    data, classifier = make_graph(), smoothed(HierarchicalNodeFeatureNoise(selection, noise))
+    votes = classifier.sample_votes(data, 200, seed=4, progress=False, num_workers=0)
+    for num_workers in (1, 2, 3):
+        again = classifier.sample_votes(
+            data, 200, seed=4, progress=False, num_workers=num_workers
+        )
+        assert torch.equal(votes, again)
+    parts = [
+        classifier.sample_votes(data, count, seed=4, start=start, progress=False)
+        for start, count in ((0, 77), (77, 100), (177, 23))
+    ]
+    assert torch.equal(sum(parts), votes)
+    assert not torch.equal(classifier.sample_votes(data, 200, seed=5, progress=False), votes)
+
+
+def test_block_size_changes_nothing() -> None:
+    data, classifier = make_graph(), smoothed()
+    votes = [
+        classifier.sample_votes(data, 100, progress=False, block_size=size)
+        for size in (None, 1, 7, 64)
+    ]
+    assert all(torch.equal(votes[0], other) for other in votes[1:])
+
+
+def test_dense_features_give_the_same_votes_for_flips() -> None:
+    data, classifier = make_graph(), smoothed()
+    fast = classifier.sample_votes(data, 100, progress=False)
+    assert classifier.feature_path == "noise after 1 first linear map(s)"
+    dense = classifier.sample_votes(data, 100, progress=False, dense=True)
+    assert classifier.feature_path == "dense features (as asked)"
+    assert torch.equal(fast, dense)
+
+
+def test_sparse_features_give_the_same_votes() -> None:
+    data, classifier = make_graph(), smoothed()
+    votes = classifier.sample_votes(data, 100, progress=False)
+    for sparse in (data.x.to_sparse_coo(), data.x.to_sparse_csr()):
+        other = Data(x=sparse, edge_index=data.edge_index)
+        assert torch.equal(classifier.sample_votes(other, 100, progress=False), votes)
+
+
+class TableModel(nn.Module):
+    """Reads a class for every node from a table over all binary features of a tiny graph."""
+
+    def __init__(self, num_nodes: int, num_features: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(1)
+        self.shape = (num_nodes, num_features)
+        size = 2 ** (num_nodes * num_features)
+        self.table = torch.randint(0, C, (size, num_nodes), generator=generator)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        code = x.view(-1, self.shape[0] * self.shape[1]) > 0.5
+        index = (code.long() << torch.arange(code.size(1))).sum(1)
+        return nn.functional.one_hot(self.table[index].view(-1), C).float()
+
+
+@pytest.mark.parametrize("selection", [0.6, FixedSizeSelection(1), torch.tensor([0.3, 0.9])])
+def test_vote_probabilities_equal_exact_enumeration(selection: object) -> None:
+    """Every count lies within exact binomial bounds, false-alarm rate 1e-6 in all."""
+    p_plus, p_minus, samples = 0.2, 0.7, 4_000
+    x = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    transform = HierarchicalNodeFeatureNoise(selection, SparseFlipNoise(p_plus, p_minus))
+    model = TableModel(2, 3)
+    votes = SmoothedNodeClassifier(model, transform, C).sample_votes(
+        Data(x=x, edge_index=torch.tensor([[0], [1]])), samples, progress=False, block_size=1
+    )
+    exact = np.zeros((2, C))
+    for tau in itertools.product([0, 1], repeat=2):
+        if isinstance(selection, FixedSizeSelection):
+            weight = 0.5 if sum(tau) == 1 else 0.0
+        else:
+            p = np.broadcast_to(np.asarray(selection, dtype=float), 2)
+            weight = float(np.prod([p[i] if tau[i] else 1 - p[i] for i in range(2)]))
+        for bits in itertools.product([0, 1], repeat=4):
+            z = torch.tensor(bits, dtype=torch.float).view(2, 2)
+            mass = weight
+            for i, j in itertools.product(range(2), range(2)):
+                flip = p_minus if x[i, j] else p_plus
+                flipped = bool(z[i, j] != x[i, j])
+                mass *= (flip if flipped else 1 - flip) if tau[i] else float(not flipped)
+            if mass > 0:
+                features = torch.cat([z, torch.tensor(tau).float().view(-1, 1)], dim=1)
+                prediction = model(features, torch.empty(2, 0)).argmax(1)
+                exact[np.arange(2), prediction.numpy()] += mass
+    np.testing.assert_allclose(exact.sum(1), 1.0)
+    error = 1e-6 / (2 * C)
+    assert (votes.numpy() >= binom.ppf(error / 2, samples, exact)).all()
+    assert (votes.numpy() <= binom.ppf(1 - error / 2, samples, exact)).all()
+
+
+def test_a_model_that_mixes_all_nodes_gets_one_graph_at_a_time() -> None:
+    class Mixing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.lin, self.norm = nn.Linear(D + 1, C), GraphNorm(C)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return self.norm(self.lin(x))
+
+    classifier = SmoothedNodeClassifier(Mixing(), FLIPS, C)
+    votes = classifier.sample_votes(make_graph(), 100, progress=False)
+    alone = classifier.sample_votes(make_graph(), 100, progress=False, block_size=1)
+    assert torch.equal(votes, alone)
+
+
+def test_a_row_normalisation_inside_the_model_is_right() -> None:
+    class Normalising(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gcn = make_model()
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return self.gcn(x / x.sum(dim=1, keepdim=True).clamp(min=1), edge_index)
+
+    classifier = SmoothedNodeClassifier(Normalising(), FLIPS, C)
+    votes = classifier.sample_votes(make_graph(), 100, progress=False)
+    assert "dense" in (classifier.feature_path or "")
+    assert torch.equal(
+        votes, classifier.sample_votes(make_graph(), 100, progress=False, dense=True)
+    )
+
+
+def test_a_use_that_appears_only_later_falls_back_for_that_sample() -> None:
+    class Moody(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gcn, self.calls = make_model(), 0
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            self.calls += 1
+            return self.gcn(x, edge_index) + (0 * x.sum() if self.calls % 3 == 0 else 0)
+
+    classifier = SmoothedNodeClassifier(Moody(), FLIPS, C)
+    votes = classifier.sample_votes(make_graph(), 60, progress=False, num_workers=0)
+    assert torch.equal(votes, smoothed().sample_votes(make_graph(), 60, progress=False))
+
+
+def test_passes_on_what_the_graph_has_and_the_model_takes() -> None:
+    seen: dict[str, Tensor] = {}
+
+    class Recorder(nn.Module):
+        def forward(
+            self, x: Tensor, edge_index: Tensor, edge_weight: Tensor, edge_attr: Tensor
+        ) -> Tensor:
+            seen.update(edge_index=edge_index, edge_weight=edge_weight, edge_attr=edge_attr)
+            return torch.zeros(x.size(0), C)
+
+    data = make_graph()
+    data.edge_weight = torch.rand(data.num_edges)
+    data.edge_attr = torch.rand(data.num_edges, 2)
+    SmoothedNodeClassifier(Recorder(), FLIPS, C).sample_votes(
+        data, 1, progress=False, block_size=1
+    )
+    assert all(torch.equal(seen[name], data[name]) for name in seen)
+
+
+def test_a_forward_callable_takes_another_signature() -> None:
+    class Other(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gcn = make_model()
+
+        def forward(self, graph: Data) -> Tensor:
+            return self.gcn(graph.features, graph.edge_index)
+
+    def forward(model: nn.Module, x: Tensor, data: Data) -> Tensor:
+        data = data.clone()
+        data.features = x
+        return model(data)
+
+    data = make_graph()
+    votes = SmoothedNodeClassifier(Other(), FLIPS, C, forward).sample_votes(
+        data, 50, progress=False
+    )
+    assert torch.equal(votes, smoothed().sample_votes(data, 50, progress=False))
+
+
+def test_the_model_runs_in_evaluation_mode_and_gets_its_mode_back() -> None:
+    classifier = smoothed()
+    classifier.model.train()
+    classifier.model.conv2.eval()
+    votes = classifier.sample_votes(make_graph(), 50, progress=False)
+    assert classifier.model.training
+    assert not classifier.model.conv2.training
+    classifier.eval()
+    assert torch.equal(votes, classifier.sample_votes(make_graph(), 50, progress=False))
+
+
+def test_calling_it_estimates_vote_probabilities() -> None:
+    data, classifier = make_graph(), smoothed()
+    probabilities = classifier(data, num_samples=50, node_index=data.test_mask)
+    votes = classifier.sample_votes(data, 50, node_index=data.test_mask, progress=False)
+    torch.testing.assert_close(probabilities, votes / 50)
+    assert not probabilities.requires_grad
+
+
+def test_certify_selects_and_bounds_with_different_samples() -> None:
+    data, classifier = make_graph(), smoothed()
+    certificate = classifier.certify(
+        data, n0=60, n=200, seed=2, node_index=data.test_mask, progress=False
+    )
+    pre_votes = classifier.sample_votes(data, 60, 2, data.test_mask, False)
+    votes = classifier.sample_votes(data, 200, 2, data.test_mask, False, start=60)
+    from pyg_hiersmooth.certificates import certify_votes
+
+    expected = certify_votes(FLIPS, pre_votes, votes)
+    np.testing.assert_array_equal(certificate.prediction, expected.prediction)
+    np.testing.assert_array_equal(certificate.p_lower, expected.p_lower)
+    np.testing.assert_array_equal(certificate.index, data.test_mask.nonzero().view(-1))
+    assert certificate.num_features == D
+    assert set(certificate.num_entities) == {N}
+
+
+def test_certify_continues_from_its_folder(tmp_path: Path) -> None:
+    data, classifier = make_graph(), smoothed()
+    first = classifier.certify(data, 20, 50, progress=False, checkpoint=tmp_path)
+    again = classifier.certify(data, 20, 50, progress=False, checkpoint=tmp_path)
+    np.testing.assert_array_equal(first.p_lower, again.p_lower)
+    assert read_votes(tmp_path / "pre_votes.npz")[1] == 20
+    assert read_votes(tmp_path / "votes.npz")[1] == 50
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        (dict(seed=1), "seed"),
+        (dict(data="features"), "features"),
+        (dict(data="graph"), "objects"),
+        (dict(model="weights"), "model weights"),
+        (dict(transform="p"), "transform"),
+        (dict(node_index=[0]), "targets"),
+        (dict(start=10), "start"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused_with_the_difference(
+    change: dict[str, object], name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "votes.npz"
+    arguments = dict(num_samples=20, seed=0, node_index=[1], start=0, progress=False)
+    data, classifier = make_graph(), smoothed()
+    classifier.sample_votes(data, checkpoint=path, **arguments)
+    if change.get("data") == "features":
+        data.x[0, 0] = 1 - data.x[0, 0]
+    if change.get("data") == "graph":
+        data.edge_index = data.edge_index.flip(0)
+    if change.get("model") == "weights":
+        with torch.no_grad():
+            next(classifier.model.parameters()).add_(1e-6)
+    if change.get("transform") == "p":
+        classifier.transform = HierarchicalNodeFeatureNoise(0.71, SparseFlipNoise(0.1, 0.6))
+    arguments.update({k: v for k, v in change.items() if k in arguments})
+    with pytest.raises(ValueError, match=f"made with another '{name}'"):
+        classifier.sample_votes(data, checkpoint=path, **arguments)
+
+
+SLOW_RUN = """
+import sys, torch
+sys.path.insert(0, sys.argv[2])
+from test_node import make_graph, smoothed
+classifier = smoothed()
+votes = classifier.sample_votes(
+    make_graph(400), 20_000, num_workers=int(sys.argv[3]), progress=False, checkpoint=sys.argv[1]
+)
+torch.save(votes, sys.argv[1] + ".pt")
+"""
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_killed_at_any_moment_it_continues_to_the_same_votes(
+    num_workers: int, tmp_path: Path
+) -> None:
+    path, here = tmp_path / "votes.npz", str(Path(__file__).parent)
+    command = [sys.executable, "-c", SLOW_RUN, str(path), here, str(num_workers)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    deadline = time.monotonic() + 120
+    done = 0
+    while done == 0 and time.monotonic() < deadline:
+        time.sleep(0.2)
+        done = read_votes(path)[1] if path.exists() else 0
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    _, done, _ = read_votes(path)
+    assert 0 < done < 20_000
+    wanted = done + 100
+    data, classifier = make_graph(400), smoothed()
+    resumed = classifier.sample_votes(data, wanted, progress=False, checkpoint=path)
+    assert torch.equal(resumed, classifier.sample_votes(data, wanted, progress=False))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(num_samples=0), r"'num_samples' must be an integer of at least 1 \(got 0\)"),
+        (dict(num_samples=1.5), "'num_samples' must be an integer"),
+        (dict(seed=-1), "'seed' must be an integer of at least 0"),
+        (dict(start=-1), "'start' must be an integer of at least 0"),
+        (dict(block_size=0), "'block_size' must be an integer of at least 1"),
+        (dict(num_workers=-1), "'num_workers' must be at least 0"),
+        (dict(node_index=[]), "'node_index' must name at least one node"),
+        (dict(node_index=torch.zeros(N, dtype=torch.bool)), "must name at least one node"),
+        (dict(node_index=[N]), f"must lie between 0 and {N - 1}"),
+        (dict(node_index=[-1]), f"must lie between 0 and {N - 1}"),
+        (dict(node_index=[0.5]), "must be a mask or integers"),
+        (dict(node_index=torch.ones(3, dtype=torch.bool)), rf"must have the shape \[{N}\]"),
+    ],
+)
+def test_bad_arguments_of_sample_votes(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        smoothed().sample_votes(make_graph(), **{"num_samples": 10, "progress": False, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(n0=0), "'n0' must be an integer of at least 1"),
+        (dict(n=0), "'n' must be an integer of at least 1"),
+        (dict(alpha=0.0), r"'alpha' must be a probability in \(0, 1\)"),
+        (dict(alpha=1.0), r"'alpha' must be a probability in \(0, 1\)"),
+        (dict(kind="multi"), "'kind' must be one of"),
+    ],
+)
+def test_bad_arguments_of_certify_fail_before_any_sampling(
+    arguments: dict[str, object], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        smoothed().certify(make_graph(), checkpoint=tmp_path, **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_features_models_and_transforms() -> None:
+    data = make_graph()
+    with pytest.raises(ValueError, match=r"failed on features of shape \[40, 10\] \(the last is"):
+        SmoothedNodeClassifier(make_model(D), FLIPS, C).sample_votes(data, 1)
+    with pytest.raises(ValueError, match=r"logits of shape \[40, 3\] \(got \[40, 4\]\)"):
+        SmoothedNodeClassifier(make_model(D + 1, 4), FLIPS, C).sample_votes(data, 1)
+    with pytest.raises(ValueError, match=r"logits of shape \[40, 3\] \(got tuple\)"):
+        SmoothedNodeClassifier(make_model(), FLIPS, C, lambda m, x, d: (x, x)).sample_votes(data, 1)
+    nans = SmoothedNodeClassifier(
+        make_model(), FLIPS, C, lambda m, x, d: torch.full((x.size(0), C), float("nan"))
+    )
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        nans.sample_votes(data, 1, progress=False, block_size=1)
+    data.x[0, 0] = 0.5
+    with pytest.raises(ValueError, match="binary features"):
+        smoothed().sample_votes(data, 1)
+    data.x[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="finite"):
+        smoothed().sample_votes(data, 1)
+    with pytest.raises(ValueError, match="no node features 'x'"):
+        smoothed().sample_votes(Data(edge_index=data.edge_index), 1)
+    with pytest.raises(TypeError, match="'transform' must be a HierarchicalNodeFeatureNoise"):
+        SmoothedNodeClassifier(make_model(), None, C)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="'num_classes' must be an integer of at least 2"):
+        SmoothedNodeClassifier(make_model(), FLIPS, 1)
