@@ -13,7 +13,7 @@ help:  ## Lists the targets.
 demo: $(VENV)/.installed-plot  ## Trains, samples, certifies and draws, on the embedded dataset.
 	rm -rf runs/demo
 	$(BIN)/hiersmooth certify --dataset CitationSBM --model gcn --noise flips \
-		--p-plus 0.01 --p-minus 0.6 --n0 1000 --n 4000 --out runs/demo
+		--p-plus 0.01 --p-minus 0.8 --n0 1000 --n 4000 --out runs/demo
 
 test: $(VENV)/.installed-$(EXTRAS)  ## Runs the tests; HIERSMOOTH_DATA names a folder of real data.
 	$(BIN)/python -m pytest

@@ -93,7 +93,7 @@ def plot_certificates(
     for panel, ax in zip(panels, axes, strict=True):
         _draw_panel(ax, panel, runs)
     axes[0].set_ylabel("Certified accuracy")
-    _draw_legend(axes[-1], list(runs), one_curve=_is_ablation(runs))
+    _draw_legends(figure, list(runs), one_curve=_is_ablation(runs))
     figure.suptitle(_title(runs), fontsize="medium")
     if path is not None:
         with replace_atomically(path) as file:
@@ -189,21 +189,28 @@ def _draw_panel(ax: Axes, panel: Panel, runs: Mapping[str, Run]) -> None:
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_legend(ax: Axes, names: list[str], one_curve: bool) -> None:
+def _draw_legends(figure: Figure, names: list[str], one_curve: bool) -> None:
     from matplotlib.lines import Line2D
 
     def entry(label: str, **look: Any) -> Line2D:
         return Line2D([], [], label=label, **{"linewidth": 1.7, **look})
 
     changed = () if one_curve else CHANGED
-    handles = [entry(f"$r = {r}$", color=COLORS[i]) for i, r in enumerate(changed)]
+    curves = [entry(f"$r = {r}$", color=COLORS[i]) for i, r in enumerate(changed)]
+    curves.append(entry("clean accuracy", color="0.45", linewidth=0.9))
+    figure.axes[-1].legend(handles=curves, frameon=False, fontsize="small")
     if len(names) > 1:
-        handles += [
+        runs = [
             entry(name, color=COLORS[i] if one_curve else "0.2", linestyle=LINE_STYLES[i])
             for i, name in enumerate(names)
         ]
-    handles.append(entry("clean accuracy", color="0.45", linewidth=0.9))
-    ax.legend(handles=handles, frameon=False, fontsize="small")
+        figure.legend(
+            handles=runs,
+            loc="outside lower center",
+            ncols=len(figure.axes),
+            frameon=False,
+            fontsize="small",
+        )
 
 
 def _title(runs: Mapping[str, Run]) -> str:

@@ -105,7 +105,9 @@ def test_clean_accuracy_is_marked() -> None:
 
 
 def legend_of(figure) -> list[str]:
-    return [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    """The curves in the last panel, then the runs below all panels."""
+    legends = [figure.axes[-1].get_legend(), *figure.legends]
+    return [text.get_text() for legend in legends for text in legend.get_texts()]
 
 
 def test_legend_and_title_of_one_run() -> None:
@@ -117,7 +119,7 @@ def test_legend_and_title_of_one_run() -> None:
 def test_legend_and_title_of_several_runs() -> None:
     runs = {"p=0.81": (make_certificate(FLIPS), Y), "p=0.95": (make_certificate(FLIPS, 0.95), Y)}
     figure = plot_certificates(runs)
-    assert legend_of(figure)[3:] == ["p=0.81", "p=0.95", "clean accuracy"]
+    assert legend_of(figure)[3:] == ["clean accuracy", "p=0.81", "p=0.95"]
     assert figure.get_suptitle() == "Certified accuracy"
     styles = [line.get_linestyle() for line in curves(figure.axes[0])]
     assert len(set(styles[:3])) == 1 and len(set(styles)) == 2
@@ -126,7 +128,7 @@ def test_legend_and_title_of_several_runs() -> None:
 def test_ablation_runs_differ_in_color() -> None:
     runs = {name: (make_certificate(AblationNoise()), Y) for name in "ab"}
     figure = plot_certificates(runs)
-    assert legend_of(figure) == ["a", "b", "clean accuracy"]
+    assert legend_of(figure) == ["clean accuracy", "a", "b"]
     assert len({line.get_color() for line in curves(figure.axes[0])}) == 2
 
 

@@ -134,6 +134,7 @@ def test_long_sequences_of_rare_successes_stay_in_range() -> None:
     trials = 10**13
     positions = RandomStream(9).successes(trials, 1e-10)
     assert binomtest(positions.numel(), trials, 1e-10).pvalue > FALSE_ALARM
-    assert 0 <= int(positions[0]) and int(positions[-1]) < trials
+    assert int(positions[0]) >= 0
+    assert int(positions[-1]) < trials
     assert (positions.diff() > 0).all()
     assert kstest(positions.numpy() / trials, "uniform").pvalue > FALSE_ALARM

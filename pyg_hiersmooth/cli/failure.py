@@ -40,6 +40,8 @@ def one_sentence() -> Iterator[None]:
     r"""Turns the errors of the library into a :class:`Failure`."""
     try:
         yield
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        raise
     except EXPECTED as error:
         raise Failure(_sentence(error)) from error
 

@@ -2,6 +2,7 @@ r"""``hiersmooth plot``: several runs in one figure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyg_hiersmooth.cli.failure import one_sentence
-from pyg_hiersmooth.cli.settings import Settings
+from pyg_hiersmooth.cli.settings import TRAINING, Settings
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 SELF_EXPLAINING = ("dataset", "model", "noise", "kind", "checkpoint")
 UNTOLD = ("root", "num_workers", "device")
+MINOR = ("n0", "checkpoint", *TRAINING)
+r"""Settings that are named only where no others tell runs apart."""
 
 
 @click.command("plot", context_settings={"show_default": True})
@@ -64,21 +67,25 @@ def run_names(folders: tuple[Path, ...]) -> list[str]:
     if len(folders) == 1:
         return [settings[0].title]
     told = [field.name for field in fields(Settings) if field.name not in UNTOLD]
-    differing = [name for name in told if len({getattr(s, name) for s in settings}) > 1]
-    names = [_describe(each, differing) for each in settings]
+    differing = [name for name in told if len({getattr(each, name) for each in settings}) > 1]
+    names = _describe_all(settings, [name for name in differing if name not in MINOR])
+    if len(set(names)) < len(names):
+        names = _describe_all(settings, differing)
     return [
         name if names.count(name) == 1 else f"{name} ({folder})".strip()
         for name, folder in zip(names, folders, strict=True)
     ]
 
 
-def _describe(settings: Settings, differing: list[str]) -> str:
-    values = {name: getattr(settings, name) for name in differing}
-    return ", ".join(
-        str(value) if name in SELF_EXPLAINING else f"{name}={value}"
-        for name, value in values.items()
-        if value is not None
-    )
+def _describe_all(settings: list[Settings], differing: list[str]) -> list[str]:
+    return [", ".join(_describe(each, differing)) for each in settings]
+
+
+def _describe(settings: Settings, differing: list[str]) -> Iterator[str]:
+    for name in differing:
+        value = getattr(settings, name)
+        if value is not None:
+            yield str(value) if name in SELF_EXPLAINING else f"{name}={value}"
 
 
 def _load(folder: Path) -> tuple[Certificate, ndarray]:

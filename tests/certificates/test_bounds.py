@@ -121,10 +121,10 @@ def test_flat_laplace_and_uniform_radii() -> None:
 def test_binary_hierarchical_radius_in_closed_form(p: float, r: int, p_lower: float) -> None:
     q = p**r
     certificate = certify(GaussianNoise(0.7), p, p_lower)
-    kept = (p_lower - (1 - q)) / q
+    lost = (1 - p_lower) / q
     radius = 0.0
-    if kept > 0.0 and 1 / (2 * q) < 1.0:
-        radius = max(0.7 * (stats.norm.ppf(kept) - stats.norm.ppf(1 / (2 * q))), 0.0)
+    if lost < 1.0 and 1 / (2 * q) < 1.0:
+        radius = max(0.7 * (stats.norm.isf(lost) - stats.norm.ppf(1 / (2 * q))), 0.0)
     certified = certificate.radius(r)[0]
     if np.isnan(certified):
         assert p_lower <= 0.5 + 1e-9

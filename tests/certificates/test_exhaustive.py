@@ -97,7 +97,9 @@ def random_tables(world: Smoothing, generator: np.random.Generator) -> Iterator[
         score = score[None] + (tau @ generator.normal(size=(tau.shape[1], NUM_CLASSES)))[:, None]
         yield (score + noise * generator.normal(size=(*shape, NUM_CLASSES))).argmax(2)
     for lean in (0.7, 0.95):
-        yield generator.choice(NUM_CLASSES, size=shape, p=[lean, *(1 - lean) * np.array([0.8, 0.2])])
+        yield generator.choice(
+            NUM_CLASSES, size=shape, p=[lean, *(1 - lean) * np.array([0.8, 0.2])]
+        )
 
 
 def adversarial_tables(
@@ -209,7 +211,10 @@ def test_no_claim_is_ever_contradicted(
                 )
                 claims, objects, tables = claims + found[0], objects + found[1], tables + NUM_SHARES
     with capsys.disabled():
-        print(f"\n{shape}: {tables} classifiers, {objects} objects, {claims} claims of other objects hold")
+        print(
+            f"\n{shape}: {tables} classifiers, {objects} objects, {claims} other objects within a "
+            "certified ball, none contradicted"
+        )
     assert claims > 1_000
 
 
@@ -226,5 +231,8 @@ def test_no_claim_of_the_largest_world_is_contradicted(
     tables = list(adversarial_tables(world, clean, perturbed, generator))[::2]
     claims, objects = check_tables(world, iter(tables), [clean])
     with capsys.disabled():
-        print(f"\n(4, 3): {len(tables)} classifiers, {objects} objects, {claims} claims of other objects hold")
+        print(
+            f"\n(4, 3): {len(tables)} classifiers, {objects} objects, {claims} other objects within "
+            "a certified ball, none contradicted"
+        )
     assert claims > 0

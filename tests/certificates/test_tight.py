@@ -97,7 +97,7 @@ class WorstClassifier:
         """The least vote probability that still keeps this much; 2 where none does."""
         if value >= self.after[-1]:
             return 2.0
-        last = int(np.flatnonzero(self.after <= value)[-1])
+        last = int(np.flatnonzero(self.after <= max(value, 0.0))[-1])
         slope = (self.after[last + 1] - self.after[last]) / (
             self.before[last + 1] - self.before[last]
         )
@@ -148,7 +148,9 @@ def test_flips_attain_the_bound(selection: Selection, noise: SparseFlipNoise) ->
         for rival in (0.0, 0.01, 0.2, 0.4):
             most = float(worst.upper(np.array(rival)))
             least = max(worst.reaching(most), rival)
-            assert not robust(selection, noise, min(max(least - step, 0.0), 1.0), rival, r, **budget)
+            assert not robust(
+                selection, noise, min(max(least - step, 0.0), 1.0), rival, r, **budget
+            )
             if least + step <= 1.0 and worst.lower(np.array(least + step)) > most + 1e-9:
                 assert robust(selection, noise, least + step, rival, r, **budget)
 

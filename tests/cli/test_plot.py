@@ -58,6 +58,9 @@ def test_several_runs(hiersmooth: Program, finished_run: Path, tmp_path: Path) -
 def test_names_tell_runs_apart(finished_run: Path, tmp_path: Path) -> None:
     gat = copy_run(finished_run, tmp_path / "gat", model="gat", p=0.9, num_workers=5)
     assert run_names((finished_run, gat)) == ["gcn, p=0.81", "gat, p=0.9"]
+    few = copy_run(finished_run, tmp_path / "few", n0=3, max_epochs=7)
+    assert run_names((few, gat)) == ["gcn, p=0.81", "gat, p=0.9"]
+    assert run_names((finished_run, few)) == ["n0=10, max_epochs=5", "n0=3, max_epochs=7"]
     twin = copy_run(finished_run, tmp_path / "twin")
     assert run_names((finished_run, twin)) == [f"({finished_run})", f"({twin})"]
 

@@ -1,4 +1,5 @@
-"""L(t) of flips against 400 digits (masses down to 1e-300 from one), from all pairs of differing additions and deletions."""
+"""L(t) of flips from all pairs of differing additions and deletions, with the 400 digits that
+masses within 1e-300 of one need."""
 
 from __future__ import annotations
 

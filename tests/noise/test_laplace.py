@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,7 @@ def test_least_mass_is_that_of_half_lines(scale: float, eps: float) -> None:
 
     def mass_below(cut: float, center: float) -> float:
         kinks = [-40 * scale, *[k for k in (0.0, center) if k < cut], cut]
-        parts = zip(kinks[:-1], kinks[1:], strict=True)
+        parts = pairwise(kinks)
         return sum(quad(lambda s: density(s - center), *part, epsabs=1e-13)[0] for part in parts)
 
     for cut in [*np.linspace(-5, 5, 11) * scale, eps / 2, eps, eps + scale, 0.0]:

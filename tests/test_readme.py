@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+QUICKER = {
+    "train_node_classifier(model, data, split, transform)": (
+        "train_node_classifier(model, data, split, transform, max_epochs=60, patience=60)"
+    ),
+    "n0=1_000, n=4_000": "n0=50, n=200",
+}
+
+
+def test_the_ten_lines_of_python_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    for slow, quick in QUICKER.items():
+        assert slow in code
+        code = code.replace(slow, quick)
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), namespace)
+    assert (tmp_path / "certified_accuracy.png").stat().st_size > 10_000
+    certificate, y = namespace["certificate"], namespace["y"]
+    assert certificate.clean_accuracy(y) > 0.3
+
+
+def test_every_file_that_the_readme_links_to_exists() -> None:
+    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
+    assert links
+    assert [link for link in links if not (README.parent / link).exists()] == []
