@@ -42,11 +42,14 @@ class ForwardVoter(Voter):
         targets (torch.Tensor): The outputs that are voted on, int64 ``[M]``.
         num_classes (int): Number of classes :math:`C`.
         seed (int): Non-negative seed.
-        block_size (int, optional): Copies of the objects in one forward pass.
+        block_size (int, optional): Copies of the objects in one forward pass, at most 1 for a
+            model that mixes all rows it is given, such as a norm over all nodes.
         dense (bool): Whether to write noisy features out in any case.
+        path (tuple of int): What tells its streams from those of other voters of one seed.
 
     Raises:
-        ValueError: If the model fails on the features, or returns no logits for the outputs.
+        ValueError: If the model fails on the features, returns no logits for the outputs, or mixes
+            the copies of a block.
     """
 
     def __init__(
@@ -60,13 +63,25 @@ class ForwardVoter(Voter):
         seed: int,
         block_size: int | None = None,
         dense: bool = False,
+        path: tuple[int, ...] = (),
     ) -> None:
         self.forward, self.transform, self.x, self.sizes = forward, transform, x, sizes
+        self.path = path
         self.targets, self.num_targets, self.num_classes = targets, targets.numel(), num_classes
         self.seed, self.dense, self.device = seed, dense, x.device
         with torch.no_grad():
             self._try_model()
-            self.block_size = block_size or self._choose_block_size()
+            self.block_size = self._choose_block_size(block_size)
+
+    @property
+    def features(self) -> list[Tensor]:
+        r"""All clean features."""
+        return [self.x]
+
+    @property
+    def objects(self) -> list[Tensor]:
+        r"""All else that the logits depend on."""
+        return self.forward.tensors()
 
     @cached_property
     def source(self) -> FeatureSource:
@@ -102,12 +117,15 @@ class ForwardVoter(Voter):
         return logits.argmax(-1)
 
     def _logits(self, samples: range) -> Any:
-        streams = [RandomStream(self.seed, sample, device=self.device) for sample in samples]
         try:
-            return self.forward(self.source.draw(streams), len(samples))
+            return self.forward(self.source.draw(self._streams(samples)), len(samples))
         except NotLinearError:
-            streams = [RandomStream(self.seed, sample, device=self.device) for sample in samples]
-            return self.forward(self._fallback.draw(streams), len(samples))
+            return self.forward(self._fallback.draw(self._streams(samples)), len(samples))
+
+    def _streams(self, samples: range) -> list[RandomStream]:
+        return [
+            RandomStream(self.seed, *self.path, sample, device=self.device) for sample in samples
+        ]
 
     def _try_model(self) -> None:
         shape = [self.x.size(0), self.x.size(1) + int(self.transform.append_indicator)]
@@ -123,21 +141,25 @@ class ForwardVoter(Voter):
             got = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(f"the model must return logits of shape {expected} (got {got})")
 
-    def _choose_block_size(self) -> int:
-        if self.device.type == "cpu":
-            block_size = ROWS_PER_CPU_BLOCK // self.x.size(0)
-        else:
-            free, _ = torch.cuda.mem_get_info(self.device)
-            block_size = free // (32 * self.x.element_size() * self.x.numel())
-        block_size = max(1, min(MAX_BLOCK, block_size))
-        return block_size if self._copies_are_independent(min(block_size, 4)) else 1
+    def _choose_block_size(self, wanted: int | None) -> int:
+        block_size = wanted or min(MAX_BLOCK, self._cheapest_block_size())
+        if block_size <= 1 or self._copies_are_independent(min(block_size, 4)):
+            return max(block_size, 1)
+        if wanted is not None:
+            raise ValueError(
+                f"'block_size' must be 1 for a model that mixes all rows it is given (got {wanted})"
+            )
+        return 1
+
+    def _cheapest_block_size(self) -> int:
+        if self.device.type != "cuda":
+            return ROWS_PER_CPU_BLOCK // self.x.size(0)
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return free // (32 * self.x.element_size() * self.x.numel())
 
     def _copies_are_independent(self, copies: int) -> bool:
-        # A model that mixes all rows it is given (a norm over all nodes, say) takes one at a time.
-        if copies == 1:
-            return True
         together = self._logits(range(copies))
         apart = torch.cat([self._logits(range(i, i + 1)) for i in range(copies)])
         return together.shape == apart.shape and torch.allclose(
-            together, apart, rtol=1e-3, atol=1e-4 * float(apart.abs().max())
+            together, apart, rtol=1e-3, atol=1e-4 * float(apart.abs().max()), equal_nan=True
         )

@@ -12,6 +12,7 @@ from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.graph_forward import GraphForward, ModelCall, call_model
 from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier
+from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -169,44 +170,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         dense: bool,
     ) -> ForwardVoter:
         x = self._check_features(data.get("x"))
-        targets = as_node_index(node_index, x.size(0)).to(self.device)
+        targets = as_target_index(node_index, x.size(0)).to(self.device)
         graph = copy.copy(data).to(self.device)
         sizes = graph.ptr.diff().tolist() if "ptr" in graph else [x.size(0)]
         forward = GraphForward(self.model, self._call, graph, num_outputs=x.size(0))
         return self._make_voter(forward, x, sizes, targets, seed, block_size, dense)
-
-
-def as_node_index(node_index: ArrayLike | Tensor | None, num_nodes: int) -> Tensor:
-    r"""Target nodes as an index tensor, int64 ``[M]``.
-
-    Args:
-        node_index (torch.Tensor, optional): Mask ``[num_nodes]`` or indices ``[M]``;
-            :obj:`None` means all nodes.
-        num_nodes (int): Number of nodes.
-
-    Raises:
-        ValueError: If there are no targets, or one is not a node.
-    """
-    if node_index is None:
-        return torch.arange(num_nodes)
-    index = torch.as_tensor(node_index).cpu()
-    if index.dtype == torch.bool:
-        if tuple(index.shape) != (num_nodes,):
-            raise ValueError(
-                f"'node_index' as a mask must have the shape [{num_nodes}] "
-                f"(got {list(index.shape)})"
-            )
-        index = index.nonzero().view(-1)
-    elif index.is_floating_point() and index.numel() > 0:
-        raise ValueError(f"'node_index' must be a mask or integers (got {index.dtype})")
-    if index.dim() != 1 or index.numel() == 0:
-        raise ValueError(
-            f"'node_index' must name at least one node (got shape {list(index.shape)})"
-        )
-    index = index.long()
-    if int(index.min()) < 0 or int(index.max()) >= num_nodes:
-        raise ValueError(
-            f"'node_index' must lie between 0 and {num_nodes - 1} "
-            f"(got {int(index.min())} to {int(index.max())})"
-        )
-    return index

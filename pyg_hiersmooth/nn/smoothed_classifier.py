@@ -15,6 +15,7 @@ from torch import Tensor
 from pyg_hiersmooth.certificates import Certificate, certify_votes
 from pyg_hiersmooth.certificates.confidence import check_alpha, check_kind
 from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter
+from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.noise import SparseFlipNoise
 from pyg_hiersmooth.sampling import sample_votes
 from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint, digest, fingerprint
@@ -61,7 +62,13 @@ class SmoothedClassifier(torch.nn.Module):
         self.transform.check_features(x)
         if x.layout != torch.strided and not isinstance(self.transform.noise, SparseFlipNoise):
             x = x.to_dense()
+        if isinstance(self.transform.noise, SparseFlipNoise) and not x.is_floating_point():
+            x = x.to(self._dtype())
         return x.to(self.device)
+
+    def _dtype(self) -> torch.dtype:
+        dtypes = (parameter.dtype for parameter in self.model.parameters())
+        return next((dtype for dtype in dtypes if dtype.is_floating_point), torch.float32)
 
     def _make_voter(
         self,
@@ -72,6 +79,7 @@ class SmoothedClassifier(torch.nn.Module):
         seed: int,
         block_size: int | None,
         dense: bool,
+        path: tuple[int, ...] = (),
     ) -> ForwardVoter:
         check_count("seed", seed, 0)
         if block_size is not None:
@@ -87,13 +95,14 @@ class SmoothedClassifier(torch.nn.Module):
                 seed,
                 block_size,
                 dense,
+                path,
             )
         self.feature_path = voter.source.description
         return voter
 
     def _sample(
         self,
-        voter: ForwardVoter,
+        voter: ForwardVoter | ShardedVoter,
         num_samples: int,
         start: int,
         num_workers: int | None,
@@ -119,7 +128,7 @@ class SmoothedClassifier(torch.nn.Module):
 
     def _certify(
         self,
-        voter: ForwardVoter,
+        voter: ForwardVoter | ShardedVoter,
         n0: int,
         n: int,
         alpha: float,
@@ -149,11 +158,11 @@ class SmoothedClassifier(torch.nn.Module):
             alpha,
             kind,
             simultaneous=simultaneous,
-            num_features=voter.x.size(1),
+            num_features=voter.features[0].size(1),
             **objects,
         )
 
-    def _settings(self, voter: ForwardVoter) -> dict[str, Any]:
+    def _settings(self, voter: ForwardVoter | ShardedVoter) -> dict[str, Any]:
         smoothing = to_dict(self.transform.selection), to_dict(self.transform.noise)
         return {
             "transform": str(self.transform),
@@ -163,8 +172,8 @@ class SmoothedClassifier(torch.nn.Module):
             "dense": voter.dense,
             "model": str(self.model),
             "model weights": fingerprint(*self.model.state_dict().values()),
-            "features": fingerprint(voter.x),
-            "objects": fingerprint(*voter.forward.tensors()),
+            "features": fingerprint(*voter.features),
+            "objects": fingerprint(*voter.objects),
             "targets": fingerprint(voter.targets),
         }
 

@@ -166,14 +166,29 @@ class FlipSampler:
 
     def dense(self, selected: Tensor, stream: RandomStream) -> Tensor:
         r"""Draws all rows as a dense matrix ``[N, D]`` of the dtype of :obj:`x`."""
-        rows, *drawn = self.draw(selected, stream)
+        row, col = self._draw_positions(selected, stream)
         x = selected.new_zeros(self.num_rows, self.num_columns + 1, dtype=self.dtype)
+        x[row, col] = 1
+        return x[:, : self.num_columns]
+
+    def sparse(self, selected: Tensor, stream: RandomStream) -> Tensor:
+        r"""Draws all rows as a COO matrix ``[N, D]`` of the dtype of :obj:`x`."""
+        position = torch.stack(self._draw_positions(selected, stream))
+        position = position[:, position[1] < self.num_columns]
+        ones = torch.ones(position.size(1), dtype=self.dtype, device=position.device)
+        size = (self.num_rows, self.num_columns)
+        return torch.sparse_coo_tensor(position, ones, size, check_invariants=False).coalesce()
+
+    def _draw_positions(self, selected: Tensor, stream: RandomStream) -> tuple[Tensor, Tensor]:
+        r"""Row and column of the ones of all rows; the column ``D`` stands for nothing."""
+        rows, *drawn = self.draw(selected, stream)
         unchanged = ~selected[self.row]
-        x[self.row[unchanged], self.col[unchanged]] = 1
+        row, col = [self.row[unchanged]], [self.col[unchanged]]
         for ones in drawn:
             count = ones.offset.diff(append=ones.offset.new_tensor([ones.col.numel()]))
-            x[rows.repeat_interleave(count), ones.col.long()] = 1
-        return x[:, : self.num_columns]
+            row.append(rows.repeat_interleave(count))
+            col.append(ones.col.long())
+        return torch.cat(row), torch.cat(col)
 
     def _is_one(self, position: Tensor) -> Tensor:
         if self._bitmap is not None:
@@ -217,4 +232,5 @@ def _regions(p_plus: float, p_minus: float, additions: int, deletions: int) -> _
 
 @lru_cache(maxsize=2**12)
 def _binomial(n: int, p: float) -> np.ndarray:
-    return binom.pmf(np.arange(n + 1), n, p)
+    # SciPy overflows for probabilities this small; without their mass, less is claimed.
+    return binom.pmf(np.arange(n + 1), n, p if p > 1e-300 else 0.0)

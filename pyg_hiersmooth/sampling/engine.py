@@ -108,27 +108,33 @@ def _split(samples: range, block_size: int, num_workers: int) -> list[range]:
 
 def _count(voter: Voter, chunks: list[range], num_workers: int) -> Iterator[Tensor]:
     if num_workers == 0:
-        return map(voter.count, chunks)
+        yield from map(voter.count, chunks)
+        return
     # Workers are forked where that is possible: they share the model and the data as they are.
-    return iter(
-        DataLoader(
-            _Chunks(voter, chunks),
-            batch_size=None,
-            num_workers=num_workers,
-            multiprocessing_context="fork" if sys.platform == "linux" else None,
-        )
+    loader = DataLoader(
+        _Chunks(voter, chunks),
+        batch_size=None,
+        num_workers=num_workers,
+        multiprocessing_context="fork" if sys.platform == "linux" else None,
     )
+    for votes, error in loader:
+        if error is not None:
+            raise error
+        yield votes
 
 
-class _Chunks(Dataset[Tensor]):
+class _Chunks(Dataset[tuple[Tensor, Exception | None]]):
     def __init__(self, voter: Voter, chunks: list[range]) -> None:
         self.voter, self.chunks = voter, chunks
 
     def __len__(self) -> int:
         return len(self.chunks)
 
-    def __getitem__(self, index: int) -> Tensor:
-        return self.voter.count(self.chunks[index])
+    def __getitem__(self, index: int) -> tuple[Tensor, Exception | None]:
+        try:
+            return self.voter.count(self.chunks[index]), None
+        except Exception as error:  # raised again in the main process, as it is
+            return torch.empty(0), error
 
 
 def _num_workers(voter: Voter, num_samples: int, num_workers: int | None) -> int:

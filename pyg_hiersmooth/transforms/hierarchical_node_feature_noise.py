@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,9 +9,11 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.noise import Noise, SparseFlipNoise
+from pyg_hiersmooth.noise.flips import FlipSampler
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import Selection, as_selection
+from pyg_hiersmooth.transforms.selection_per_type import SelectionPerType
 
 
 @functional_transform("hierarchical_node_feature_noise")
@@ -23,12 +26,16 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     :math:`\mu(x_i)` where :math:`\tau_i = 1` and stays as it is elsewhere; :math:`\tau` is
     appended as the last column. Draws follow :func:`torch.manual_seed`, and differ between the
     workers and the epochs of a :class:`~torch_geometric.loader.DataLoader`. The input is never
-    changed; dtype and device of the features are kept.
+    changed; dtype and device of the features are kept. Sparse features stay sparse under
+    :class:`~pyg_hiersmooth.noise.SparseFlipNoise`, and become dense under other noises.
 
     Args:
-        p (float, torch.Tensor or Selection): Probability in :math:`(0, 1]` that a node is
+        p (float, torch.Tensor, Selection or dict): Probability in :math:`(0, 1]` that a node is
             selected, one for all or one a node; or any
-            :class:`~pyg_hiersmooth.selection.Selection`.
+            :class:`~pyg_hiersmooth.selection.Selection`. For a
+            :class:`~torch_geometric.data.HeteroData`, it holds for every node type with features,
+            or, as a dictionary ``{node_type: p}``, for the types in it: others are left alone,
+            without an indicator.
         noise (Noise): Noise of a selected row, from :mod:`pyg_hiersmooth.noise`.
         append_indicator (bool, optional): Whether :math:`\tau` becomes one more column of
             :obj:`x`, ``[N, D]`` to ``[N, D + 1]``. (default: :obj:`True`)
@@ -36,7 +43,7 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     Raises:
         TypeError: If :obj:`noise` is not a noise.
         ValueError: If :obj:`p` is out of range, or, when called, the features are missing or not
-            what the noise is defined on.
+            what the noise is defined on, or a node type is not in the graph.
 
     Example:
         >>> transform = HierarchicalNodeFeatureNoise(0.81, SparseFlipNoise(0.05, 0.8))
@@ -45,7 +52,7 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
 
     def __init__(
         self,
-        p: float | Tensor | Selection,
+        p: float | Tensor | Selection | Mapping[str, float | Tensor | Selection],
         noise: Noise,
         append_indicator: bool = True,
     ) -> None:
@@ -53,19 +60,65 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
             raise TypeError(
                 f"'noise' must be a Noise such as GaussianNoise(0.25) (got {type(noise).__name__})"
             )
-        self.selection = as_selection(p)
         self.noise = noise
         self.append_indicator = append_indicator
+        self.by_type: dict[str, Selection] | None = None
+        self.selection: Selection
+        if isinstance(p, Mapping):
+            selections = SelectionPerType(p)
+            self.by_type = selections.by_type
+            (self.selection, *others) = self.by_type.values()
+            if others:
+                self.selection = selections
+        else:
+            self.selection = as_selection(p)
 
     def forward(self, data: Data | HeteroData) -> Data | HeteroData:
-        stores = [store for store in data.node_stores if "x" in store]
-        if not stores:
-            raise ValueError("data has no node features 'x' to add noise to")
-        for store in stores:
+        for selection, store in self._stores(data):
             self.check_features(store.x)
             stream = RandomStream.from_torch(store.x.device)
-            store.x = self.smooth(store.x, stream, _graph_sizes(store))
+            sizes = _graph_sizes(store)
+            if _is_sparse(store.x) and isinstance(self.noise, SparseFlipNoise):
+                sampler = FlipSampler(self.noise, store.x)
+                selected = selection.sample_batch(sizes or [sampler.num_rows], stream)
+                store.x = self._sparse(store.x, sampler.sparse(selected, stream), selected)
+            else:
+                store.x = self._prepare(store.x, selection, sizes)(stream)
         return data
+
+    def node_types(self, data: HeteroData) -> list[str]:
+        r"""The node types of a graph that get noise.
+
+        Raises:
+            ValueError: If one that :obj:`p` names is not in the graph or has no features, or no
+                type has features.
+        """
+        with_features = [node_type for node_type in data.node_types if "x" in data[node_type]]
+        for node_type in self.by_type or ():
+            if node_type not in data.node_types:
+                raise ValueError(
+                    f"'p' names the node type '{node_type}', but the graph has {data.node_types}"
+                )
+            if node_type not in with_features:
+                raise ValueError(
+                    f"'p' names the node type '{node_type}', which has no features 'x'"
+                )
+        if not with_features:
+            raise ValueError("data has no node features 'x' to add noise to")
+        return with_features if self.by_type is None else list(self.by_type)
+
+    def _stores(self, data: Data | HeteroData) -> Iterator[tuple[Selection, Any]]:
+        if isinstance(data, HeteroData):
+            for node_type in self.node_types(data):
+                yield (self.by_type or {}).get(node_type, self.selection), data[node_type]
+        elif self.by_type is not None:
+            raise ValueError(
+                f"'p' names the node types {list(self.by_type)}, but the graph is homogeneous"
+            )
+        elif "x" not in data:
+            raise ValueError("data has no node features 'x' to add noise to")
+        else:
+            yield self.selection, data
 
     def smooth(self, x: Tensor, stream: RandomStream, sizes: list[int] | None = None) -> Tensor:
         r"""One draw of the smoothed features.
@@ -77,7 +130,7 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
                 (default: one graph)
 
         Returns:
-            torch.Tensor: ``[N, D + 1]`` with the indicator, ``[N, D]`` without.
+            torch.Tensor: Dense, ``[N, D + 1]`` with the indicator, ``[N, D]`` without.
         """
         return self.prepare(x, sizes)(stream)
 
@@ -85,16 +138,29 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
         self, x: Tensor, sizes: list[int] | None = None
     ) -> Callable[[RandomStream], Tensor]:
         r"""Prepares many draws of the same features; arguments and draws as in :meth:`smooth`."""
+        return self._prepare(x, self.selection, sizes)
+
+    def _prepare(
+        self, x: Tensor, selection: Selection, sizes: list[int] | None
+    ) -> Callable[[RandomStream], Tensor]:
+        if _is_sparse(x) and not isinstance(self.noise, SparseFlipNoise):
+            x = x.to_dense()
         draw = self.noise.prepare(x)
 
         def smooth(stream: RandomStream) -> Tensor:
-            selected = self.selection.sample_batch(sizes or [x.size(0)], stream)
+            selected = selection.sample_batch(sizes or [x.size(0)], stream)
             noisy = draw(selected, stream)
             if not self.append_indicator:
                 return noisy
             return torch.cat([noisy, selected.view(-1, 1).to(noisy.dtype)], dim=1)
 
         return smooth
+
+    def _sparse(self, x: Tensor, noisy: Tensor, selected: Tensor) -> Tensor:
+        if self.append_indicator:
+            indicator = selected.view(-1, 1).to(x.dtype).to_sparse_coo()
+            noisy = torch.cat([noisy, indicator], dim=1)
+        return noisy.coalesce() if x.layout == torch.sparse_coo else noisy.to_sparse_csr()
 
     def check_features(self, x: Tensor) -> None:
         r"""Checks that features can be smoothed.
@@ -109,9 +175,13 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
 
     def __repr__(self) -> str:
         return (
-            f"{self.__class__.__name__}({self.selection}, {self.noise}, "
+            f"{self.__class__.__name__}({self.by_type or self.selection}, {self.noise}, "
             f"append_indicator={self.append_indicator})"
         )
+
+
+def _is_sparse(x: Tensor) -> bool:
+    return x.layout != torch.strided
 
 
 def _graph_sizes(store: object) -> list[int] | None:

@@ -232,7 +232,7 @@ def test_no_claim_of_the_largest_world_is_contradicted(
     claims, objects = check_tables(world, iter(tables), [clean])
     with capsys.disabled():
         print(
-            f"\n(4, 3): {len(tables)} classifiers, {objects} objects, {claims} other objects within "
-            "a certified ball, none contradicted"
+            f"\n(4, 3): {len(tables)} classifiers, {objects} objects, {claims} other objects "
+            "within a certified ball, none contradicted"
         )
     assert claims > 0

@@ -166,6 +166,8 @@ def test_a_model_that_mixes_all_nodes_gets_one_graph_at_a_time() -> None:
     votes = classifier.sample_votes(make_graph(), 100, progress=False)
     alone = classifier.sample_votes(make_graph(), 100, progress=False, block_size=1)
     assert torch.equal(votes, alone)
+    with pytest.raises(ValueError, match=r"'block_size' must be 1 .* \(got 2\)"):
+        classifier.sample_votes(make_graph(), 100, progress=False, block_size=2)
 
 
 def test_a_row_normalisation_inside_the_model_is_right() -> None:

@@ -49,7 +49,7 @@ def noise_and_budgets(draw: st.DrawFn) -> tuple[Noise, dict[str, Any], dict[str,
     return kind(draw(widths)), {"eps": eps}, {"eps": eps + draw(strengths)}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(noise_and_budgets(), masses, masses, st.sampled_from([0.25, 0.5, 0.875]))
 def test_least_mass_is_a_worst_case(
     case: tuple[Noise, dict[str, Any], dict[str, Any]], t: float, other: float, weight: float
@@ -124,7 +124,7 @@ def cell_masses(law: Any, edges: np.ndarray) -> np.ndarray:
     return np.where(edges[:-1] > 0, -np.diff(law.sf(edges)), np.diff(law.cdf(edges)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(st.sampled_from(list(LAWS)), widths, st.floats(1e-9, 1 - 1e-9), st.floats(1e-9, 1 - 1e-9))
 def test_radius_is_where_the_least_mass_falls_to_the_target(
     kind: type[Any], width: float, lost: float, target: float

@@ -122,6 +122,15 @@ def test_impossible_flips() -> None:
     assert SparseFlipNoise(1.0, 1.0).lower_bound(1.0, deletions=1) == 0.0
 
 
+@pytest.mark.parametrize("tiny", [5e-324, 1e-310, 4.8e-308, 1e-299])
+def test_tiny_probabilities_are_next_to_impossible(tiny: float) -> None:
+    mass = np.linspace(0.0, 0.99, 34)
+    for budget in ({"additions": 2}, {"deletions": 6}, {"additions": 3, "deletions": 4}):
+        bound = SparseFlipNoise(tiny, 0.3).lower_bound(mass, **budget)
+        assert bound == pytest.approx(SparseFlipNoise(0.0, 0.3).lower_bound(mass, **budget))
+        assert not SparseFlipNoise(tiny, tiny).lower_bound(mass, **budget).any()
+
+
 def test_additions_and_deletions_swap_with_the_probabilities() -> None:
     mass = np.linspace(0.0, 1.0, 41)
     for p_plus, p_minus in ((0.05, 0.8), (0.3, 0.9), (0.0, 0.4)):

@@ -1,0 +1,60 @@
+r"""Votes on many objects, a few thousand entities at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.sampling import Voter
+
+ENTITIES_PER_SHARD = 8192
+r"""Most entities of a shard of more than one object; votes depend on it."""
+
+
+def shards(sizes: Sequence[int]) -> Iterator[range]:
+    r"""Ranges of consecutive objects, of the given numbers of entities, which fill a shard each.
+
+    They depend on the objects alone, never on the targets, the device or the workers.
+    """
+    first = entities = 0
+    for last, size in enumerate(sizes):
+        if last > first and entities + size > ENTITIES_PER_SHARD:
+            yield range(first, last)
+            first, entities = last, 0
+        entities += size
+    yield range(first, len(sizes))
+
+
+class ShardedVoter(Voter):
+    r"""Puts the votes of several voters side by side.
+
+    Args:
+        voters (list of ForwardVoter): One a shard, each with streams of its own.
+        order (torch.Tensor): Where each target is among those of the voters, int64 ``[M]``.
+    """
+
+    def __init__(self, voters: list[ForwardVoter], order: Tensor) -> None:
+        self.voters, self.targets = voters, order.to(voters[0].device)
+        self.num_targets, self.num_classes = order.numel(), voters[0].num_classes
+        self.device, self.seed, self.dense = voters[0].device, voters[0].seed, voters[0].dense
+        self.block_size = min(voter.block_size for voter in voters)
+        for voter in voters:
+            voter.block_size = self.block_size
+
+    @property
+    def features(self) -> list[Tensor]:
+        r"""All clean features."""
+        return [voter.x for voter in self.voters]
+
+    @property
+    def objects(self) -> list[Tensor]:
+        r"""All else that the votes depend on."""
+        targets = [voter.targets for voter in self.voters]
+        return [tensor for voter in self.voters for tensor in voter.objects] + targets
+
+    def predict(self, samples: range) -> Tensor:
+        predictions = torch.cat([voter.predict(samples) for voter in self.voters], dim=1)
+        return predictions.index_select(1, self.targets)
