@@ -91,9 +91,8 @@ class Certificate:
             transform (HierarchicalNodeFeatureNoise): The smoothing: a selection and a noise.
             prediction (array_like): Predicted classes, integers ``[M]``; negative to abstain.
             p_lower (array_like): Lower bounds of the predicted class, ``[M]`` in [0, 1].
-            p_upper (array_like, optional): Upper bounds of every other class, ``[M]`` in [0, 1];
-                needed for ``multiclass``, ``1 - p_lower`` for ``binary``.
-                (default: :obj:`None`)
+            p_upper (array_like, optional): Upper bounds of every other class, ``[M]`` in [0, 1],
+                for ``multiclass``; ``binary`` always takes ``1 - p_lower``. (default: :obj:`None`)
             kind (str): ``"multiclass"`` (the lower bound must beat every other class) or
                 ``"binary"`` (it must beat 1/2). (default: :obj:`"multiclass"`)
             index (array_like, optional): Which objects these are, integers ``[M]``.
@@ -112,8 +111,6 @@ class Certificate:
         size = len(predicted)
         lower = check_probabilities("p_lower", p_lower, size)
         if kind == "binary":
-            if p_upper is not None:
-                raise ValueError("'p_upper' belongs to kind='multiclass' (binary bounds the rest)")
             upper = 1.0 - lower
         elif p_upper is None:
             raise ValueError("'p_upper' is needed for kind='multiclass' (got None)")

@@ -62,8 +62,6 @@ def load(result: type[Certificate], path: str | os.PathLike[str]) -> Certificate
             arrays = {name: file[name] for name in file.files if name != "settings"}
         if settings["format"] != FORMAT:
             raise ValueError(f"unknown format {settings['format']!r}")
-        if settings["kind"] == "binary":
-            del arrays["p_upper"]
         return result.from_bounds(
             StoredSmoothing(
                 selection_from_dict(settings["selection"]), noise_from_dict(settings["noise"])

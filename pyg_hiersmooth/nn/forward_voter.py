@@ -160,6 +160,13 @@ class ForwardVoter(Voter):
     def _copies_are_independent(self, copies: int) -> bool:
         together = self._logits(range(copies))
         apart = torch.cat([self._logits(range(i, i + 1)) for i in range(copies)])
-        return together.shape == apart.shape and torch.allclose(
-            together, apart, rtol=1e-3, atol=1e-4 * float(apart.abs().max()), equal_nan=True
-        )
+        return agree(together, apart)
+
+
+def agree(together: Tensor, apart: Tensor) -> bool:
+    r"""Whether logits of objects in one batch are those of the objects on their own, but for the
+    order of sums.
+    """
+    return together.shape == apart.shape and torch.allclose(
+        together, apart, rtol=1e-3, atol=1e-4 * float(apart.abs().max()), equal_nan=True
+    )

@@ -2,7 +2,7 @@ r"""Votes on many objects, a few thousand entities at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -28,12 +28,34 @@ def shards(sizes: Sequence[int]) -> Iterator[range]:
     yield range(first, len(sizes))
 
 
+def shard_voters(
+    sizes: Sequence[int],
+    targets: Tensor,
+    make_voter: Callable[[range, Tensor, int], ForwardVoter],
+) -> ShardedVoter:
+    r"""Makes a voter for each shard that has targets.
+
+    Args:
+        sizes (list of int): Entities of each object.
+        targets (torch.Tensor): The objects that are voted on, int64 ``[M]``.
+        make_voter (Callable): Makes the voter for a range of objects, the targets in it (int64,
+            counted from its start), and the number of the shard.
+    """
+    voters, positions = [], []
+    for number, shard in enumerate(shards(sizes)):
+        inside = ((targets >= shard.start) & (targets < shard.stop)).nonzero().view(-1)
+        if inside.numel() > 0:
+            voters.append(make_voter(shard, targets[inside] - shard.start, number))
+            positions.append(inside)
+    return ShardedVoter(voters, torch.cat(positions).argsort())
+
+
 class ShardedVoter(Voter):
     r"""Puts the votes of several voters side by side.
 
     Args:
         voters (list of ForwardVoter): One a shard, each with streams of its own.
-        order (torch.Tensor): Where each target is among those of the voters, int64 ``[M]``.
+        order (torch.Tensor): Where each target is among those of all voters, int64 ``[M]``.
     """
 
     def __init__(self, voters: list[ForwardVoter], order: Tensor) -> None:

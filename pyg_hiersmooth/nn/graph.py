@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter, agree
+from pyg_hiersmooth.nn.graph_forward import GraphByGraph, GraphForward, ModelCall, call_model
+from pyg_hiersmooth.nn.graph_list import as_graphs, stacked_features
+from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
+from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier, evaluating
+from pyg_hiersmooth.nn.target_index import as_target_index
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+GRAPHS_TO_COMPARE = 16
+r"""Most graphs that are tried alone, to see whether the model mixes those of a batch."""
+
+
+class SmoothedGraphClassifier(SmoothedClassifier):
+    r"""A graph classifier smoothed by hierarchical noise on node features (Scholten et al. 2023).
+
+    It returns, for each graph, the class that the model predicts most often when the features of
+    random nodes are noisy; the entities are the nodes of that graph.
+
+    Choose the noise for what the features are. Flips turn a one-hot row, such as the node labels
+    of a :class:`~torch_geometric.datasets.TUDataset`, into one with no label or several; there,
+    :class:`~pyg_hiersmooth.noise.AblationNoise` and :class:`~pyg_hiersmooth.noise.GaussianNoise`
+    are in place.
+
+    Graphs are classified in batches. Where the model turns out to mix the graphs of a batch, it
+    gets one at a time.
+
+    Args:
+        model (torch.nn.Module): Any model called as ``model(x, edge_index, ...)`` that returns
+            logits ``[num_graphs, num_classes]``; ``batch``, ``edge_weight``, ``edge_attr`` and
+            ``adj_t`` are passed on where the graphs have them and the model takes them. It must
+            be built for the features that :obj:`transform` makes: ``D + 1`` with the indicator.
+            It runs in evaluation mode.
+        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        num_classes (int): Number of classes :math:`C`.
+        forward (Callable, optional): ``forward(model, x, batch)``, for a model with another
+            signature. (default: :obj:`None`)
+
+    Example:
+        >>> smoothed = SmoothedGraphClassifier(model, transform, num_classes=2)
+        >>> certificate = smoothed.certify(test_dataset)
+        >>> certificate.certified_accuracy(test_dataset.y, r=1, eps=0.5)
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        transform: HierarchicalNodeFeatureNoise,
+        num_classes: int,
+        forward: ModelCall | None = None,
+    ) -> None:
+        super().__init__(model, transform, num_classes)
+        self._call = forward or call_model
+
+    def forward(
+        self,
+        data: Any,
+        num_samples: int = 1_000,
+        seed: int = 0,
+        graph_index: ArrayLike | Tensor | None = None,
+    ) -> Tensor:
+        r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, C]``; arguments
+        as in :meth:`sample_votes`.
+        """
+        return self.sample_votes(data, num_samples, seed, graph_index, False) / num_samples
+
+    def sample_votes(
+        self,
+        data: Any,
+        num_samples: int,
+        seed: int = 0,
+        graph_index: ArrayLike | Tensor | None = None,
+        progress: bool = True,
+        *,
+        start: int = 0,
+        num_workers: int | None = None,
+        block_size: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        dense: bool = False,
+    ) -> Tensor:
+        r"""Counts the classes that the model predicts under noise.
+
+        Sample :math:`i` of a graph depends on :obj:`seed`, :math:`i` and :obj:`data` alone,
+        whatever the batches of a loader, the targets, the number of workers or interruptions.
+
+        Args:
+            data (Data, list, Dataset or DataLoader): The graphs, with features ``x`` of shape
+                ``[num_nodes, D]``. Of a loader, all graphs of its dataset, in their order there.
+            num_samples (int): Number of samples, at least 1.
+            seed (int): Non-negative seed. (default: :obj:`0`)
+            graph_index (torch.Tensor, optional): Mask ``[num_graphs]`` or indices ``[M]`` of the
+                target graphs. Noise is drawn for all graphs: of a few targets among many graphs,
+                pass only those as :obj:`data`. (default: all graphs)
+            progress (bool): Whether to show a progress bar. (default: :obj:`True`)
+            start (int): First sample, so that ranges of one run can be drawn apart.
+                (default: :obj:`0`)
+            num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
+                process. (default: one a core)
+            block_size (int, optional): Copies of the graphs in one forward pass. (default: as
+                many as are cheap: hundreds of a small graph)
+            checkpoint (str, optional): File that keeps the votes as they come, and that an
+                interrupted run with the same arguments continues from. (default: :obj:`None`)
+            dense (bool): Whether to write the noisy features out even where the model would let
+                the noise be drawn behind its first linear map. (default: :obj:`False`)
+
+        Returns:
+            torch.Tensor: Votes, int64 ``[M, C]``; each row sums to :obj:`num_samples`.
+
+        Raises:
+            TypeError: If :obj:`data` holds anything but homogeneous graphs.
+            ValueError: If an argument is out of range, there is no graph or one without nodes or
+                features, the features are not what the noise is defined on, the model fails on
+                them or does not return ``[num_graphs, C]``, or the checkpoint belongs to another
+                run.
+        """
+        voter, _ = self._voter(data, seed, graph_index, block_size, dense)
+        return self._sample(voter, num_samples, start, num_workers, checkpoint, progress)
+
+    def certify(
+        self,
+        data: Any,
+        n0: int = 1_000,
+        n: int = 10_000,
+        alpha: float = 0.01,
+        seed: int = 0,
+        graph_index: ArrayLike | Tensor | None = None,
+        progress: bool = True,
+        *,
+        kind: str = "multiclass",
+        simultaneous: bool = False,
+        num_workers: int | None = None,
+        block_size: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        dense: bool = False,
+    ) -> Certificate:
+        r"""Samples, and certifies the votes.
+
+        Args:
+            data, seed, graph_index, progress, num_workers, block_size, dense: As in
+                :meth:`sample_votes`.
+            n0 (int): Samples ``0, ..., n0 - 1``, which select the class. (default: :obj:`1_000`)
+            n (int): Samples ``n0, ..., n0 + n - 1``, which bound it. (default: :obj:`10_000`)
+            alpha (float): Error probability in :math:`(0, 1)`. (default: :obj:`0.01`)
+            kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
+            simultaneous (bool): Whether the statements hold for all targets at once.
+                (default: :obj:`False`)
+            checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
+                they come. (default: :obj:`None`)
+
+        Returns:
+            Certificate: For the target graphs, in the order of :obj:`graph_index`.
+
+        Raises:
+            TypeError, ValueError: As in :meth:`sample_votes`.
+        """
+        voter, objects = self._voter(data, seed, graph_index, block_size, dense)
+        return self._certify(
+            voter,
+            n0,
+            n,
+            alpha,
+            kind,
+            simultaneous,
+            num_workers,
+            checkpoint,
+            progress,
+            **objects,
+        )
+
+    def _voter(
+        self,
+        data: Any,
+        seed: int,
+        graph_index: ArrayLike | Tensor | None,
+        block_size: int | None,
+        dense: bool,
+    ) -> tuple[ShardedVoter, dict[str, Any]]:
+        graphs = as_graphs(data)
+        sizes = [graph.x.size(0) for graph in graphs]
+        targets = as_target_index(graph_index, len(graphs), "graph")
+
+        def make_voter(shard: range, inside: Tensor, number: int) -> ForwardVoter:
+            few = graphs[shard.start : shard.stop]
+            counts = sizes[shard.start : shard.stop]
+            x = self._check_features(stacked_features(few))
+            forward = self._forward(few, x, counts)
+            inside = inside.to(self.device)
+            return self._make_voter(
+                forward, x, counts, inside, seed, block_size, dense, (number,)
+            )
+
+        voter = shard_voters(sizes, targets, make_voter)
+        return voter, {"index": targets, "num_entities": torch.tensor(sizes)[targets]}
+
+    def _forward(self, graphs: list[Data], x: Tensor, sizes: list[int]) -> Forward:
+        batch = Batch.from_data_list(graphs).to(self.device)
+        forward = GraphForward(self.model, self._call, batch, num_outputs=len(graphs))
+        noisy = self.transform.smooth(x, RandomStream(0, device=x.device), sizes)
+        step = -(-len(graphs) // GRAPHS_TO_COMPARE)
+        alone = GraphByGraph(self.model, self._call, [g.to(self.device) for g in graphs[::step]])
+        with evaluating(self.model), torch.no_grad():
+            try:
+                together = forward(noisy, 1)[::step]
+                apart = alone(torch.cat(noisy.split(sizes)[::step]), 1)
+            except (RuntimeError, IndexError, TypeError, AssertionError):
+                return forward  # it fails there with an explanation
+        if together.size(0) != apart.size(0) or agree(together, apart):
+            return forward
+        return GraphByGraph(self.model, self._call, [g.to(self.device) for g in graphs])
