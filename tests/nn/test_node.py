@@ -64,9 +64,7 @@ def test_same_votes_for_any_workers_and_ranges(noise: object, selection: object)
     data, classifier = make_graph(), smoothed(HierarchicalNodeFeatureNoise(selection, noise))
     votes = classifier.sample_votes(data, 200, seed=4, progress=False, num_workers=0)
     for num_workers in (1, 2, 3):
-        again = classifier.sample_votes(
-            data, 200, seed=4, progress=False, num_workers=num_workers
-        )
+        again = classifier.sample_votes(data, 200, seed=4, progress=False, num_workers=num_workers)
         assert torch.equal(votes, again)
     parts = [
         classifier.sample_votes(data, count, seed=4, start=start, progress=False)
@@ -215,9 +213,7 @@ def test_passes_on_what_the_graph_has_and_the_model_takes() -> None:
     data = make_graph()
     data.edge_weight = torch.rand(data.num_edges)
     data.edge_attr = torch.rand(data.num_edges, 2)
-    SmoothedNodeClassifier(Recorder(), FLIPS, C).sample_votes(
-        data, 1, progress=False, block_size=1
-    )
+    SmoothedNodeClassifier(Recorder(), FLIPS, C).sample_votes(data, 1, progress=False, block_size=1)
     assert all(torch.equal(seen[name], data[name]) for name in seen)
 
 

@@ -48,9 +48,7 @@ def test_counts_every_sample_once(
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_an_interrupted_run_keeps_its_votes_and_continues(
-    num_workers: int, tmp_path: Path
-) -> None:
+def test_an_interrupted_run_keeps_its_votes_and_continues(num_workers: int, tmp_path: Path) -> None:
     path, settings = tmp_path / "votes.npz", {"seed": 1}
     with pytest.raises(KeyboardInterrupt):
         sample_votes(
