@@ -126,6 +126,23 @@ class FixedSizeSelection(Selection):
         selected[stream.subset(num_entities, self.size)] = True
         return selected
 
+    def sample_batch(self, sizes: list[int], stream: RandomStream) -> Tensor:
+        if len(sizes) == 1:
+            return self.sample(sizes[0], stream)
+        self._check_num_entities(np.asarray(sizes))
+        each = torch.tensor(sizes, device=stream.device)
+        total = sum(sizes)
+        objects = torch.arange(len(sizes), device=stream.device)
+        owner = objects.repeat_interleave(each, output_size=total)
+        # All entities in random order, object after object; the first of each are selected.
+        shuffled = stream.uniform(total).argsort()
+        shuffled = shuffled[owner[shuffled].argsort(stable=True)]
+        start = each.cumsum(0) - each
+        rank = torch.arange(total, device=stream.device) - start[owner]
+        selected = torch.zeros(total, dtype=torch.bool, device=stream.device)
+        selected[shuffled[rank < self.size]] = True
+        return selected
+
     def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
         _check_changed(r)
         if num_entities is None:

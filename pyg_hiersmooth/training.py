@@ -1,10 +1,10 @@
-r"""Trains node classifiers on noisy graphs, so that smoothing them keeps their accuracy."""
+r"""Trains classifiers on noisy graphs, so that smoothing them keeps their accuracy."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader
 from tqdm import tqdm
 
+from pyg_hiersmooth.datasets.graph_splits import GraphSplit
 from pyg_hiersmooth.datasets.splits import NodeSplit, inductive_subgraph
+from pyg_hiersmooth.nn.graph_forward import call_model
+from pyg_hiersmooth.nn.graph_list import as_graphs
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+LogitsAndLabels = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -105,8 +111,8 @@ def train_node_classifier(
             training needs.
         FloatingPointError: If the training or validation loss is not finite.
     """
-    _check_arguments(data, split, lr, weight_decay, max_epochs, patience)
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    _check_nodes(data, split)
+    device = _device(model)
 
     held_out = torch.cat([split.val_index, split.test_index])
     train_graph, position = inductive_subgraph(data, held_out)
@@ -117,10 +123,94 @@ def train_node_classifier(
 
     draw_train, draw_val = _draws(transform, train_graph), _draws(transform, val_graph)
 
-    def logits_and_labels(draw: Callable[[], Data], index: Tensor) -> tuple[Tensor, Tensor]:
+    def logits_and_labels(draw: Callable[[], Data], index: Tensor) -> LogitsAndLabels:
         noisy = draw()
         return model(noisy.x, noisy.edge_index)[index], noisy.y[index]
 
+    return _fit(
+        model,
+        lambda: [logits_and_labels(draw_train, train_index)],
+        lambda: logits_and_labels(draw_val, val_index),
+        *(lr, weight_decay, max_epochs, patience, seed, progress),
+    )
+
+
+def train_graph_classifier(
+    model: torch.nn.Module,
+    graphs: Sequence[Data],
+    split: GraphSplit,
+    transform: Callable[[Any], Any] | None = None,
+    *,
+    batch_size: int = 32,
+    lr: float = 1e-2,
+    weight_decay: float = 0.0,
+    max_epochs: int = 300,
+    patience: int = 100,
+    seed: int = 0,
+    progress: bool = True,
+) -> TrainingHistory:
+    r"""Trains a graph classifier on batches of noisy graphs.
+
+    Every batch and every validation gets fresh noise; the weights with the lowest validation loss
+    are kept, as in :func:`train_node_classifier`.
+
+    Args:
+        model (torch.nn.Module): The model, called as :obj:`model(x, edge_index, batch)` to return
+            logits :obj:`[num_graphs, num_classes]`. It is trained in place, on the device of its
+            parameters, from the weights that it has, and left in eval mode.
+        graphs (list of torch_geometric.data.Data or Dataset): The graphs, with :obj:`x`,
+            :obj:`edge_index` and :obj:`y`. They are not changed.
+        split (GraphSplit): The training and validation graphs.
+        transform (callable, optional): A transform that adds noise to a batch. Without one, the
+            model is trained on clean graphs. (default: :obj:`None`)
+        batch_size (int, optional): The number of graphs in a batch, at least :obj:`1`.
+            (default: :obj:`32`)
+        lr, weight_decay, max_epochs, patience, seed, progress: As in
+            :func:`train_node_classifier`.
+
+    Raises:
+        ValueError: If an argument is out of range, or if :obj:`graphs` or :obj:`split` lacks what
+            training needs.
+        FloatingPointError: If the training or validation loss is not finite.
+    """
+    if batch_size < 1:
+        raise ValueError(f"'batch_size' must be at least 1, got {batch_size}")
+    every = as_graphs(graphs)
+    device = _device(model)
+    train, val = (
+        _chosen(every, name, index)
+        for name, index in (("train_index", split.train_index), ("val_index", split.val_index))
+    )
+    val_batch = Batch.from_data_list(val).to(device)
+
+    def logits_and_labels(batch: Data) -> LogitsAndLabels:
+        noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
+        return call_model(model, noisy.x, noisy), noisy.y.view(-1)
+
+    loader = DataLoader(train, batch_size, shuffle=True)
+    return _fit(
+        model,
+        lambda: (logits_and_labels(batch.to(device)) for batch in loader),
+        lambda: logits_and_labels(val_batch),
+        *(lr, weight_decay, max_epochs, patience, seed, progress),
+    )
+
+
+def _fit(
+    model: torch.nn.Module,
+    train: Callable[[], Iterable[LogitsAndLabels]],
+    validate: Callable[[], LogitsAndLabels],
+    lr: float,
+    weight_decay: float,
+    max_epochs: int,
+    patience: int,
+    seed: int,
+    progress: bool,
+) -> TrainingHistory:
+    r"""Trains on what :obj:`train` yields, a step each, and keeps the weights with the lowest
+    loss on what :obj:`validate` returns.
+    """
+    _check_arguments(lr, weight_decay, max_epochs, patience)
     optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
     train_losses: list[float] = []
     val_losses: list[float] = []
@@ -129,20 +219,23 @@ def train_node_classifier(
 
     try:
         with (
-            _seeded(seed, device),
+            _seeded(seed, _device(model)),
             tqdm(range(max_epochs), desc="Training", disable=not progress) as epochs,
         ):
             for epoch in epochs:
                 model.train()
-                optimizer.zero_grad()
-                loss = F.cross_entropy(*logits_and_labels(draw_train, train_index))
-                train_losses.append(_finite(loss, "training", epoch))
-                loss.backward()
-                optimizer.step()
+                step_losses = []
+                for logits, labels in train():
+                    optimizer.zero_grad()
+                    loss = F.cross_entropy(logits, labels)
+                    step_losses.append(_finite(loss, "training", epoch))
+                    loss.backward()
+                    optimizer.step()
+                train_losses.append(sum(step_losses) / len(step_losses))
 
                 model.eval()
                 with torch.no_grad():
-                    logits, labels = logits_and_labels(draw_val, val_index)
+                    logits, labels = validate()
                     val_loss = F.cross_entropy(logits, labels)
                     val_losses.append(_finite(val_loss, "validation", epoch))
                     val_accuracies.append(float((logits.argmax(dim=-1) == labels).float().mean()))
@@ -162,6 +255,10 @@ def train_node_classifier(
         model.eval()
 
     return TrainingHistory(tuple(train_losses), tuple(val_losses), tuple(val_accuracies))
+
+
+def _device(model: torch.nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def _draws(transform: Callable[[Any], Any] | None, graph: Data) -> Callable[[], Data]:
@@ -203,14 +300,7 @@ def _finite(loss: Tensor, name: str, epoch: int) -> float:
     return value
 
 
-def _check_arguments(
-    data: Data,
-    split: NodeSplit,
-    lr: float,
-    weight_decay: float,
-    max_epochs: int,
-    patience: int,
-) -> None:
+def _check_nodes(data: Data, split: NodeSplit) -> None:
     for name in ("x", "edge_index", "y"):
         if getattr(data, name, None) is None:
             raise ValueError(f"'data' must have 'x', 'edge_index' and 'y', but lacks '{name}'")
@@ -226,6 +316,21 @@ def _check_arguments(
         )
     if parts.unique().numel() != parts.numel():
         raise ValueError("'split' must not hold a node twice, but its three sets overlap")
+
+
+def _chosen(graphs: list[Data], name: str, index: Tensor) -> list[Data]:
+    if index.numel() == 0 or int(index.min()) < 0 or int(index.max()) >= len(graphs):
+        raise ValueError(
+            f"'split' must have graphs in '{name}', all in [0, {len(graphs)}), got "
+            f"{index.tolist() or 'none'}"
+        )
+    chosen = [graphs[i] for i in index.tolist()]
+    if any(graph.y is None for graph in chosen):
+        raise ValueError("'graphs' must have 'y', but one lacks it")
+    return chosen
+
+
+def _check_arguments(lr: float, weight_decay: float, max_epochs: int, patience: int) -> None:
     if not lr > 0:
         raise ValueError(f"'lr' must be positive, got {lr}")
     if not weight_decay >= 0:

@@ -1,13 +1,16 @@
-r"""Benchmark datasets, node splits and a synthetic citation network."""
+r"""Benchmark datasets, splits and a synthetic citation network."""
 
 from pyg_hiersmooth.datasets.citation_sbm import CitationSBM
+from pyg_hiersmooth.datasets.graph_splits import GraphSplit, split_graphs
 from pyg_hiersmooth.datasets.load import load_dataset
 from pyg_hiersmooth.datasets.splits import NodeSplit, inductive_subgraph, split_nodes
 
 __all__ = [
     "CitationSBM",
+    "GraphSplit",
     "NodeSplit",
     "inductive_subgraph",
     "load_dataset",
+    "split_graphs",
     "split_nodes",
 ]

@@ -11,11 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from torch_geometric.data import Data, InMemoryDataset
-from torch_geometric.datasets import CitationFull, Planetoid
+from torch_geometric.datasets import CitationFull, Planetoid, TUDataset
 from torch_geometric.transforms import LargestConnectedComponents
 from torch_geometric.utils import remove_self_loops, to_undirected
 
 from pyg_hiersmooth.datasets.citation_sbm import CitationSBM
+from pyg_hiersmooth.datasets.ogb import load_ogb
 
 
 def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDataset:
@@ -46,6 +47,13 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
         * - :obj:`"Cora_ML"`
           - :obj:`root/CitationFull/cora_ml/raw`
           - :class:`torch_geometric.datasets.CitationFull`
+        * - :obj:`"MUTAG"`
+          - :obj:`root/TUDataset/MUTAG/raw`
+          - :class:`torch_geometric.datasets.TUDataset`, many graphs, as they are
+        * - :obj:`"ogbn-arxiv"`, :obj:`"ogbg-molhiv"`
+          - :obj:`root/ogbn_arxiv`, :obj:`root/ogbg_molhiv`
+          - OGB's own, as it is and processed in that folder:
+            :func:`~pyg_hiersmooth.datasets.ogb.load_ogb`
 
     Args:
         name (str): The name of the dataset, upper or lower case, with :obj:`"-"` or
@@ -53,9 +61,11 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
         root (str or os.PathLike, optional): The folder of all datasets. (default: :obj:`"data"`)
 
     Returns:
-        A dataset of a single graph with :obj:`x`, :obj:`edge_index` and :obj:`y`.
+        A dataset of a single graph, or of many graphs to classify, with :obj:`x`,
+        :obj:`edge_index` and :obj:`y`.
 
     Raises:
+        ImportError: If an OGB dataset is asked for and OGB is not installed.
         ValueError: If :obj:`name` is unknown, or if the raw files cannot be read.
         FileNotFoundError: If raw files are missing and cannot be downloaded.
     """
@@ -90,6 +100,20 @@ def _load_citation_full(name: str) -> Callable[[Path], InMemoryDataset]:
             raw_dir=root / "CitationFull" / name.lower() / "raw",
             raw_files=[f"{name.lower()}.npz"],
             create=lambda folder: CitationFull(folder, name),
+        )
+
+    return load
+
+
+def _load_tu_dataset(name: str) -> Callable[[Path], InMemoryDataset]:
+    parts = ["A", "graph_indicator", "graph_labels", "node_labels", "edge_labels"]
+
+    def load(root: Path) -> InMemoryDataset:
+        return _create_from_raw(
+            name,
+            raw_dir=root / "TUDataset" / name / "raw",
+            raw_files=[f"{name}_{part}.txt" for part in parts],
+            create=lambda folder: TUDataset(folder, name),
         )
 
     return load
@@ -154,4 +178,7 @@ _LOADERS: dict[str, Callable[[Path], InMemoryDataset]] = {
     "CiteSeer": _load_planetoid("CiteSeer"),
     "PubMed": _load_planetoid("PubMed"),
     "Cora_ML": _load_citation_full("Cora_ML"),
+    "MUTAG": _load_tu_dataset("MUTAG"),
+    "ogbn-arxiv": lambda root: load_ogb("ogbn-arxiv", root),
+    "ogbg-molhiv": lambda root: load_ogb("ogbg-molhiv", root),
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any
 
@@ -196,25 +197,31 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             x = self._check_features(stacked_features(few))
             forward = self._forward(few, x, counts)
             inside = inside.to(self.device)
-            return self._make_voter(
-                forward, x, counts, inside, seed, block_size, dense, (number,)
-            )
+            return self._make_voter(forward, x, counts, inside, seed, block_size, dense, (number,))
 
         voter = shard_voters(sizes, targets, make_voter)
         return voter, {"index": targets, "num_entities": torch.tensor(sizes)[targets]}
 
     def _forward(self, graphs: list[Data], x: Tensor, sizes: list[int]) -> Forward:
-        batch = Batch.from_data_list(graphs).to(self.device)
+        graphs = [copy.copy(graph).to(self.device) for graph in graphs]
+        batch = Batch.from_data_list(graphs)
         forward = GraphForward(self.model, self._call, batch, num_outputs=len(graphs))
+        if len(graphs) == 1 or not self._mixes(forward, graphs, x, sizes):
+            return forward
+        return GraphByGraph(self.model, self._call, graphs)
+
+    def _mixes(
+        self, forward: GraphForward, graphs: list[Data], x: Tensor, sizes: list[int]
+    ) -> bool:
         noisy = self.transform.smooth(x, RandomStream(0, device=x.device), sizes)
         step = -(-len(graphs) // GRAPHS_TO_COMPARE)
-        alone = GraphByGraph(self.model, self._call, [g.to(self.device) for g in graphs[::step]])
         with evaluating(self.model), torch.no_grad():
             try:
-                together = forward(noisy, 1)[::step]
-                apart = alone(torch.cat(noisy.split(sizes)[::step]), 1)
+                together = forward(noisy, 1)
+                if not isinstance(together, Tensor) or together.size(0) != len(graphs):
+                    return False
+                one_by_one = GraphByGraph(self.model, self._call, graphs[::step])
+                apart = one_by_one(torch.cat(noisy.split(sizes)[::step]), 1)
             except (RuntimeError, IndexError, TypeError, AssertionError):
-                return forward  # it fails there with an explanation
-        if together.size(0) != apart.size(0) or agree(together, apart):
-            return forward
-        return GraphByGraph(self.model, self._call, [g.to(self.device) for g in graphs])
+                return False  # it will fail again, with an explanation
+        return not agree(together[::step], apart)

@@ -6,11 +6,12 @@ import os
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter
 from pyg_hiersmooth.nn.graph_forward import GraphForward, ModelCall, call_model
+from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
 from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -22,6 +23,11 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     It returns, for each node, the class that the model predicts most often when the features of
     random nodes are noisy; the entities are all nodes of the graph.
 
+    In a :class:`~torch_geometric.data.HeteroData`, the features of *one* node type are noisy (the
+    one that ``p={node_type: ...}`` of the transform names), and the certificate is about changes
+    of that type's features: the entities are its nodes, whichever type is classified. It says
+    nothing about the features of other types.
+
     Args:
         model (torch.nn.Module): Any model called as ``model(x, edge_index, ...)`` that returns
             logits ``[num_nodes, num_classes]``; ``edge_weight``, ``edge_attr``, ``adj_t`` are
@@ -32,6 +38,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         num_classes (int): Number of classes :math:`C`.
         forward (Callable, optional): ``forward(model, x, data)``, for a model with another
             signature. (default: :obj:`None`)
+        node_type (str, optional): The node type that is classified, for heterogeneous graphs and
+            a model called as ``model(x_dict, edge_index_dict)``, which returns logits of that
+            type, or a dictionary with them. (default: :obj:`None`)
 
     Example:
         >>> smoothed = SmoothedNodeClassifier(model, transform, num_classes=7)
@@ -45,13 +54,15 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         transform: HierarchicalNodeFeatureNoise,
         num_classes: int,
         forward: ModelCall | None = None,
+        node_type: str | None = None,
     ) -> None:
         super().__init__(model, transform, num_classes)
-        self._call = forward or call_model
+        self._call = forward
+        self.node_type = node_type
 
     def forward(
         self,
-        data: Data,
+        data: Data | HeteroData,
         num_samples: int = 1_000,
         seed: int = 0,
         node_index: ArrayLike | Tensor | None = None,
@@ -63,7 +74,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
     def sample_votes(
         self,
-        data: Data,
+        data: Data | HeteroData,
         num_samples: int,
         seed: int = 0,
         node_index: ArrayLike | Tensor | None = None,
@@ -81,7 +92,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         workers or interruptions.
 
         Args:
-            data (Data): The graph, with features ``x`` of shape ``[num_nodes, D]``.
+            data (Data or HeteroData): The graph, with features ``x`` of shape ``[num_nodes, D]``.
             num_samples (int): Number of samples, at least 1.
             seed (int): Non-negative seed. (default: :obj:`0`)
             node_index (torch.Tensor, optional): Mask ``[num_nodes]`` or indices ``[M]`` of the
@@ -111,7 +122,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
     def certify(
         self,
-        data: Data,
+        data: Data | HeteroData,
         n0: int = 1_000,
         n: int = 10_000,
         alpha: float = 0.01,
@@ -158,20 +169,33 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             checkpoint,
             progress,
             index=voter.targets.cpu(),
-            num_entities=data.num_nodes,
+            num_entities=voter.x.size(0),
         )
 
     def _voter(
         self,
-        data: Data,
+        data: Data | HeteroData,
         seed: int,
         node_index: ArrayLike | Tensor | None,
         block_size: int | None,
         dense: bool,
     ) -> ForwardVoter:
-        x = self._check_features(data.get("x"))
-        targets = as_target_index(node_index, x.size(0)).to(self.device)
         graph = copy.copy(data).to(self.device)
-        sizes = graph.ptr.diff().tolist() if "ptr" in graph else [x.size(0)]
-        forward = GraphForward(self.model, self._call, graph, num_outputs=x.size(0))
+        forward: Forward
+        if isinstance(graph, HeteroData):
+            if self.node_type is None:
+                raise ValueError("a HeteroData needs SmoothedNodeClassifier(..., node_type=...)")
+            noised = noised_type(self.transform, graph)
+            store = graph[noised]
+            x = self._check_features(store.x)
+            forward = HeteroForward(self.model, self._call, graph, noised, self.node_type)
+        else:
+            if self.node_type is not None:
+                raise ValueError(f"'node_type' needs a HeteroData (got {type(data).__name__})")
+            store = graph
+            x = self._check_features(graph.get("x"))
+            call = self._call or call_model
+            forward = GraphForward(self.model, call, graph, num_outputs=x.size(0))
+        targets = as_target_index(node_index, forward.num_outputs).to(self.device)
+        sizes = store.ptr.diff().tolist() if "ptr" in store else [x.size(0)]
         return self._make_voter(forward, x, sizes, targets, seed, block_size, dense)

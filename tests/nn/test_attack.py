@@ -1,8 +1,9 @@
 """A greedy attacker within budget never changes a certified vote.
 
 Targets lie so far apart that no attacked row reaches another target through the two layers of the
-GCN, so one perturbed graph holds many attacks. Fresh votes contradict a certificate if another class
-has more votes than a fair coin between the two would give with probability 1e-6 over all targets.
+GCN, so one perturbed graph holds many attacks. Fresh votes contradict a certificate if another
+class has more votes than a fair coin between the two would give with probability 1e-6 over all
+targets.
 """
 
 from __future__ import annotations

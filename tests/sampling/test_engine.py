@@ -95,7 +95,7 @@ def test_an_error_in_a_worker_reaches_the_caller() -> None:
         def predict(self, samples: range) -> Tensor:
             raise ValueError("the model broke")
 
-    with pytest.raises(ValueError, match="^the model broke$"):
+    with pytest.raises(ValueError, match=r"^the model broke$"):
         sample_votes(Broken(), 200, num_workers=2, progress=False)
 
 
