@@ -195,7 +195,7 @@ def main(
                 f"{row['ours_over_floor']:.2f}",
                 f"{row['peak_memory_gb']:.2f} GB",
             )
-    Console().print(table)
+    Console(width=110).print(table)
     Path(out).write_text(json.dumps(rows, indent=2) + "\n")
 
 

@@ -3,11 +3,13 @@ r"""One run from data to certificate."""
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import click
 import torch
-from torch_geometric.data import Data
+from torch import Tensor
+from torch_geometric.data import Data, InMemoryDataset
 
 from pyg_hiersmooth import noise
 from pyg_hiersmooth.certificates import Certificate
@@ -17,10 +19,10 @@ from pyg_hiersmooth.cli.settings import NOISES, TRAINING, Settings
 from pyg_hiersmooth.cli.weights import load_weights
 from pyg_hiersmooth.datasets import NodeSplit, load_dataset, split_nodes
 from pyg_hiersmooth.extras import require
-from pyg_hiersmooth.models import build_model
-from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.models import MODELS, build_model
+from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.plotting import plot_certificates
-from pyg_hiersmooth.training import train_node_classifier
+from pyg_hiersmooth.training import TrainingHistory, train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 NOISE_CLASSES: dict[str, type[noise.Noise]] = {
@@ -33,7 +35,7 @@ NOISE_CLASSES: dict[str, type[noise.Noise]] = {
 
 
 class Experiment:
-    r"""Trains, samples and certifies what the settings say.
+    r"""Trains, samples and certifies what the settings say: here, the nodes of one graph.
 
     All that can be wrong with the settings shows when it is made.
 
@@ -47,16 +49,22 @@ class Experiment:
         OSError: If the data are missing or the folder cannot be written.
     """
 
+    noun: ClassVar[str] = "nodes"
+    models: ClassVar[dict[str, type[torch.nn.Module]]] = MODELS
+    build: ClassVar[Callable[[str, int, int], torch.nn.Module]] = staticmethod(build_model)
+
     def __init__(self, settings: Settings, folder: RunFolder) -> None:
         self.settings, self.folder = settings, folder
         self.transform = smoothing(settings)
+        if settings.model not in self.models:
+            raise ValueError(
+                f"'--model {settings.model}' does not fit '--task {settings.task}', which takes "
+                f"{', '.join(self.models)}"
+            )
         self.can_plot = _can_plot()
         dataset = load_dataset(settings.dataset, settings.root)
-        self.data: Data = dataset[0]
-        self._check_features()
-        self.split: NodeSplit = split_nodes(self.data.y, seed=settings.seed)
-        self.labels = self.data.y[self.split.test_index]
         self.num_classes = dataset.num_classes
+        self.labels = self._read(dataset)
         self.model = self._build_model()
         self.needs_training = not self._load_weights()
         if not folder.settings.exists():
@@ -68,7 +76,7 @@ class Experiment:
             self._train(progress)
         if not self.folder.model.exists():
             self.folder.save_model(self.model)
-        smoothed = SmoothedNodeClassifier(self.model, self.transform, self.num_classes)
+        smoothed = self._smoothed()
         certificate, seconds_per_sample = self._certify(smoothed, progress)
         certificate.save(self.folder.certificate)
         figures = Figures.of(certificate, self.labels, smoothed.feature_path, seconds_per_sample)
@@ -79,9 +87,34 @@ class Experiment:
             plot_certificates(runs, self.folder.plot)
         return figures
 
-    def _check_features(self) -> None:
+    def _read(self, dataset: InMemoryDataset) -> Tensor:
+        r"""Takes what is needed of the dataset; returns the labels of what is certified."""
+        if len(dataset) != 1:
+            raise ValueError(
+                f"'--dataset {self.settings.dataset}' holds {len(dataset)} graphs, which go with "
+                "'--task graph'"
+            )
+        self.data: Data = dataset[0]
+        self._check_features(self.data.x)
+        self.split: NodeSplit = split_nodes(self.data.y, seed=self.settings.seed)
+        return self.data.y[self.split.test_index]
+
+    def _fit(self, **options: Any) -> TrainingHistory:
+        return train_node_classifier(self.model, self.data, self.split, self.transform, **options)
+
+    def _smoothed(self) -> SmoothedNodeClassifier | SmoothedGraphClassifier:
+        return SmoothedNodeClassifier(self.model, self.transform, self.num_classes)
+
+    def _example(self) -> Data:
+        return self.data
+
+    def _objects(self) -> tuple[Any, Tensor | None]:
+        r"""What is certified: data, and the targets in it."""
+        return self.data, self.split.test_index
+
+    def _check_features(self, x: Tensor) -> None:
         try:
-            self.transform.check_features(self.data.x)
+            self.transform.check_features(x)
         except ValueError as error:
             raise ValueError(
                 f"'--noise {self.settings.noise}' does not fit '--dataset "
@@ -89,9 +122,9 @@ class Experiment:
             ) from error
 
     def _build_model(self) -> torch.nn.Module:
-        in_channels = self.data.num_features + int(self.settings.indicator)
+        in_channels = self._example().num_features + int(self.settings.indicator)
         torch.manual_seed(self.settings.seed)
-        model = build_model(self.settings.model, in_channels, self.num_classes)
+        model = type(self).build(self.settings.model, in_channels, self.num_classes)
         return model.to(self.settings.device)
 
     def _load_weights(self) -> bool:
@@ -102,32 +135,25 @@ class Experiment:
 
     def _train(self, progress: bool) -> None:
         arguments: dict[str, Any] = {name: getattr(self.settings, name) for name in TRAINING}
-        history = train_node_classifier(
-            self.model,
-            self.data,
-            self.split,
-            self.transform,
-            seed=self.settings.seed,
-            progress=progress,
-            **arguments,
-        )
+        history = self._fit(seed=self.settings.seed, progress=progress, **arguments)
         click.echo(
             f"Trained for {history.num_epochs} epochs, accuracy under noise on the validation "
-            f"nodes {history.best_val_accuracy:.1%}"
+            f"{self.noun} {history.best_val_accuracy:.1%}"
         )
 
     def _certify(
-        self, smoothed: SmoothedNodeClassifier, progress: bool
+        self, smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier, progress: bool
     ) -> tuple[Certificate, float | None]:
         settings = self.settings
         num_before, start = self.folder.num_samples(), time.perf_counter()
+        data, targets = self._objects()
         certificate = smoothed.certify(
-            self.data,
+            data,
             settings.n0,
             settings.n,
             settings.alpha,
             settings.seed,
-            self.split.test_index,
+            targets,
             progress,
             kind=settings.kind,
             simultaneous=settings.simultaneous,

@@ -45,6 +45,7 @@ class Settings:
     checkpoint: str | None
     num_workers: int | None
     device: str | None
+    task: str = "node"
 
     def __post_init__(self) -> None:
         if self.noise not in NOISES:

@@ -9,16 +9,16 @@ from rich.table import Table
 from pyg_hiersmooth.cli.figures import CertifiedAccuracy, Figures
 
 
-def print_figures(figures: Figures, title: str) -> None:
+def print_figures(figures: Figures, title: str, noun: str = "nodes") -> None:
     r"""Prints the figures to standard output."""
-    Console(highlight=False).print(Group(_summary(figures, title), _certified(figures)))
+    Console(highlight=False).print(Group(_summary(figures, title, noun), _certified(figures)))
 
 
-def _summary(figures: Figures, title: str) -> Table:
+def _summary(figures: Figures, title: str, noun: str) -> Table:
     seconds = figures.seconds_per_sample
     table = Table(title=title, show_header=False, box=box.SIMPLE, title_justify="left")
     table.add_row("Smoothing", figures.smoothing)
-    table.add_row("Certified nodes", f"{figures.num_nodes}")
+    table.add_row(f"Certified {noun}", f"{figures.num_nodes}")
     table.add_row("Accuracy of the smoothed classifier", f"{figures.accuracy:.1%}")
     table.add_row("Abstained", f"{figures.abstained:.1%}")
     table.add_row(

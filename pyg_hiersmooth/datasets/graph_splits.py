@@ -1,0 +1,60 @@
+r"""Which graphs a model is trained, validated and tested on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class GraphSplit:
+    r"""The graphs of a dataset that are used, as indices.
+
+    Args:
+        train_index (torch.Tensor): The graphs a model is fitted on, int64 :obj:`[num_train]`.
+        val_index (torch.Tensor): The graphs that decide when training stops, int64
+            :obj:`[num_val]`.
+        test_index (torch.Tensor): The graphs a result is reported on, int64 :obj:`[num_test]`.
+    """
+
+    train_index: Tensor
+    val_index: Tensor
+    test_index: Tensor
+
+
+def split_graphs(y: Tensor, fold: int = 0, num_folds: int = 10, seed: int = 0) -> GraphSplit:
+    r"""One split of a stratified cross-validation: a fold for testing, the next one for
+    validation, and the others for training.
+
+    Args:
+        y (torch.Tensor): The class of every graph, an integer tensor of shape
+            :obj:`[num_graphs]`.
+        fold (int, optional): The fold for testing, in :obj:`[0, num_folds)`.
+            (default: :obj:`0`)
+        num_folds (int, optional): The number of folds, at least :obj:`3`. (default: :obj:`10`)
+        seed (int, optional): The seed of the folds, non-negative. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If an argument is out of range, or there are fewer graphs than folds.
+    """
+    labels = y.detach().cpu().numpy()
+    if labels.ndim != 1 or y.is_floating_point():
+        raise ValueError(
+            f"'y' must hold one class for every graph, got {y.dtype} of shape {list(y.shape)}"
+        )
+    if not 3 <= num_folds <= labels.size:
+        raise ValueError(
+            f"'num_folds' must be at least 3 and at most the {labels.size} graphs, got {num_folds}"
+        )
+    if not 0 <= fold < num_folds:
+        raise ValueError(f"'fold' must be in [0, {num_folds}), got {fold}")
+    # In random order, class after class, graphs are dealt out to the folds.
+    shuffled = np.random.default_rng(seed).permutation(labels.size)
+    dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    folds = [torch.from_numpy(np.sort(dealt[i::num_folds])) for i in range(num_folds)]
+    following = (fold + 1) % num_folds
+    rest = [part for i, part in enumerate(folds) if i not in (fold, following)]
+    return GraphSplit(torch.cat(rest), folds[following], folds[fold])

@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter, agree
+from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
+from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
+from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier, evaluating
+from pyg_hiersmooth.nn.target_index import as_target_index
+from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+IMAGES_TO_COMPARE = 16
+r"""Most images that are tried alone, to see whether the model mixes those of a batch."""
+
+
+class SmoothedImageClassifier(SmoothedClassifier):
+    r"""An image classifier smoothed by hierarchical noise on pixels (Scholten et al. 2023).
+
+    It returns, for each image, the class that the model predicts most often when random pixels
+    are noisy; the entities are the :math:`H \cdot W` pixels, and all channels of a selected pixel
+    receive noise.
+
+    The cells of selection and noise are methods of their own: all pixels with Gaussian noise is
+    that of Cohen et al. (2019); a fixed number of pixels, ablated, with ``complement=True`` is
+    that of Levine & Feizi (2020).
+
+    Args:
+        model (torch.nn.Module): Any model that maps images to logits ``[B, num_classes]``. It
+            sees ``C`` channels, or ``2 * C`` with :obj:`complement`, and the indicator as one
+            more where the transform appends it. It runs in evaluation mode; where it turns out to
+            mix the images of a batch, it gets one at a time.
+        transform (HierarchicalNodeFeatureNoise): The smoothing; a row is a pixel.
+        num_classes (int): Number of classes.
+        normalize (Callable, optional): Maps noisy images ``[B, C, H, W]`` to what the model
+            takes, such as :class:`torchvision.transforms.Normalize`. It does not see the
+            indicator; budgets remain those of the images before it. (default: :obj:`None`)
+        complement (bool, optional): Whether pixels :math:`x \in [0, 1]` become
+            :math:`[x, 1 - x]` before they are ablated, so that an ablated pixel, all zeros, is
+            unlike any other (Levine & Feizi 2020). (default: :obj:`False`)
+
+    Raises:
+        ValueError: If :obj:`complement` is asked for with another noise than ablation, whose
+            budgets it would change, or with :obj:`normalize`.
+
+    Example:
+        >>> transform = HierarchicalNodeFeatureNoise(0.8, GaussianNoise(0.25))
+        >>> smoothed = SmoothedImageClassifier(model, transform, num_classes=10)
+        >>> smoothed.certify(images).certified_accuracy(labels, r=2, eps=0.3)
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        transform: HierarchicalNodeFeatureNoise,
+        num_classes: int,
+        normalize: Callable[[Tensor], Tensor] | None = None,
+        complement: bool = False,
+    ) -> None:
+        super().__init__(model, transform, num_classes)
+        if complement and not isinstance(transform.noise, AblationNoise):
+            raise ValueError(f"'complement' needs AblationNoise (got {transform.noise})")
+        if complement and normalize is not None:
+            raise ValueError("'complement' leaves nothing to 'normalize': give one of them")
+        self.normalize, self.complement = normalize, complement
+
+    def model_input(self, images: Tensor) -> Tensor:
+        r"""One draw of what the model sees, to train it on; follows :func:`torch.manual_seed`.
+
+        Args:
+            images (torch.Tensor): ``[B, C, H, W]``.
+
+        Returns:
+            torch.Tensor: ``[B, C', H, W]``, as the model takes it.
+        """
+        x, sizes = self._pixels(images)
+        noisy = self.transform.smooth(x, RandomStream.from_torch(x.device), sizes)
+        return self._image_forward(images).as_images(noisy)
+
+    def forward(
+        self,
+        images: Tensor,
+        num_samples: int = 1_000,
+        seed: int = 0,
+        image_index: ArrayLike | Tensor | None = None,
+    ) -> Tensor:
+        r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, num_classes]``;
+        arguments as in :meth:`sample_votes`.
+        """
+        return self.sample_votes(images, num_samples, seed, image_index, False) / num_samples
+
+    def sample_votes(
+        self,
+        images: Tensor,
+        num_samples: int,
+        seed: int = 0,
+        image_index: ArrayLike | Tensor | None = None,
+        progress: bool = True,
+        *,
+        start: int = 0,
+        num_workers: int | None = None,
+        block_size: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Tensor:
+        r"""Counts the classes that the model predicts under noise.
+
+        Sample :math:`i` of an image depends on :obj:`seed`, :math:`i` and :obj:`images` alone,
+        whatever the targets, the number of workers or interruptions.
+
+        Args:
+            images (torch.Tensor): ``[B, C, H, W]``.
+            num_samples (int): Number of samples, at least 1.
+            seed (int): Non-negative seed. (default: :obj:`0`)
+            image_index (torch.Tensor, optional): Mask ``[B]`` or indices ``[M]`` of the target
+                images. Noise is drawn for all images: of a few targets among many images, pass
+                only those as :obj:`images`. (default: all images)
+            progress (bool): Whether to show a progress bar. (default: :obj:`True`)
+            start (int): First sample, so that ranges of one run can be drawn apart.
+                (default: :obj:`0`)
+            num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
+                process. (default: one a core)
+            block_size (int, optional): Copies of the images in one forward pass. (default: as
+                many as are cheap)
+            checkpoint (str, optional): File that keeps the votes as they come, and that an
+                interrupted run with the same arguments continues from; it cannot tell whether
+                :obj:`normalize` is the same. (default: :obj:`None`)
+
+        Returns:
+            torch.Tensor: Votes, int64 ``[M, num_classes]``; each row sums to :obj:`num_samples`.
+
+        Raises:
+            ValueError: If an argument is out of range, the images are not ``[B, C, H, W]``, not
+                what the noise is defined on or not of the channels that the model takes, or the
+                checkpoint belongs to another run.
+        """
+        voter, _ = self._voter(images, seed, image_index, block_size)
+        return self._sample(voter, num_samples, start, num_workers, checkpoint, progress)
+
+    def certify(
+        self,
+        images: Tensor,
+        n0: int = 1_000,
+        n: int = 10_000,
+        alpha: float = 0.01,
+        seed: int = 0,
+        image_index: ArrayLike | Tensor | None = None,
+        progress: bool = True,
+        *,
+        kind: str = "multiclass",
+        simultaneous: bool = False,
+        num_workers: int | None = None,
+        block_size: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> Certificate:
+        r"""Samples, and certifies the votes.
+
+        Args:
+            images, seed, image_index, progress, num_workers, block_size: As in
+                :meth:`sample_votes`.
+            n0 (int): Samples ``0, ..., n0 - 1``, which select the class. (default: :obj:`1_000`)
+            n (int): Samples ``n0, ..., n0 + n - 1``, which bound it. (default: :obj:`10_000`)
+            alpha (float): Error probability in :math:`(0, 1)`. (default: :obj:`0.01`)
+            kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
+            simultaneous (bool): Whether the statements hold for all targets at once.
+                (default: :obj:`False`)
+            checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
+                they come. (default: :obj:`None`)
+
+        Returns:
+            Certificate: For the target images, in the order of :obj:`image_index`.
+
+        Raises:
+            ValueError: As in :meth:`sample_votes`.
+        """
+        voter, objects = self._voter(images, seed, image_index, block_size)
+        return self._certify(
+            voter,
+            n0,
+            n,
+            alpha,
+            kind,
+            simultaneous,
+            num_workers,
+            checkpoint,
+            progress,
+            **objects,
+        )
+
+    def _voter(
+        self,
+        images: Tensor,
+        seed: int,
+        image_index: ArrayLike | Tensor | None,
+        block_size: int | None,
+    ) -> tuple[ShardedVoter, dict[str, Any]]:
+        _check_images(images)
+        targets = as_target_index(image_index, images.size(0), "image")
+        num_pixels = images[0, 0].numel()
+
+        def make_voter(shard: range, inside: Tensor, number: int) -> ForwardVoter:
+            few = images[shard.start : shard.stop]
+            x, sizes = self._pixels(few)
+            forward = self._image_forward(few)
+            forward.one_by_one = len(few) > 1 and self._mixes(forward, x, sizes)
+            inside = inside.to(self.device)
+            return self._make_voter(
+                forward, x, sizes, inside, seed, block_size, dense=True, path=(number,)
+            )
+
+        voter = shard_voters([num_pixels] * images.size(0), targets, make_voter)
+        return voter, {"index": targets, "num_entities": num_pixels}
+
+    def _pixels(self, images: Tensor) -> tuple[Tensor, list[int]]:
+        _check_images(images)
+        x = self._check_features(as_pixels(images))
+        if self.complement:
+            if not bool(((x >= 0) & (x <= 1)).all()):
+                raise ValueError("'complement' needs images with values in [0, 1] (got others)")
+            x = torch.cat([x, 1 - x], dim=1)
+        return x, [x.size(0) // images.size(0)] * images.size(0)
+
+    def _image_forward(self, images: Tensor) -> ImageForward:
+        size = (images.size(2), images.size(3))
+        indicator = self.transform.append_indicator
+        return ImageForward(self.model, images.size(0), size, self.normalize, indicator)
+
+    def _mixes(self, forward: ImageForward, x: Tensor, sizes: list[int]) -> bool:
+        noisy = self.transform.smooth(x, RandomStream(0, device=x.device), sizes)
+        step = -(-len(sizes) // IMAGES_TO_COMPARE)
+        with evaluating(self.model), torch.no_grad():
+            together = forward(noisy, 1)
+            if not isinstance(together, Tensor) or together.size(0) != len(sizes):
+                return False  # refused in a moment
+            apart = [forward(rows, 1) for rows in noisy.split(sizes)[::step]]
+        return not agree(together[::step], torch.cat(apart))
+
+
+def _check_images(images: Tensor) -> None:
+    if not isinstance(images, Tensor) or images.dim() != 4 or images.numel() == 0:
+        got = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(
+            f"'images' must be a tensor [B, C, H, W] of at least one image (got {got})"
+        )

@@ -1,0 +1,131 @@
+"""The same votes from the same seed, whichever way graphs and features are held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch_geometric.transforms as T
+from torch import Tensor
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import NeighborLoader
+
+from pyg_hiersmooth import graph_models, models
+from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+FLIPS = HierarchicalNodeFeatureNoise(0.7, SparseFlipNoise(0.05, 0.6))
+GAUSSIAN = HierarchicalNodeFeatureNoise(0.7, GaussianNoise(0.5))
+
+
+def as_sparse_tensor(data: Data) -> Data:
+    pytest.importorskip("torch_sparse")
+    return T.ToSparseTensor()(data)
+
+
+def as_edge_index(data: Data) -> Data:
+    size = (data.num_nodes, data.num_nodes)
+    data.edge_index = EdgeIndex(data.edge_index, sparse_size=size)
+    return data
+
+
+FORMATS: dict[str, Callable[[Data], Data]] = {
+    "torch_sparse": as_sparse_tensor,
+    "csr": T.ToSparseTensor(layout=torch.sparse_csr),
+    "coo": T.ToSparseTensor(layout=torch.sparse_coo),
+    "EdgeIndex": as_edge_index,
+}
+
+
+def make_graph(num_nodes: int = 60, seed: int = 0) -> Data:
+    generator = torch.Generator().manual_seed(seed)
+    x = (torch.rand(num_nodes, 9, generator=generator) < 0.3).float()
+    edges = torch.randint(0, num_nodes, (2, 2 * num_nodes), generator=generator)
+    return T.ToUndirected()(T.RemoveSelfLoops()(Data(x=x, edge_index=edges)))
+
+
+def node_votes(data: Data, name: str = "gcn", transform: Any = FLIPS, **options: Any) -> Tensor:
+    torch.manual_seed(0)
+    model = models.build_model(name, data.x.size(1) + 1, 3)
+    classifier = SmoothedNodeClassifier(model, transform, 3)
+    return classifier.sample_votes(data, 50, progress=False, num_workers=0, **options)
+
+
+def graph_votes(data: list[Data], name: str) -> Tensor:
+    torch.manual_seed(0)
+    model = graph_models.build_graph_model(name, 10, 3)
+    classifier = SmoothedGraphClassifier(model, FLIPS, 3)
+    return classifier.sample_votes(data, 50, progress=False, num_workers=0)
+
+
+@pytest.mark.parametrize("held", FORMATS)
+@pytest.mark.parametrize("name", ["gcn", "sage", "gat"])
+def test_adjacencies_of_a_node_classifier(held: str, name: str) -> None:
+    if name == "gat" and held in ("csr", "coo"):
+        pytest.skip("GATConv itself takes no torch sparse tensor")
+    expected = node_votes(make_graph(), name)
+    assert torch.equal(node_votes(FORMATS[held](make_graph()), name), expected)
+    one = node_votes(FORMATS[held](make_graph()), name, block_size=1)
+    assert torch.equal(one, expected)
+
+
+@pytest.mark.parametrize("held", FORMATS)
+@pytest.mark.parametrize("name", ["gin", "gcn"])
+def test_adjacencies_of_a_graph_classifier(held: str, name: str) -> None:
+    sizes = (5, 9, 7)
+    expected = graph_votes([make_graph(n, n) for n in sizes], name)
+    held_so = [FORMATS[held](make_graph(n, n)) for n in sizes]
+    assert torch.equal(graph_votes(held_so, name), expected)
+
+
+def test_a_batch_of_graphs_and_its_nodes() -> None:
+    batch = Batch.from_data_list([make_graph(20, 0), make_graph(30, 1)])
+    votes = node_votes(batch)
+    assert torch.equal(votes, node_votes(Data(x=batch.x, edge_index=batch.edge_index)))
+    assert torch.equal(votes, node_votes(batch, block_size=7))
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int64, torch.uint8, torch.float32])
+@pytest.mark.parametrize("layout", [torch.strided, torch.sparse_coo, torch.sparse_csr])
+def test_binary_features_of_any_dtype_and_layout(dtype: torch.dtype, layout: Any) -> None:
+    data, expected = make_graph(), node_votes(make_graph())
+    data.x = data.x.to(dtype)
+    if layout != torch.strided:
+        data.x = data.x.to_sparse(layout=layout)
+    assert torch.equal(node_votes(data), expected)
+
+
+@pytest.mark.parametrize("transform", [GAUSSIAN, FLIPS])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_models_of_other_precision(dtype: torch.dtype, transform: Any) -> None:
+    data, model = make_graph(), models.GCN(10, 3).to(dtype)
+    data.x = data.x.to(dtype)
+    classifier = SmoothedNodeClassifier(model, transform, 3)
+    votes = classifier.sample_votes(data, 20, progress=False, num_workers=0)
+    assert bool((votes.sum(1) == 20).all())
+
+
+def test_sparse_features_under_continuous_noise_and_ablation() -> None:
+    for transform in (GAUSSIAN, HierarchicalNodeFeatureNoise(0.7, AblationNoise())):
+        data, expected = make_graph(), node_votes(make_graph(), transform=transform)
+        data.x = data.x.to_sparse_csr()
+        assert torch.equal(node_votes(data, transform=transform), expected)
+
+
+def test_a_subgraph_of_a_neighbor_loader() -> None:
+    pytest.importorskip("torch_sparse")
+    data = make_graph(300)
+    loader = NeighborLoader(data, num_neighbors=[5, 5], batch_size=10)
+    subgraph = next(iter(loader))
+    votes = node_votes(subgraph, node_index=torch.arange(10))
+    assert votes.shape == (10, 3)
+
+
+@pytest.mark.parametrize("adjacency", [{"edge_index": torch.eye(4)}, {"adj": torch.eye(4)}, {}])
+def test_a_dense_or_missing_adjacency(adjacency: dict[str, Tensor]) -> None:
+    with pytest.raises(ValueError, match=r"must have 'edge_index' \[2, num_edges\] or a sparse"):
+        node_votes(Data(x=torch.ones(4, 9), **adjacency))
