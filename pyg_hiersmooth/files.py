@@ -18,7 +18,10 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         OSError: If the folder does not exist, cannot be written or is full.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, os.fspath(path)) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

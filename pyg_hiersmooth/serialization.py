@@ -11,7 +11,17 @@ from pyg_hiersmooth import noise, selection
 
 
 def to_dict(component: noise.Noise | selection.Selection) -> dict[str, Any]:
-    r"""The class name and the arguments of a selection or a noise."""
+    r"""The class name and the arguments of a selection or a noise.
+
+    Raises:
+        ValueError: If it is not one of this package, and could not be read back.
+    """
+    known = (
+        getattr(noise, type(component).__name__, None),
+        getattr(selection, type(component).__name__, None),
+    )
+    if type(component) not in known:
+        raise ValueError(f"{component} is not of this package and cannot be written to a file")
     arguments = {}
     for name in inspect.signature(type(component)).parameters:
         value = getattr(component, name)

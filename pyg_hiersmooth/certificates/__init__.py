@@ -1,4 +1,4 @@
-r"""Certificates: pure functions of vote counts, in NumPy and SciPy alone."""
+r"""Certificates: pure functions of vote counts; no model, no data, no sampling."""
 
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.confidence import (

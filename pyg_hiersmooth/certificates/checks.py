@@ -2,13 +2,15 @@ r"""Checks of the arguments of certificates."""
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def check_count(name: str, value: float, least: int = 0) -> int:
     r"""A whole number of at least :obj:`least` as an int."""
-    if not (value >= least and value % 1 == 0):
+    if not isinstance(value, Real) or not (value >= least and value % 1 == 0):
         raise ValueError(f"'{name}' must be an integer of at least {least} (got {value})")
     return int(value)
 

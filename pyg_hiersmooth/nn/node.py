@@ -180,6 +180,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         block_size: int | None,
         dense: bool,
     ) -> ForwardVoter:
+        if not isinstance(data, Data | HeteroData):
+            raise TypeError(f"'data' must be a Data or HeteroData (got {type(data).__name__})")
         graph = copy.copy(data).to(self.device)
         forward: Forward
         if isinstance(graph, HeteroData):

@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate, certify_votes
+from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.confidence import check_alpha, check_kind
 from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
@@ -40,11 +42,11 @@ class SmoothedClassifier(torch.nn.Module):
                 "'transform' must be a HierarchicalNodeFeatureNoise "
                 f"(got {type(transform).__name__})"
             )
-        if int(num_classes) != num_classes or num_classes < 2:
-            raise ValueError(f"'num_classes' must be an integer of at least 2 (got {num_classes})")
+        if not isinstance(model, torch.nn.Module):
+            raise TypeError(f"'model' must be a torch.nn.Module (got {type(model).__name__})")
         self.model = model
         self.transform = transform
-        self.num_classes = int(num_classes)
+        self.num_classes = check_count("num_classes", num_classes, 2)
         self.feature_path: str | None = None
 
     @property
@@ -62,7 +64,7 @@ class SmoothedClassifier(torch.nn.Module):
         self.transform.check_features(x)
         if x.layout != torch.strided and not isinstance(self.transform.noise, SparseFlipNoise):
             x = x.to_dense()
-        if isinstance(self.transform.noise, SparseFlipNoise) and not x.is_floating_point():
+        if not x.is_floating_point():
             x = x.to(self._dtype())
         return x.to(self.device)
 
@@ -81,9 +83,9 @@ class SmoothedClassifier(torch.nn.Module):
         dense: bool,
         path: tuple[int, ...] = (),
     ) -> ForwardVoter:
-        check_count("seed", seed, 0)
+        seed = check_count("seed", seed, 0)
         if block_size is not None:
-            check_count("block_size", block_size, 1)
+            block_size = check_count("block_size", block_size, 1)
         with evaluating(self.model):
             voter = ForwardVoter(
                 forward,
@@ -110,8 +112,8 @@ class SmoothedClassifier(torch.nn.Module):
         progress: bool,
         description: str = "Sampling",
     ) -> Tensor:
-        check_count("num_samples", num_samples, 1)
-        check_count("start", start, 0)
+        num_samples = check_count("num_samples", num_samples, 1)
+        start = check_count("start", start, 0)
         kept = None
         if checkpoint is not None:
             kept = VoteCheckpoint(checkpoint, {**self._settings(voter), "start": start})
@@ -141,8 +143,10 @@ class SmoothedClassifier(torch.nn.Module):
     ) -> Certificate:
         check_alpha(alpha)
         check_kind(kind)
-        check_count("n0", n0, 1)
-        check_count("n", n, 1)
+        n0, n = check_count("n0", n0, 1), check_count("n", n, 1)
+        self.transform.selection.prob_all_selected(0, np.asarray(objects["num_entities"]))
+        if checkpoint is not None:
+            Path(checkpoint).mkdir(parents=True, exist_ok=True)
 
         def sample(name: str, start: int, count: int) -> Tensor:
             file = None if checkpoint is None else Path(checkpoint, f"{name}.npz")
@@ -164,6 +168,10 @@ class SmoothedClassifier(torch.nn.Module):
 
     def _settings(self, voter: ForwardVoter | ShardedVoter) -> dict[str, Any]:
         smoothing = to_dict(self.transform.selection), to_dict(self.transform.noise)
+        state = self.model.state_dict().values()
+        weights = [value for value in state if isinstance(value, Tensor)]
+        with evaluating(self.model), torch.no_grad():
+            first_votes = voter.predict(range(1))
         return {
             "transform": str(self.transform),
             "smoothing": digest(json.dumps(smoothing).encode()),
@@ -171,10 +179,12 @@ class SmoothedClassifier(torch.nn.Module):
             "device": voter.device.type,
             "dense": voter.dense,
             "model": str(self.model),
-            "model weights": fingerprint(*self.model.state_dict().values()),
+            "model weights": fingerprint(*weights),
             "features": fingerprint(*voter.features),
             "objects": fingerprint(*voter.objects),
             "targets": fingerprint(voter.targets),
+            # Shows what has no tensors, such as another way to call the model.
+            "first votes": fingerprint(first_votes),
         }
 
 
@@ -188,9 +198,3 @@ def evaluating(model: torch.nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def check_count(name: str, value: int, least: int) -> None:
-    r"""Raises a :class:`ValueError` if :obj:`value` is not an integer of at least :obj:`least`."""
-    if int(value) != value or value < least:
-        raise ValueError(f"'{name}' must be an integer of at least {least} (got {value})")

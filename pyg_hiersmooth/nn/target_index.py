@@ -33,7 +33,7 @@ def as_target_index(
                 f"(got {list(targets.shape)})"
             )
         targets = targets.nonzero().view(-1)
-    elif targets.is_floating_point() and targets.numel() > 0:
+    elif (targets.is_floating_point() or targets.dtype == torch.uint8) and targets.numel() > 0:
         raise ValueError(f"'{name}' must be a mask or integers (got {targets.dtype})")
     if targets.dim() != 1 or targets.numel() == 0:
         raise ValueError(

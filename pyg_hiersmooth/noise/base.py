@@ -116,8 +116,7 @@ class Noise(ABC):
         Raises:
             ValueError: If a feature is NaN, infinite or outside the domain of the noise.
         """
-        values = x.values() if x.layout == torch.sparse_csr else x
-        values = values.coalesce().values() if values.layout == torch.sparse_coo else values
+        values = stored_values(x)
         if values.is_floating_point() and not bool(torch.isfinite(values).all()):
             raise ValueError("features 'x' must be finite (got NaN or infinite values)")
 
@@ -176,6 +175,11 @@ def check_scale(name: str, value: float) -> float:
     if not 0.0 < value < np.inf:
         raise ValueError(f"'{name}' must be positive and finite (got {value})")
     return float(value)
+
+
+def stored_values(x: Tensor) -> Tensor:
+    r"""The values that a tensor of any layout holds."""
+    return x if x.layout == torch.strided else x.to_sparse_coo().coalesce().values()
 
 
 def _as_masses(mass: ArrayLike) -> np.ndarray:

@@ -110,7 +110,7 @@ def feature_source(
     transform: HierarchicalNodeFeatureNoise,
     x: Tensor,
     sizes: list[int],
-    run: Callable[[Tensor], Any] | None = None,
+    run: Callable[[Tensor], Any],
     dense: bool = False,
 ) -> FeatureSource:
     r"""The cheapest exact source of smoothed features that a model accepts.
@@ -119,10 +119,10 @@ def feature_source(
         transform (HierarchicalNodeFeatureNoise): The smoothing.
         x (torch.Tensor): Clean features ``[N, D]``.
         sizes (list of int): Entities of each object.
-        run (Callable, optional): Calls the model on features of one draw.
+        run (Callable): Calls the model on features of one draw.
         dense (bool): Whether to write features out in any case. (default: :obj:`False`)
     """
-    if dense or run is None:
+    if dense:
         return DenseFeatures(transform, x, sizes, "as asked")
     if not x.is_floating_point():
         return DenseFeatures(transform, x, sizes, f"{x.dtype} features")

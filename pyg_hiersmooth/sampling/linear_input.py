@@ -25,8 +25,12 @@ _METADATA = {
 _PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__}
 
 
-class NotLinearError(Exception):
-    r"""The model uses its features in another way than the linear maps that are known."""
+class NotLinearError(BaseException):
+    r"""The model uses its features in another way than the linear maps that are known.
+
+    No :class:`Exception`, so that no model catches it and takes another way than it would with
+    plain features.
+    """
 
 
 class LinearMap(NamedTuple):
@@ -133,12 +137,13 @@ def find_linear_maps(
         the name of another use.
     """
     maps: dict[tuple[Any, ...], LinearMap] = {}
-    other: list[str] = []
 
     def product(linear_map: LinearMap) -> Tensor:
         matrix = linear_map.matrix()
         if matrix.size(0) != shape[1] or matrix.dtype != like.dtype:
             raise NotLinearError("a product of other shape or dtype")
+        if matrix.is_inference():
+            raise NotLinearError("a product with weights that do not track their changes")
         maps[linear_map.key] = linear_map
         return like.new_zeros(shape[0], matrix.size(1))
 
@@ -146,9 +151,7 @@ def find_linear_maps(
         with torch.no_grad():
             run(LinearInput(shape, like.dtype, like.device, product))
     except NotLinearError as error:
-        other.append(str(error))
+        return str(error)
     except Exception as error:  # whatever is wrong shows again on plain features
-        other.append(type(error).__name__)
-    if other:
-        return other[0]
+        return type(error).__name__
     return list(maps.values()) if maps else "no use at all"

@@ -151,7 +151,7 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
             selected = selection.sample_batch(sizes or [x.size(0)], stream)
             noisy = draw(selected, stream)
             if not self.append_indicator:
-                return noisy
+                return noisy.contiguous()
             return torch.cat([noisy, selected.view(-1, 1).to(noisy.dtype)], dim=1)
 
         return smooth

@@ -214,7 +214,6 @@ def test_wrong_values() -> None:
         ({"p_lower": [float("nan")]}, "'p_lower' must lie in"),
         ({"p_upper": [-0.1]}, "'p_upper' must lie in"),
         ({"p_upper": None}, "'p_upper' is needed"),
-        ({"kind": "binary"}, "'p_upper' belongs to"),
         ({"kind": "both"}, "'kind' must be one of"),
         ({"index": [1, 2]}, "'index' must have the shape"),
         ({"num_entities": [0]}, "'num_entities' must be at least 1"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -185,19 +186,71 @@ def test_a_row_normalisation_inside_the_model_is_right() -> None:
     )
 
 
-def test_a_use_that_appears_only_later_falls_back_for_that_sample() -> None:
-    class Moody(nn.Module):
+class Router(nn.Module):
+    """Looks at a first map of its features to choose the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.gate, self.experts = nn.Linear(D + 1, 2), nn.ModuleList([make_model(), make_model()])
+        with torch.no_grad():
+            self.gate.bias[0] -= 0.105  # the second expert is rare
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.experts[int(self.gate(x).mean(0).argmax())](x, edge_index)
+
+
+def test_a_use_that_depends_on_the_sample_is_refused_not_drawn_anew() -> None:
+    """To draw only such samples anew would bias the votes."""
+    classifier = SmoothedNodeClassifier(Router(), FLIPS, C)
+    with pytest.raises(ValueError, match="pass dense=True"):
+        classifier.sample_votes(make_graph(), 200, progress=False, num_workers=0, block_size=1)
+    votes = classifier.sample_votes(make_graph(), 200, progress=False, dense=True, block_size=1)
+    assert bool((votes.sum(1) == 200).all())
+
+
+def test_weights_made_anew_in_every_call_stay_dense() -> None:
+    model = nn.Module()
+    model.lin = nn.utils.parametrizations.weight_norm(nn.Linear(D + 1, C))
+    classifier = SmoothedNodeClassifier(model, FLIPS, C, lambda model, x, data: model.lin(x))
+    votes = classifier.sample_votes(make_graph(), 100, progress=False)
+    assert "dense" in (classifier.feature_path or "")
+    dense = classifier.sample_votes(make_graph(), 100, progress=False, dense=True)
+    assert torch.equal(votes, dense)
+
+
+def test_a_model_that_catches_exceptions_takes_the_same_way() -> None:
+    class Catching(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.gcn, self.calls = make_model(), 0
+            self.lin = nn.Linear(D + 1, C)
 
         def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-            self.calls += 1
-            return self.gcn(x, edge_index) + (0 * x.sum() if self.calls % 3 == 0 else 0)
+            with contextlib.suppress(Exception):
+                x = x - 9 * x.mean(1, keepdim=True)
+            return self.lin(x)
 
-    classifier = SmoothedNodeClassifier(Moody(), FLIPS, C)
-    votes = classifier.sample_votes(make_graph(), 60, progress=False, num_workers=0)
-    assert torch.equal(votes, smoothed().sample_votes(make_graph(), 60, progress=False))
+    classifier = SmoothedNodeClassifier(Catching(), FLIPS, C)
+    votes = classifier.sample_votes(make_graph(), 100, progress=False)
+    dense = classifier.sample_votes(make_graph(), 100, progress=False, dense=True)
+    assert torch.equal(votes, dense)
+
+
+def test_a_large_logit_elsewhere_does_not_hide_that_copies_mix() -> None:
+    class Hub(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.lin = nn.Linear(D + 1, C)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            hidden = self.lin(x)
+            logits = hidden - hidden.mean(0)
+            return torch.cat([1e5 * hidden[:1], logits[1:]])
+
+    classifier = SmoothedNodeClassifier(Hub(), FLIPS, C)
+    with pytest.raises(ValueError, match="'block_size' must be 1"):
+        classifier.sample_votes(make_graph(), 10, progress=False, block_size=4)
 
 
 def test_passes_on_what_the_graph_has_and_the_model_takes() -> None:
@@ -316,6 +369,16 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_difference(
         classifier.sample_votes(data, checkpoint=path, **arguments)
 
 
+def test_a_checkpoint_of_another_call_of_the_model_is_refused(tmp_path: Path) -> None:
+    path, data = tmp_path / "votes.npz", make_graph()
+    smoothed().sample_votes(data, 20, checkpoint=path, progress=False)
+    other = SmoothedNodeClassifier(
+        make_model(), FLIPS, C, lambda model, x, graph: -model(x, graph.edge_index)
+    )
+    with pytest.raises(ValueError, match="made with another 'first votes'"):
+        other.sample_votes(data, 30, checkpoint=path, progress=False)
+
+
 SLOW_RUN = """
 import sys, torch
 sys.path.insert(0, sys.argv[2])
@@ -365,6 +428,9 @@ def test_killed_at_any_moment_it_continues_to_the_same_votes(
         (dict(node_index=[N]), f"must lie between 0 and {N - 1}"),
         (dict(node_index=[-1]), f"must lie between 0 and {N - 1}"),
         (dict(node_index=[0.5]), "must be a mask or integers"),
+        (dict(node_index=torch.ones(N, dtype=torch.uint8)), "must be a mask or integers"),
+        (dict(num_samples=float("nan")), "'num_samples' must be an integer"),
+        (dict(num_samples="a"), "'num_samples' must be an integer"),
         (dict(node_index=torch.ones(3, dtype=torch.bool)), rf"must have the shape \[{N}\]"),
     ],
 )
@@ -393,6 +459,10 @@ def test_bad_arguments_of_certify_fail_before_any_sampling(
 
 def test_bad_features_models_and_transforms() -> None:
     data = make_graph()
+    with pytest.raises(TypeError, match="'data' must be a Data or HeteroData"):
+        smoothed().sample_votes([data], 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="'model' must be a torch"):
+        SmoothedNodeClassifier(None, FLIPS, C)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"failed on features of shape \[40, 10\] \(the last is"):
         SmoothedNodeClassifier(make_model(D), FLIPS, C).sample_votes(data, 1)
     with pytest.raises(ValueError, match=r"logits of shape \[40, 3\] \(got \[40, 4\]\)"):
