@@ -19,6 +19,7 @@ from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, graph_list, sharded_voter
 from pyg_hiersmooth.nn.graph_forward import GraphByGraph, GraphForward
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
+from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import FixedSizeSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -221,8 +222,8 @@ def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
     prepared = GAUSSIAN.prepare(x, SIZES)
     with torch.no_grad():
         for sample in range(60):
-            stream = sharded_voter.ForwardVoter._streams(voter.voters[0], range(sample, sample + 1))
-            for i, rows in enumerate(prepared(stream[0]).split(SIZES)):
+            stream = RandomStream(0, 0, sample)  # of seed 0, shard 0
+            for i, rows in enumerate(prepared(stream).split(SIZES)):
                 one = torch.zeros(SIZES[i], dtype=torch.long)
                 logits = classifier.model(rows, graphs[i].edge_index, one)
                 apart[i, int(logits.argmax())] += 1

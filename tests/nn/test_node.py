@@ -187,17 +187,16 @@ def test_a_row_normalisation_inside_the_model_is_right() -> None:
 
 
 class Router(nn.Module):
-    """Looks at a first map of its features to choose the next."""
+    """Looks at a first map of its features to choose the next; rarely the second."""
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(0)
-        self.gate, self.experts = nn.Linear(D + 1, 2), nn.ModuleList([make_model(), make_model()])
-        with torch.no_grad():
-            self.gate.bias[0] -= 0.105  # the second expert is rare
+        self.experts = nn.ModuleList([make_model(), make_model()])
+        self.count = nn.Parameter(torch.ones(D + 1, 1))
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.experts[int(self.gate(x).mean(0).argmax())](x, edge_index)
+        num_ones = float((x @ self.count).sum())
+        return self.experts[int(num_ones > 122)](x, edge_index)
 
 
 def test_a_use_that_depends_on_the_sample_is_refused_not_drawn_anew() -> None:
