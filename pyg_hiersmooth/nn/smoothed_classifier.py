@@ -64,7 +64,7 @@ class SmoothedClassifier(torch.nn.Module):
         self.transform.check_features(x)
         if x.layout != torch.strided and not isinstance(self.transform.noise, SparseFlipNoise):
             x = x.to_dense()
-        if not x.is_floating_point():
+        if isinstance(self.transform.noise, SparseFlipNoise) and not x.is_floating_point():
             x = x.to(self._dtype())
         return x.to(self.device)
 
