@@ -460,7 +460,7 @@ def undisturbed(
 ) -> Path:
     folder = tmp_path_factory.mktemp("undisturbed") / "run"
     weights = finished_run / "model.pt"
-    assert certify("--checkpoint", weights, "--n0", 10, "--n", 300, "--out", folder).exit_code == 0
+    assert certify("--checkpoint", weights, "--n0", 10, "--n", 3000, "--out", folder).exit_code == 0
     return folder
 
 
@@ -476,7 +476,7 @@ def test_stopped_while_sampling(
     tmp_path: Path,
 ) -> None:
     run = tmp_path / "run"
-    options = ["--checkpoint", finished_run / "model.pt", "--n0", 10, "--n", 300, "--out", run]
+    options = ["--checkpoint", finished_run / "model.pt", "--n0", 10, "--n", 3000, "--out", run]
     options += ["--num-workers", num_workers, "--device", "cpu", "--no-progress"]
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "certify", *map(str, options)],
@@ -489,7 +489,7 @@ def test_stopped_while_sampling(
         time.sleep(0.01)
     process.send_signal(sent)
     output, error = process.communicate()
-    assert 0 < read_votes(run / "votes.npz")[1] < 300
+    assert 0 < read_votes(run / "votes.npz")[1] < 3000
     assert not (run / "certificate.npz").exists()
     if sent == signal.SIGINT:
         assert process.returncode == 130 and output == ""
@@ -552,7 +552,7 @@ def test_resume_with_votes_of_another_run(
 ) -> None:
     run = shutil.copytree(finished_run, tmp_path / "run")
     shutil.copy(undisturbed / "votes.npz", run / "votes.npz")
-    assert "holds 300 samples, more than the 40 asked for" in message_of(certify("--resume", run))
+    assert "holds 3000 samples, more than the 40 asked for" in message_of(certify("--resume", run))
 
 
 def test_training_that_diverges(certify: Program, tmp_path: Path) -> None:
