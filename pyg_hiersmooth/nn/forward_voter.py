@@ -129,15 +129,13 @@ class ForwardVoter(Voter):
             self.forward(self.source.draw([RandomStream(0, device=self.device)]), 1)
         except NotLinearError as error:
             self.source = DenseFeatures(self.transform, self.x, self.sizes, f"the model: {error}")
-        except Exception:
-            return  # seen again in a moment
 
     def _try_model(self) -> None:
         shape = [self.x.size(0), self.x.size(1) + int(self.transform.append_indicator)]
         if 0 in self.x.shape:
             raise ValueError(f"features 'x' must not be empty (got shape {list(self.x.shape)})")
-        self._try_source()
         try:
+            self._try_source()
             logits = self._logits(range(1))
         except ValueError:
             raise
