@@ -187,7 +187,7 @@ class APPNP(torch.nn.Module):
             :math:`[0, 1]`. (default: :obj:`0.5`)
         K (int, optional): The number of propagation steps. (default: :obj:`10`)
         alpha (float, optional): The teleport probability, in :math:`[0, 1]`.
-            (default: :obj:`0.15`)
+            (default: :obj:`0.1`)
     """
 
     def __init__(
@@ -197,7 +197,7 @@ class APPNP(torch.nn.Module):
         hidden_channels: int = 64,
         dropout: float = 0.5,
         K: int = 10,
-        alpha: float = 0.15,
+        alpha: float = 0.1,
     ) -> None:
         super().__init__()
         self.lin1 = Linear(in_channels, hidden_channels)

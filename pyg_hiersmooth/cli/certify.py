@@ -6,38 +6,30 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from pyg_hiersmooth.cli.failure import Interrupted, one_sentence
-from pyg_hiersmooth.cli.settings import NOISES, Settings, flag
+from pyg_hiersmooth.cli.options import (
+    ALPHA,
+    COUNT,
+    NODE_MODEL,
+    POSITIVE,
+    PROBABILITY,
+    SEED,
+    SELECTION,
+    ModelName,
+    is_explicit,
+)
+from pyg_hiersmooth.cli.settings import NOISE_SETTINGS, Settings, flag
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.cli.run_folder import RunFolder
 
 MAY_CHANGE = ("root", "num_workers")
 r"""Settings that a resumed run may change: they do not alter a single vote."""
-
-
-class FiniteRange(click.FloatRange):
-    r"""A range of floats without NaN and infinity."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        number = super().convert(value, param, ctx)
-        if not isfinite(number):
-            self.fail(f"{value} is not a finite number.", param, ctx)
-        return number
-
-
-PROBABILITY = FiniteRange(0.0, 1.0)
-SELECTION = FiniteRange(0.0, 1.0, min_open=True)
-ALPHA = FiniteRange(0.0, 1.0, min_open=True, max_open=True)
-POSITIVE = FiniteRange(0.0, min_open=True)
-COUNT = click.IntRange(1)
 
 
 @click.command("certify", context_settings={"show_default": True})
@@ -58,13 +50,14 @@ COUNT = click.IntRange(1)
 )
 @click.option(
     "--model",
-    type=click.Choice(["gcn", "gat", "gatv2", "appnp", "sage", "gin"]),
+    type=ModelName(*NODE_MODEL.names, "gin"),
     default="gcn",
-    help="Graph neural network to smooth; graphs are for gin and gcn.",
+    help="Graph neural network to smooth, graphs for gin and gcn; or a class of your own, called "
+    "as Class(in_channels, num_classes).",
 )
 @click.option(
     "--noise",
-    type=click.Choice(list(NOISES)),
+    type=click.Choice(list(NOISE_SETTINGS)),
     default="flips",
     show_default="flips, or ablation for graphs",
     help="Noise of the features of selected nodes; flips need binary features, and not one-hot "
@@ -104,9 +97,15 @@ COUNT = click.IntRange(1)
 )
 @click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=SEED,
     default=0,
     help="Seed of the split, the model, its training and the samples.",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["test", "val", "val+test"]),
+    default="test",
+    help="Part of the split to certify: settings are chosen on val and reported on test.",
 )
 @click.option("--max-epochs", type=COUNT, default=1_000, help="Most epochs of training.")
 @click.option(
@@ -168,10 +167,10 @@ def certify_command(
       hiersmooth certify --dataset MUTAG --task graph --model gin --noise gaussian
       hiersmooth certify --resume runs/gaussian
     """
-    if options["task"] == "graph" and not _is_explicit(context, "noise"):
+    if options["task"] == "graph" and not is_explicit(context, "noise"):
         options["noise"] = "ablation"
     asked = Settings(**options)
-    if resume is not None and _is_explicit(context, "out"):
+    if resume is not None and is_explicit(context, "out"):
         raise click.UsageError("'--out' does nothing with '--resume', which names the folder")
     with one_sentence():
         from pyg_hiersmooth.cli.experiment import choose_device
@@ -199,15 +198,11 @@ def _default_out(settings: Settings) -> Path:
     return Path("runs", name)
 
 
-def _is_explicit(context: click.Context, name: str) -> bool:
-    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
-
-
 def _without_idle(context: click.Context, settings: Settings) -> Settings:
     r"""Refuses options that would do nothing, and leaves their defaults out of the settings."""
     idle = settings.idle()
     for name, reason in idle.items():
-        if _is_explicit(context, name):
+        if is_explicit(context, name):
             raise click.UsageError(f"'{flag(name)}' does nothing with '{reason}': leave it out")
     nothing: dict[str, Any] = dict.fromkeys(idle)
     return replace(settings, **nothing)
@@ -216,7 +211,7 @@ def _without_idle(context: click.Context, settings: Settings) -> Settings:
 def _agreed(context: click.Context, asked: Settings, stored: Settings) -> Settings:
     r"""The settings of the run to be resumed, which options must agree with."""
     for name in (field.name for field in fields(Settings)):
-        if not _is_explicit(context, name):
+        if not is_explicit(context, name):
             continue
         here, there = getattr(asked, name), getattr(stored, name)
         if name in MAY_CHANGE:

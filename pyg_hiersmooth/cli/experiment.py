@@ -3,7 +3,7 @@ r"""One run from data to certificate."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import click
@@ -11,27 +11,20 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_hiersmooth import noise
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.cli.figures import Figures
+from pyg_hiersmooth.cli.model_class import build_named
 from pyg_hiersmooth.cli.run_folder import RunFolder
-from pyg_hiersmooth.cli.settings import NOISES, TRAINING, Settings
+from pyg_hiersmooth.cli.settings import NOISE_SETTINGS, TRAINING, Settings
 from pyg_hiersmooth.cli.weights import load_weights
-from pyg_hiersmooth.datasets import NodeSplit, load_dataset, split_nodes
+from pyg_hiersmooth.datasets import GraphSplit, NodeSplit, load_dataset, split_nodes
 from pyg_hiersmooth.extras import require
-from pyg_hiersmooth.models import MODELS, build_model
+from pyg_hiersmooth.models import MODELS
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
+from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.plotting import plot_certificates
 from pyg_hiersmooth.training import TrainingHistory, train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
-
-NOISE_CLASSES: dict[str, type[noise.Noise]] = {
-    "flips": noise.SparseFlipNoise,
-    "gaussian": noise.GaussianNoise,
-    "ablation": noise.AblationNoise,
-    "laplace": noise.LaplaceNoise,
-    "uniform": noise.UniformNoise,
-}
 
 
 class Experiment:
@@ -51,17 +44,16 @@ class Experiment:
 
     noun: ClassVar[str] = "nodes"
     models: ClassVar[dict[str, type[torch.nn.Module]]] = MODELS
-    build: ClassVar[Callable[[str, int, int], torch.nn.Module]] = staticmethod(build_model)
 
     def __init__(self, settings: Settings, folder: RunFolder) -> None:
         self.settings, self.folder = settings, folder
         self.transform = smoothing(settings)
-        if settings.model not in self.models:
+        if settings.model not in self.models and ":" not in settings.model:
             raise ValueError(
                 f"'--model {settings.model}' does not fit '--task {settings.task}', which takes "
                 f"{', '.join(self.models)}"
             )
-        self.can_plot = _can_plot()
+        self.can_plot = can_plot()
         dataset = load_dataset(settings.dataset, settings.root)
         self.num_classes = dataset.num_classes
         self.labels = self._read(dataset)
@@ -97,7 +89,8 @@ class Experiment:
         self.data: Data = dataset[0]
         self._check_features(self.data.x)
         self.split: NodeSplit = split_nodes(self.data.y, seed=self.settings.seed)
-        return self.data.y[self.split.test_index]
+        self.index = certified_index(self.split, self.settings.parts)
+        return self.data.y[self.index]
 
     def _fit(self, **options: Any) -> TrainingHistory:
         return train_node_classifier(self.model, self.data, self.split, self.transform, **options)
@@ -110,7 +103,7 @@ class Experiment:
 
     def _objects(self) -> tuple[Any, Tensor | None]:
         r"""What is certified: data, and the targets in it."""
-        return self.data, self.split.test_index
+        return self.data, self.index
 
     def _check_features(self, x: Tensor) -> None:
         try:
@@ -124,7 +117,7 @@ class Experiment:
     def _build_model(self) -> torch.nn.Module:
         in_channels = self._example().num_features + int(self.settings.indicator)
         torch.manual_seed(self.settings.seed)
-        model = type(self).build(self.settings.model, in_channels, self.num_classes)
+        model = build_named(self.settings.model, self.models, in_channels, self.num_classes)
         return model.to(self.settings.device)
 
     def _load_weights(self) -> bool:
@@ -167,10 +160,17 @@ class Experiment:
 
 def smoothing(settings: Settings) -> HierarchicalNodeFeatureNoise:
     r"""The smoothing that the settings describe."""
-    arguments: dict[str, Any] = {name: getattr(settings, name) for name in NOISES[settings.noise]}
+    arguments: dict[str, Any] = {
+        name: getattr(settings, name) for name in NOISE_SETTINGS[settings.noise]
+    }
     return HierarchicalNodeFeatureNoise(
-        settings.p, NOISE_CLASSES[settings.noise](**arguments), settings.indicator
+        settings.p, NOISES[settings.noise](**arguments), settings.indicator
     )
+
+
+def certified_index(split: NodeSplit | GraphSplit, parts: Sequence[str]) -> Tensor:
+    r"""What is certified of a split: the given parts of it, one after another."""
+    return torch.cat([getattr(split, f"{part}_index") for part in parts])
 
 
 def choose_device(name: str | None) -> str:
@@ -185,7 +185,8 @@ def choose_device(name: str | None) -> str:
     return name or ("cuda" if available else "cpu")
 
 
-def _can_plot() -> bool:
+def can_plot() -> bool:
+    r"""Whether matplotlib is installed; says so where it is not."""
     try:
         require("matplotlib", extra="plot")
     except ImportError as error:

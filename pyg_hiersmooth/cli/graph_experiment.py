@@ -2,18 +2,17 @@ r"""One run of graph classification, from data to certificate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_hiersmooth.cli.experiment import Experiment
+from pyg_hiersmooth.cli.experiment import Experiment, certified_index
 from pyg_hiersmooth.cli.run_folder import RunFolder
 from pyg_hiersmooth.cli.settings import Settings
 from pyg_hiersmooth.datasets import split_graphs
-from pyg_hiersmooth.graph_models import GRAPH_MODELS, build_graph_model
+from pyg_hiersmooth.graph_models import GRAPH_MODELS
 from pyg_hiersmooth.nn import SmoothedGraphClassifier
 from pyg_hiersmooth.training import TrainingHistory, train_graph_classifier
 
@@ -23,7 +22,6 @@ class GraphExperiment(Experiment):
 
     noun: ClassVar[str] = "graphs"
     models: ClassVar[dict[str, type[torch.nn.Module]]] = GRAPH_MODELS
-    build: ClassVar[Callable[[str, int, int], torch.nn.Module]] = staticmethod(build_graph_model)
 
     def _read(self, dataset: InMemoryDataset) -> Tensor:
         if len(dataset) < 10:
@@ -41,7 +39,8 @@ class GraphExperiment(Experiment):
             )
         labels = torch.cat([graph.y for graph in dataset])
         self.graphs, self.graph_split = dataset, split_graphs(labels, seed=self.settings.seed)
-        return labels[self.graph_split.test_index]
+        self.index = certified_index(self.graph_split, self.settings.parts)
+        return labels[self.index]
 
     def _fit(self, **options: Any) -> TrainingHistory:
         return train_graph_classifier(
@@ -55,7 +54,7 @@ class GraphExperiment(Experiment):
         return self.graphs[0]
 
     def _objects(self) -> tuple[Any, Tensor | None]:
-        return self.graphs[self.graph_split.test_index], None
+        return self.graphs[self.index], None
 
 
 def experiment_for(settings: Settings, folder: RunFolder) -> Experiment:

@@ -70,7 +70,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             with replace_atomically(self.labels) as file:
                 np.savez_compressed(file, labels=labels.numpy())
-            content = {"format": FORMAT, "options": asdict(settings), "versions": _versions()}
+            content = {"format": FORMAT, "options": asdict(settings), "versions": versions()}
             _write_json(self.settings, content)
         except OSError as error:
             raise OSError(
@@ -121,7 +121,8 @@ class RunFolder:
         _write_json(self.results, asdict(figures))
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    r"""The libraries that decide the outcome of a run, and their versions."""
     return {
         "pyg_hiersmooth": __version__,
         "torch": str(torch.__version__),

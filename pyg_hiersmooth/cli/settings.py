@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NOISES: dict[str, tuple[str, ...]] = {
+NOISE_SETTINGS: dict[str, tuple[str, ...]] = {
     "flips": ("p_plus", "p_minus"),
     "gaussian": ("std",),
     "ablation": (),
@@ -46,10 +46,18 @@ class Settings:
     num_workers: int | None
     device: str | None
     task: str = "node"
+    part: str = "test"
+
+    @property
+    def parts(self) -> list[str]:
+        r"""The parts of the split that are certified, in order."""
+        return self.part.split("+")
 
     def __post_init__(self) -> None:
-        if self.noise not in NOISES:
-            raise ValueError(f"'noise' must be one of {', '.join(NOISES)} (got {self.noise!r})")
+        if self.noise not in NOISE_SETTINGS:
+            raise ValueError(
+                f"'noise' must be one of {', '.join(NOISE_SETTINGS)} (got {self.noise!r})"
+            )
 
     @property
     def title(self) -> str:
@@ -60,9 +68,9 @@ class Settings:
         r"""The settings that would do nothing in this run, each with the option that is why."""
         idle = {
             name: f"--noise {self.noise}"
-            for names in NOISES.values()
+            for names in NOISE_SETTINGS.values()
             for name in names
-            if name not in NOISES[self.noise]
+            if name not in NOISE_SETTINGS[self.noise]
         }
         if self.checkpoint is not None:
             idle |= dict.fromkeys(TRAINING, "--checkpoint")

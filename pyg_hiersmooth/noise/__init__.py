@@ -7,7 +7,17 @@ from pyg_hiersmooth.noise.gaussian import GaussianNoise
 from pyg_hiersmooth.noise.laplace import LaplaceNoise
 from pyg_hiersmooth.noise.uniform import UniformNoise
 
+NOISES: dict[str, type[Noise]] = {
+    "flips": SparseFlipNoise,
+    "gaussian": GaussianNoise,
+    "ablation": AblationNoise,
+    "laplace": LaplaceNoise,
+    "uniform": UniformNoise,
+}
+r"""The noises by the names that the command line gives them."""
+
 __all__ = [
+    "NOISES",
     "AblationNoise",
     "AdditiveNoise",
     "GaussianNoise",

@@ -144,6 +144,11 @@ def _num_workers(voter: Voter, num_samples: int, num_workers: int | None) -> int
         return min(num_workers, num_samples) if voter.device.type == "cpu" else 0
     if voter.device.type != "cpu" or num_samples < MAX_CHUNK:
         return 0
+    return num_cores()
+
+
+def num_cores() -> int:
+    r"""Number of cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
