@@ -3,8 +3,10 @@ r"""The command line program ``hiersmooth``."""
 import click
 
 from pyg_hiersmooth import __version__
+from pyg_hiersmooth.cli.benchmark import benchmark_command
 from pyg_hiersmooth.cli.certify import certify_command
 from pyg_hiersmooth.cli.plot import plot_command
+from pyg_hiersmooth.cli.tune import tune_command
 
 __all__ = ["main"]
 
@@ -27,5 +29,7 @@ def main() -> None:
     """
 
 
+main.add_command(benchmark_command)
 main.add_command(certify_command)
 main.add_command(plot_command)
+main.add_command(tune_command)

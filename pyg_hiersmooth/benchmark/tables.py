@@ -1,0 +1,105 @@
+r"""Results as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pyg_hiersmooth.benchmark.groups import Group, groups, tallies
+from pyg_hiersmooth.benchmark.pareto import ADVERSARIES, best_settings
+from pyg_hiersmooth.benchmark.result import EPS, Result
+
+CHANGED = (1, 2, 3)
+
+BUDGETS: dict[str, dict[str, tuple[int, ...]]] = {
+    "flips": {
+        **{f"{deletions} del.": (0, deletions) for deletions in (5, 10, 20)},
+        **{f"{additions} add.": (additions, 0) for additions in (1, 2, 5)},
+    },
+    "gaussian": {f"{eps:g} std": (EPS.index(eps),) for eps in (0.5, 1.0, 2.0)},
+}
+r"""Columns of certified accuracy: their heads, and what the adversary may do in all."""
+
+
+def tables(results: Iterable[Result], kind: str, part: str = "test") -> list[Table]:
+    r"""A table for each dataset and model: mean and standard deviation over seeds, in percent.
+
+    Args:
+        results (list of Result): What to show.
+        kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
+        part (str): The part of the split. (default: :obj:`"test"`)
+    """
+    return [_table(group, kind, part) for group in groups(results)]
+
+
+def chosen_settings(results: Iterable[Result], kind: str) -> list[Table]:
+    r"""For each dataset, model, adversary and kind of method, the setting that certifies most
+    validation nodes, and what it does on test nodes, in percent.
+
+    Args:
+        results (list of Result): Results of many settings, for validation and test nodes.
+        kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
+    """
+    return [_choices(group, kind) for group in groups(results)]
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    r"""Tables as Markdown, each below its title."""
+    texts = []
+    for table in tables:
+        title, table.title, table.box = table.title, None, box.MARKDOWN
+        console = Console(width=1_000, color_system=None)
+        with console.capture() as capture:
+            console.print(table)
+        lines = [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+        texts.append("\n".join([f"**{title}**", "", *lines]))
+    return "\n\n".join(texts) + "\n"
+
+
+def _table(group: Group, kind: str, part: str) -> Table:
+    table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
+    budgets = BUDGETS[group.noise]
+    table.add_column("method")
+    for head in ("seeds", "clean", "abstained", "r", *budgets):
+        table.add_column(head, justify="right")
+    for method, results in group.seeds.items():
+        seeds = tallies(results, part, kind)
+        clean = _mean_and_std(tally.clean_accuracy for tally in seeds)
+        abstained = _mean_and_std(tally.abstained_share for tally in seeds)
+        start = [method.title, f"{len(seeds)}", clean, abstained]
+        if method.noise is None:
+            table.add_row(*start)
+            continue
+        for r in CHANGED if method.p < 1 else CHANGED[:1]:
+            certified = [
+                _mean_and_std(tally.certified_accuracy(r, *budget) for tally in seeds)
+                for budget in budgets.values()
+            ]
+            table.add_row(*start, f"{r}" if method.p < 1 else "any", *certified)
+            start = [""] * len(start)
+    return table
+
+
+def _choices(group: Group, kind: str) -> Table:
+    table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
+    for head in ("adversary", "chosen on validation nodes"):
+        table.add_column(head)
+    for head in ("clean", "certified"):
+        table.add_column(head, justify="right")
+    for adversary in ADVERSARIES:
+        for chosen in best_settings(group, adversary, kind).values():
+            seeds = tallies(chosen, "test", kind)
+            clean = _mean_and_std(tally.clean_accuracy for tally in seeds)
+            certified = _mean_and_std(adversary.certified_accuracy(tally) for tally in seeds)
+            table.add_row(str(adversary), chosen[0].run.method.title, clean, certified)
+    return table
+
+
+def _mean_and_std(shares: Iterable[float]) -> str:
+    percents = 100 * np.fromiter(shares, float)
+    mean = f"{percents.mean():.1f}"
+    return mean if len(percents) < 2 else f"{mean} ± {percents.std(ddof=1):.1f}"
