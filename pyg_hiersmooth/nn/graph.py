@@ -104,8 +104,8 @@ class SmoothedGraphClassifier(SmoothedClassifier):
                 target graphs. Noise is drawn for all graphs: of a few targets among many graphs,
                 pass only those as :obj:`data`. (default: all graphs)
             progress (bool): Whether to show a progress bar. (default: :obj:`True`)
-            start (int): First sample, so that ranges of one run can be drawn apart.
-                (default: :obj:`0`)
+            start (int): First sample, so that ranges of one run can be drawn apart: votes that
+                bound a class must start after those that selected it. (default: :obj:`0`)
             num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
                 process. (default: one a core)
             block_size (int, optional): Copies of the graphs in one forward pass. (default: as

@@ -123,8 +123,8 @@ class SmoothedImageClassifier(SmoothedClassifier):
                 images. Noise is drawn for all images: of a few targets among many images, pass
                 only those as :obj:`images`. (default: all images)
             progress (bool): Whether to show a progress bar. (default: :obj:`True`)
-            start (int): First sample, so that ranges of one run can be drawn apart.
-                (default: :obj:`0`)
+            start (int): First sample, so that ranges of one run can be drawn apart: votes that
+                bound a class must start after those that selected it. (default: :obj:`0`)
             num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
                 process. (default: one a core)
             block_size (int, optional): Copies of the images in one forward pass. (default: as

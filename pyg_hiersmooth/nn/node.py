@@ -98,8 +98,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             node_index (torch.Tensor, optional): Mask ``[num_nodes]`` or indices ``[M]`` of the
                 target nodes. (default: all nodes)
             progress (bool): Whether to show a progress bar. (default: :obj:`True`)
-            start (int): First sample, so that ranges of one run can be drawn apart.
-                (default: :obj:`0`)
+            start (int): First sample, so that ranges of one run can be drawn apart: votes that
+                bound a class must start after those that selected it. (default: :obj:`0`)
             num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
                 process. (default: one a core)
             block_size (int, optional): Copies of the graph in one forward pass. (default: few on
