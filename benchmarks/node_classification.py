@@ -53,19 +53,19 @@ def main(root: str, jobs: int | None) -> None:
     sweep = run_all(swept, RESULTS / "sweep", root, jobs)
     report_sweep(sweep, _docs("sweep"))
 
-    chosen = plan([TUNED_DATASET], [TUNED_MODEL], {TUNED_DATASET: _chosen(sweep)}, lr=TUNED_LR)
-    report_methods(run_all(chosen, RESULTS / "best", root, jobs), _docs("best"))
+    tuned = plan([TUNED_DATASET], [TUNED_MODEL], {TUNED_DATASET: chosen(sweep)}, lr=TUNED_LR)
+    report_methods(run_all(tuned, RESULTS / "best", root, jobs), _docs("best"))
 
 
-def _chosen(sweep: list[Result]) -> list[Method]:
+def chosen(sweep: list[Result]) -> list[Method]:
     r"""The settings that certified most validation nodes."""
     (group,) = groups(sweep)
-    chosen = {
+    methods = {
         best_settings(group, adversary, "multiclass")[name][0].run.method: None
         for name in (HIERARCHICAL_FLIPS, ABLATION)
         for adversary in CHOSEN_AGAINST
     }
-    return list(chosen)
+    return list(methods)
 
 
 def _docs(study: str) -> Path:

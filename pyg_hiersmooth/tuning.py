@@ -2,6 +2,8 @@ r"""Searches for the smoothing that certifies most against an adversary."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +16,12 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
-from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.checks import check_count, check_integers
+from pyg_hiersmooth.certificates.confidence import check_alpha, check_kind
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
-from pyg_hiersmooth.noise import NOISES, AblationNoise, GaussianNoise, Noise, SparseFlipNoise
+from pyg_hiersmooth.nn.target_index import as_target_index
+from pyg_hiersmooth.noise import NOISES, Noise
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -102,32 +106,56 @@ def tune_smoothing(
             :obj:`deletions`, or :obj:`eps`, or nothing for ablation.
 
     Returns:
-        All smoothings that were tried, the best one first: with enough clean accuracy, then by
-        certified, then by clean accuracy.
+        All smoothings that were tried, the best one first: those with enough clean accuracy by
+        certified, then by clean accuracy, and behind them the others by clean accuracy.
 
     Raises:
         ImportError: If Optuna is not installed.
         TypeError: If the budget does not belong to the noise.
-        ValueError: If an argument is out of range, or :obj:`storage` holds another search.
+        ValueError: If an argument is out of range, or :obj:`storage` holds another search or
+            something else.
+        OSError: If :obj:`storage` cannot be read or written.
     """
-    _check(noise, num_trials, min_clean_accuracy)
-    changed = _num_changed(noise, r, budget)
+    num_trials = check_count("num_trials", num_trials, 1)
+    num_classes = check_count("num_classes", num_classes, 2)
+    if not 0.0 <= min_clean_accuracy <= 1.0:
+        raise ValueError(f"'min_clean_accuracy' must be in [0, 1], got {min_clean_accuracy}")
+    check_alpha(alpha)
+    check_kind(kind)
+    example = _example(noise)
+    budget = example.check_budget(**budget)
+    changed = _num_changed(r, example, budget)
+    nodes, y = _nodes(data, node_index)
+    example.check_features(data.x)
+    settings = {
+        "noise": noise,
+        "r": check_count("r", r),
+        **budget,
+        "min_clean_accuracy": float(min_clean_accuracy),
+        "n0": check_count("n0", n0, 1),
+        "n": check_count("n", n, 1),
+        "alpha": float(alpha),
+        "kind": kind,
+        "seed": check_count("seed", seed),
+        "training": training,
+        "data": fingerprint(data.x, data.edge_index, data.y),
+        "node_index": fingerprint(nodes),
+    }
     optuna = require("optuna", extra="tune")
-    search = {"noise": noise, "r": r, **budget, "min_clean_accuracy": min_clean_accuracy}
-    sampling = {"n0": n0, "n": n, "alpha": alpha, "kind": kind, "seed": seed}
-    origin = {"training": training, "data": fingerprint(data.x, data.edge_index, data.y)}
-    study = _study(storage, {**search, **sampling, **origin})
-    bar = tqdm(range(_num_finished(study), num_trials), disable=not progress, desc="Tuning")
+    study = _study(storage, settings)
+    done = _num_finished(study)
+    total = max(done, num_trials)
+    bar = tqdm(range(done, total), "Tuning", total, initial=done, disable=not progress)
     for number in bar:
-        # A sampler of its own for each trial: a search that goes on draws what it would have drawn.
-        study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, number))
+        # A search that goes on draws what it would have drawn: each trial has a sampler of its
+        # own, which takes no account (constant_liar) of trials that never finished.
+        study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, number), constant_liar=False)
         trial = study.ask()
         transform = _smoothing(noise, **_suggest(trial, noise, changed, budget))
         smoothed = SmoothedNodeClassifier(train(transform), transform, num_classes)
         certificate = smoothed.certify(
-            data, n0, n, alpha, seed, node_index, False, kind=kind, num_workers=num_workers
+            data, n0, n, alpha, seed, nodes, False, kind=kind, num_workers=num_workers
         )
-        y = data.y.cpu().numpy()[certificate.index]
         clean = certificate.clean_accuracy(y)
         certified = certificate.certified_accuracy(y, r, **budget)
         trial.set_user_attr("clean_accuracy", clean)
@@ -138,35 +166,72 @@ def tune_smoothing(
     return _ranking(study, noise, changed, budget)
 
 
+def _example(noise: str) -> Noise:
+    r"""Any noise of that name."""
+    if noise not in NOISES:
+        raise ValueError(f"'noise' must be one of {', '.join(NOISES)}, got {noise!r}")
+    parameters = {"flips": (0.1, 0.1), "ablation": ()}.get(noise, (1.0,))
+    return NOISES[noise](*parameters)
+
+
+def _num_changed(r: int, example: Noise, budget: dict[str, Any]) -> int:
+    r"""How many nodes the adversary can change within both :obj:`r` and the budget."""
+    changed = int(min(check_count("r", r), example.reach(**budget)))
+    if changed == 0:
+        raise ValueError(f"'r' and the budget must allow a change, got r={r} and {budget}")
+    return changed
+
+
+def _nodes(data: Data, node_index: ArrayLike | Tensor) -> tuple[Tensor, np.ndarray]:
+    r"""The nodes that smoothings are judged on, and their labels."""
+    for name in ("x", "edge_index", "y"):
+        if getattr(data, name, None) is None:
+            raise ValueError(f"'data' must have 'x', 'edge_index' and 'y', but lacks '{name}'")
+    nodes = as_target_index(node_index, data.x.size(0))
+    return nodes, check_integers("data.y", data.y.cpu()[nodes], len(nodes))
+
+
 def _study(storage: str | os.PathLike[str] | None, settings: dict[str, Any]) -> optuna.Study:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    journal = None
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
-        journal = (
-            None if storage is None else JournalStorage(JournalFileBackend(os.fspath(storage)))
-        )
+        if storage is not None:
+            _check_journal(storage)
+            journal = JournalStorage(JournalFileBackend(os.fspath(storage)))
         study = optuna.create_study(
             storage=journal, study_name="tuning", load_if_exists=True, direction="maximize"
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"'storage' must be the file of a search, but '{storage}' is not"
+            f"storage '{storage}' is damaged or not the file of a search: {error}"
         ) from error
     finally:
         optuna.logging.set_verbosity(verbosity)
-    kept = study.user_attrs.get("settings", settings)
-    if kept != settings:
-        differing = [name for name in settings if kept.get(name) != settings[name]]
+    # Without a trial that finished, there is nothing to mix with this search.
+    kept = study.user_attrs.get("settings", {}) if _num_finished(study) else settings
+    differing = [name for name in settings if kept.get(name) != settings[name]]
+    if differing:
         raise ValueError(
-            f"'storage' must be free or hold the same search, but that in '{storage}' has other "
-            f"settings of {', '.join(differing) or 'its budget'}"
+            f"storage '{storage}' holds a search with another {', '.join(map(repr, differing))}: "
+            "choose another file"
         )
     study.set_user_attr("settings", settings)
     return study
+
+
+def _check_journal(storage: str | os.PathLike[str]) -> None:
+    r"""Refuses a file that Optuna would write to before it finds that it is none of its own."""
+    if not os.path.exists(storage):
+        return
+    with open(storage, encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n") or "op_code" not in json.loads(line):
+                raise ValueError(f"it has the line {line[:40]!r}")
 
 
 def _num_finished(study: optuna.Study) -> int:
@@ -180,17 +245,20 @@ def _seed(*numbers: int) -> int:
 def _suggest(
     trial: optuna.trial.BaseTrial, noise: str, changed: int, budget: dict[str, Any]
 ) -> dict[str, float]:
-    r"""Parameters of a smoothing, to three digits."""
-    # Nothing is certified unless all changed nodes are selected with more than one half.
-    least_p = 0.5 ** (1.0 / changed)
-    raw = {"p": trial.suggest_float("p", least_p, 0.99 if noise == "ablation" else 1.0)}
+    r"""Parameters of a smoothing, to three digits, and more where many nodes change."""
+    # Nothing is certified unless all changed nodes are selected with more than one half, and
+    # nothing can be classified if all features are ablated.
+    digits = 2 + len(str(changed))
+    least_p = math.ceil(0.5 ** (1.0 / changed) * 10**digits) / 10**digits
+    most_p = 0.99 ** (1.0 / changed) if noise == "ablation" else 1.0
+    raw = {"p": trial.suggest_float("p", least_p, most_p)}
     if noise == "flips":
         raw["p_plus"] = trial.suggest_float("p_plus", 1e-4, 0.2, log=True)
         raw["p_minus"] = trial.suggest_float("p_minus", 0.05, 0.95)
     elif noise != "ablation":
         eps, name = budget["eps"], "std" if noise == "gaussian" else "scale"
         raw[name] = trial.suggest_float(name, 0.25 * eps, 16.0 * eps, log=True)
-    return {name: float(f"{value:.3g}") for name, value in raw.items()}
+    return {name: float(f"{value:.{digits}g}") for name, value in raw.items()}
 
 
 def _smoothing(noise: str, p: float, **parameters: float) -> HierarchicalNodeFeatureNoise:
@@ -210,23 +278,3 @@ def _ranking(
         transform = _smoothing(noise, **parameters)
         ranking.append(TunedSmoothing(transform, parameters, **trial.user_attrs))
     return ranking
-
-
-def _check(noise: str, num_trials: int, min_clean_accuracy: float) -> None:
-    if noise not in NOISES:
-        raise ValueError(f"'noise' must be one of {', '.join(NOISES)}, got {noise!r}")
-    if num_trials < 1:
-        raise ValueError(f"'num_trials' must be at least 1, got {num_trials}")
-    if not 0.0 <= min_clean_accuracy <= 1.0:
-        raise ValueError(f"'min_clean_accuracy' must be in [0, 1], got {min_clean_accuracy}")
-
-
-def _num_changed(noise: str, r: int, budget: dict[str, Any]) -> int:
-    r"""How many nodes the adversary can change within both :obj:`r` and the budget."""
-    example: Noise = SparseFlipNoise(0.1, 0.1) if noise == "flips" else AblationNoise()
-    if noise in ("gaussian", "laplace", "uniform"):
-        example = GaussianNoise(1.0)  # with the budget of any continuous noise
-    changed = int(min(check_count("r", r), example.reach(**example.check_budget(**budget))))
-    if changed == 0:
-        raise ValueError(f"'r' and the budget must allow a change, got r={r} and {budget}")
-    return changed

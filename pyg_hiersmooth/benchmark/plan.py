@@ -22,10 +22,13 @@ def fitting_methods(dataset: str, root: str = "data") -> list[Method]:
         root (str): Folder of the datasets. (default: :obj:`"data"`)
 
     Raises:
-        ValueError: If the name is unknown.
+        ValueError: If the name is unknown, or that of many graphs.
         OSError: If the data are missing.
     """
-    x = load_dataset(dataset, root)[0].x
+    graphs = load_dataset(dataset, root)
+    if len(graphs) != 1:
+        raise ValueError(f"'dataset' must be one graph, but {dataset} holds {len(graphs)}")
+    x = graphs[0].x
     binary = bool(((x == 0) | (x == 1)).all())
     other = "gaussian" if binary else "flips"
     return [method for method in METHODS.values() if method.noise != other]

@@ -2,7 +2,7 @@ r"""Tables and figures on disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,40 @@ from rich.table import Table
 from pyg_hiersmooth.benchmark.figures import draw_certified_accuracy, draw_pareto_fronts
 from pyg_hiersmooth.benchmark.groups import groups
 from pyg_hiersmooth.benchmark.result import Result
-from pyg_hiersmooth.benchmark.tables import chosen_settings, markdown, tables
+from pyg_hiersmooth.benchmark.tables import chosen_settings, front_tables, markdown, tables
 from pyg_hiersmooth.certificates.confidence import KINDS
 from pyg_hiersmooth.cli.experiment import can_plot
 from pyg_hiersmooth.files import replace_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+METHODS_HEAD = """\
+# Certified accuracy of test nodes
+
+In percent, mean ± standard deviation over seeds, abstentions counting as wrong. An adversary
+changes at most r nodes, in all by the deletions (without additions) or the additions (without
+deletions) at the head of a column; one who changes nothing leaves the clean accuracy.
+"""
+
+SWEEP_HEAD = """\
+# Random settings
+
+Certified accuracy of test nodes in percent, abstentions counting as wrong.
+"""
+
+CHOSEN_HEAD = """\
+## Settings that certify most validation nodes
+
+Chosen against each adversary, for each method.
+"""
+
+FRONTS_HEAD = """\
+## Settings of enough clean accuracy
+
+The most that each method certifies of the test nodes, with its best setting for each cell. Chosen
+on the nodes that it is reported on, this is fit to compare methods, and too good to expect.
+"""
 
 
 def report_methods(results: Sequence[Result], folder: Path) -> list[Table]:
@@ -32,7 +59,8 @@ def report_methods(results: Sequence[Result], folder: Path) -> list[Table]:
         The tables of the multi-class certificates.
     """
     shown = {kind: tables(results, kind) for kind in KINDS}
-    _write([table for found in shown.values() for table in found], folder / "tables.md")
+    every = [table for found in shown.values() for table in found]
+    _write(f"{METHODS_HEAD}\n{markdown(every)}", folder / "tables.md")
     if can_plot():
         for group in groups(results):
             figure = draw_certified_accuracy(group, "multiclass")
@@ -41,8 +69,8 @@ def report_methods(results: Sequence[Result], folder: Path) -> list[Table]:
 
 
 def report_sweep(results: Sequence[Result], folder: Path) -> list[Table]:
-    r"""Writes ``chosen.md``, the settings that do best on validation nodes, and, where matplotlib
-    is installed, the Pareto fronts for each dataset and model.
+    r"""Writes ``tables.md``, how the best settings of each method compare, and, where matplotlib is
+    installed, the Pareto fronts for each dataset and model.
 
     Args:
         results (list of Result): What to report, for validation and test nodes.
@@ -51,18 +79,20 @@ def report_sweep(results: Sequence[Result], folder: Path) -> list[Table]:
     Returns:
         The tables of the multi-class certificates.
     """
-    _write(chosen_settings(results, "multiclass"), folder / "chosen.md")
+    chosen, fronts = chosen_settings(results, "multiclass"), front_tables(results, "multiclass")
+    parts = SWEEP_HEAD, CHOSEN_HEAD, markdown(chosen), FRONTS_HEAD, markdown(fronts)
+    _write("\n".join(parts), folder / "tables.md")
     if can_plot():
         for group in groups(results):
             points = [result for found in group.seeds.values() for result in found]
             figure = draw_pareto_fronts(points, "multiclass")
             _save(figure, folder / f"{group.slug}-pareto.png")
-    return chosen_settings(results, "multiclass")
+    return [*chosen_settings(results, "multiclass"), *front_tables(results, "multiclass")]
 
 
-def _write(tables: Iterable[Table], path: Path) -> None:
+def _write(text: str, path: Path) -> None:
     with replace_atomically(path) as file:
-        file.write(markdown(tables).encode())
+        file.write(text.encode())
 
 
 def _save(figure: Figure, path: Path) -> None:

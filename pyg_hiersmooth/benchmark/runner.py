@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -67,6 +68,8 @@ def _run_missing(runs: list[Run], folder: Path, root: str, jobs: int, progress: 
         try:
             _watch(futures, folder, bar)
         except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     failed = {run.name: future.exception() for future, run in futures.items() if future.exception()}
@@ -92,6 +95,8 @@ def _num_drawn(run: Run, folder: Path) -> int:
 
 
 def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # leaves a run, which keeps its votes
     torch.set_num_threads(1)
     sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (what a single run says about itself)
 

@@ -10,10 +10,13 @@ from rich.console import Console
 from rich.table import Table
 
 from pyg_hiersmooth.benchmark.groups import Group, groups, tallies
-from pyg_hiersmooth.benchmark.pareto import ADVERSARIES, best_settings
+from pyg_hiersmooth.benchmark.pareto import ADVERSARIES, best_settings, outcomes
 from pyg_hiersmooth.benchmark.result import EPS, Result
 
 CHANGED = (1, 2, 3)
+
+LEAST_CLEAN = (0.79, 0.8, 0.81, 0.82, 0.83)
+r"""Clean accuracies that are asked of settings."""
 
 BUDGETS: dict[str, dict[str, tuple[int, ...]]] = {
     "flips": {
@@ -45,6 +48,18 @@ def chosen_settings(results: Iterable[Result], kind: str) -> list[Table]:
         kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
     """
     return [_choices(group, kind) for group in groups(results)]
+
+
+def front_tables(results: Iterable[Result], kind: str, part: str = "test") -> list[Table]:
+    r"""For each dataset, model and adversary, the most that each method certifies with a setting
+    of at least a given clean accuracy, in percent.
+
+    Args:
+        results (list of Result): Results of many settings.
+        kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
+        part (str): The part of the split. (default: :obj:`"test"`)
+    """
+    return [_fronts(group, kind, part) for group in groups(results)]
 
 
 def markdown(tables: Iterable[Table]) -> str:
@@ -97,6 +112,26 @@ def _choices(group: Group, kind: str) -> Table:
             certified = _mean_and_std(adversary.certified_accuracy(tally) for tally in seeds)
             table.add_row(str(adversary), chosen[0].run.method.title, clean, certified)
     return table
+
+
+def _fronts(group: Group, kind: str, part: str) -> Table:
+    results = [result for found in group.seeds.values() for result in found]
+    names = list(dict.fromkeys(method.name for method in group.seeds))
+    title = f"{group.title}, {kind}: {' / '.join(names)}"
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    table.add_column("adversary")
+    for least in LEAST_CLEAN:
+        table.add_column(f"clean ≥ {100 * least:.0f}", justify="right")
+    for adversary in ADVERSARIES:
+        points = outcomes(results, adversary, kind, part)
+        cells = ([f"{_most(points[name], least)}" for name in names] for least in LEAST_CLEAN)
+        table.add_row(str(adversary), *(" / ".join(cell) for cell in cells))
+    return table
+
+
+def _most(points: np.ndarray, least_clean: float) -> str:
+    certified = points[points[:, 0] >= least_clean, 1]
+    return f"{100 * certified.max():.1f}" if certified.size else "-"
 
 
 def _mean_and_std(shares: Iterable[float]) -> str:

@@ -32,10 +32,10 @@ def build_named(
         sys.path.insert(0, os.getcwd())
     try:
         model = getattr(import_module(module), attribute)(in_channels, num_classes)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # the user's own code may raise anything
         raise ValueError(
             f"'--model {name}' must name a class in a module that can be imported from here, "
-            f"called as {attribute}(in_channels, num_classes), but: {error}"
+            f"called as {attribute}(in_channels, num_classes), but: {str(error) or repr(error)}"
         ) from error
     if not isinstance(model, torch.nn.Module):
         raise ValueError(

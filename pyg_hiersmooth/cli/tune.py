@@ -147,6 +147,11 @@ class Search:
         from pyg_hiersmooth.tuning import tune_smoothing
 
         dataset = load_dataset(self.dataset, self.root)
+        if len(dataset) != 1:
+            raise ValueError(
+                f"'--dataset {self.dataset}' holds {len(dataset)} graphs, but smoothings are tuned "
+                "for the nodes of one"
+            )
         data, num_classes = dataset[0], dataset.num_classes
         split = split_nodes(data.y, seed=self.seed)
         training: dict[str, Any] = {
@@ -219,6 +224,7 @@ class Search:
             "root",
             "model",
             "noise",
+            "alpha",
             "kind",
             "seed",
             "max_epochs",

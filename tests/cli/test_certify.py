@@ -17,11 +17,11 @@ from torch_geometric.datasets import Planetoid
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.cli import experiment, main
-from pyg_hiersmooth.datasets import CitationSBM, split_nodes
+from pyg_hiersmooth.datasets import CitationSBM, GraphSplit, split_nodes
 from pyg_hiersmooth.graph_models import GRAPH_MODELS
 from pyg_hiersmooth.models import MODELS, build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
-from pyg_hiersmooth.noise import SparseFlipNoise
+from pyg_hiersmooth.noise import NOISES, SparseFlipNoise
 from pyg_hiersmooth.sampling.checkpoint import read_votes
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -144,6 +144,45 @@ def test_table(certify: Program, finished_run: Path, tmp_path: Path) -> None:
         assert text in " ".join(result.stdout.split()), text
 
 
+@pytest.mark.parametrize(
+    ("part", "sets"), [("test", ["test"]), ("val", ["val"]), ("val+test", ["val", "test"])]
+)
+def test_part(
+    part: str, sets: list[str], certify: Program, finished_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    weights = ("--checkpoint", finished_run / "model.pt")
+    result = certify("--part", part, *FEW, *weights, "--seed", 1, "--out", run)
+    assert result.exit_code == 0, result.output
+    y = CitationSBM()[0].y
+    split = split_nodes(y, seed=1)
+    index = torch.cat([getattr(split, f"{name}_index") for name in sets])
+    certificate = Certificate.load(run / "certificate.npz")
+    labels = np.load(run / "labels.npz")["labels"]
+    np.testing.assert_array_equal(certificate.index, index)
+    np.testing.assert_array_equal(labels, y[index])
+    results = json.loads((run / "results.json").read_text())
+    assert results["num_nodes"] == len(index)
+    assert results["accuracy"] == certificate.clean_accuracy(labels)
+
+
+def test_parts_of_a_run_of_both_are_those_of_each_alone(
+    certify: Program, finished_run: Path, tmp_path: Path
+) -> None:
+    weights = ("--checkpoint", finished_run / "model.pt")
+    for part in ("val", "test", "val+test"):
+        assert certify("--part", part, *FEW, *weights, "--out", tmp_path / part).exit_code == 0
+    alone, both = [*map(votes_of, (tmp_path / "val", tmp_path / "test"))], tmp_path / "val+test"
+    for votes, *parts in zip(votes_of(both), *alone, strict=True):
+        np.testing.assert_array_equal(votes, np.concatenate(parts))
+
+
+def test_parts_of_graphs() -> None:
+    split = GraphSplit(torch.tensor([0, 3]), torch.tensor([4, 1]), torch.tensor([2]))
+    assert experiment.certified_index(split, ["val", "test"]).tolist() == [4, 1, 2]
+    assert experiment.certified_index(split, ["val"]).tolist() == [4, 1]
+
+
 def test_default_folder(
     certify: Program, finished_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,9 +254,9 @@ def test_help_is_complete(hiersmooth: Program) -> None:
 
 def test_choices_are_those_of_the_library(hiersmooth: Program) -> None:
     (choice,) = (o.type for o in main.commands["certify"].params if o.name == "model")
-    assert set(choice.choices) == set(MODELS) | set(GRAPH_MODELS)
+    assert set(choice.names) == set(MODELS) | set(GRAPH_MODELS)
     (choice,) = (o.type for o in main.commands["certify"].params if o.name == "noise")
-    assert list(choice.choices) == list(experiment.NOISE_CLASSES)
+    assert list(choice.choices) == list(NOISES)
 
 
 def test_module_is_the_same_program() -> None:
@@ -245,6 +284,7 @@ def test_module_is_the_same_program() -> None:
         ("--model", "mlp", "'gcn', 'gat', 'gatv2', 'appnp', 'sage'"),
         ("--noise", "salt", "'flips', 'gaussian', 'ablation', 'laplace', 'uniform'"),
         ("--seed", -1, "0<=x<=4294967295"),
+        ("--part", "train", "'test', 'val', 'val+test'"),
         ("--max-epochs", 0, "x>=1"),
         ("--patience", 0, "x>=1"),
         ("--lr", 0, "x>0.0"),
@@ -528,6 +568,7 @@ def test_resume_with_settings_of_no_known_noise(
     [
         (["--n", 50], "'--n' does not agree with the run to be resumed: 50 here, 40 there"),
         (["--noise", "gaussian"], "'--noise' does not agree"),
+        (["--part", "val"], "'--part' does not agree with the run to be resumed: val here, test"),
         (["--std", 0.3], "'--std' does not agree with the run to be resumed: 0.3 here, None there"),
         (["--out", "elsewhere"], "'--out' does nothing with '--resume'"),
     ],
@@ -544,6 +585,28 @@ def test_resume_with_options_that_agree(
     run = shutil.copytree(finished_run, tmp_path / "run")
     (run / "votes.npz").unlink()
     assert certify("--resume", run, "--n", 40, "--model", "gcn").exit_code == 0
+    assert same_votes(run, finished_run)
+
+
+def test_resume_of_a_part(certify: Program, finished_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    weights = ("--checkpoint", finished_run / "model.pt")
+    assert certify("--part", "val", *FEW, *weights, "--out", run).exit_code == 0
+    votes = votes_of(run)
+    (run / "votes.npz").unlink()
+    assert certify("--resume", run).exit_code == 0
+    assert all(map(np.array_equal, votes_of(run), votes))
+
+
+def test_resume_of_a_run_that_names_no_part(
+    certify: Program, finished_run: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished_run, tmp_path / "run")
+    content = json.loads((run / "settings.json").read_text())
+    assert content["options"].pop("part") == "test"
+    (run / "settings.json").write_text(json.dumps(content))
+    (run / "votes.npz").unlink()
+    assert certify("--resume", run).exit_code == 0
     assert same_votes(run, finished_run)
 
 

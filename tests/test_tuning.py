@@ -1,0 +1,562 @@
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.noise import NOISES
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.tuning import TunedSmoothing, tune_smoothing
+
+Train = Callable[[HierarchicalNodeFeatureNoise], torch.nn.Module]
+
+NUM_NODES, NUM_CLASSES, NUM_FEATURES = 40, 3, 9
+JUDGED = torch.arange(30)
+FEW: dict[str, Any] = {"n0": 5, "n": 15, "alpha": 0.1, "num_workers": 0, "progress": False}
+FLIPS: dict[str, Any] = {"noise": "flips", "deletions": 1}
+ABLATION: dict[str, Any] = {"noise": "ablation"}
+
+
+def graph() -> Data:
+    """Forty nodes of three classes; neighbours and features mostly tell the class."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(NUM_NODES) % NUM_CLASSES
+    typical = F.one_hot(y, NUM_CLASSES).repeat_interleave(NUM_FEATURES // NUM_CLASSES, dim=1)
+    x = torch.rand(NUM_NODES, NUM_FEATURES, generator=generator) < 0.15 + 0.5 * typical
+    source, target = torch.randint(NUM_NODES, (2, 300), generator=generator)
+    alike = (y[source] == y[target]) | (torch.rand(300, generator=generator) < 0.2)
+    return Data(x=x.float(), edge_index=torch.stack([source, target])[:, alike], y=y)
+
+
+@pytest.fixture
+def data() -> Data:
+    return graph()
+
+
+class Counting(torch.nn.Module):
+    """Counts the features of each class around a node."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        typical = torch.eye(NUM_CLASSES).repeat_interleave(NUM_FEATURES // NUM_CLASSES, dim=1)
+        self.register_buffer("weight", torch.cat([typical, torch.zeros(NUM_CLASSES, 1)], dim=1))
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        count = F.linear(x, self.weight)
+        return count.index_add(0, edge_index[1], count[edge_index[0]])
+
+
+class RightOn(torch.nn.Module):
+    """Always right on a share of the judged nodes, and always wrong on the others."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        y = torch.arange(NUM_NODES) % NUM_CLASSES
+        wrong = torch.arange(NUM_NODES) >= round(share * len(JUDGED))
+        self.register_buffer("logits", F.one_hot((y + wrong) % NUM_CLASSES, NUM_CLASSES).float())
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.logits.repeat(len(x) // NUM_NODES, 1)
+
+
+def counting(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+    return Counting()
+
+
+def untrained(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+    pytest.fail("trained although there was nothing to try")
+
+
+def p_of(transform: HierarchicalNodeFeatureNoise) -> float:
+    return transform.selection.p  # type: ignore[attr-defined]
+
+
+def outcome(ranking: list[TunedSmoothing]) -> list[tuple[dict[str, float], float, float]]:
+    return [(t.parameters, t.clean_accuracy, t.certified_accuracy) for t in ranking]
+
+
+def tune(data: Data, train: Train = counting, **arguments: Any) -> list[TunedSmoothing]:
+    given: dict[str, Any] = {"node_index": JUDGED, "num_classes": NUM_CLASSES} | FEW | arguments
+    return tune_smoothing(train, data, **given)
+
+
+# What is reported
+
+
+@pytest.mark.parametrize(
+    ("noise", "r", "budget", "sampling"),
+    [
+        ("flips", 2, {"additions": 1, "deletions": 1}, {}),
+        ("flips", 1, {"deletions": 2}, {"kind": "binary", "alpha": 0.2, "seed": 3}),
+        ("ablation", 1, {}, {"n0": 7, "n": 30}),
+        ("gaussian", 2, {"eps": 0.2}, {"seed": 1}),
+        ("laplace", 1, {"eps": 0.1}, {}),
+        ("uniform", 1, {"eps": 0.3}, {"n": 20}),
+    ],
+)
+def test_accuracies_are_those_of_a_certificate(
+    noise: str, r: int, budget: dict[str, float], sampling: dict[str, Any], data: Data
+) -> None:
+    trained_under = []
+
+    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+        trained_under.append(str(transform))
+        return Counting()
+
+    ranking = tune(data, train, noise=noise, r=r, **budget, **sampling, num_trials=12)
+    assert sorted(str(tuned.transform) for tuned in ranking) == sorted(trained_under)
+    how = {"n0": 5, "n": 15, "alpha": 0.1, "seed": 0, "kind": "multiclass"} | sampling
+    for tuned in ranking:
+        parameters = dict(tuned.parameters)
+        p = parameters.pop("p")
+        transform = HierarchicalNodeFeatureNoise(p, NOISES[noise](**parameters))
+        assert str(tuned.transform) == str(transform)
+        smoothed = SmoothedNodeClassifier(Counting(), transform, NUM_CLASSES)
+        certificate = smoothed.certify(data, node_index=JUDGED, progress=False, **how)
+        y = data.y[JUDGED]
+        assert tuned.clean_accuracy == certificate.clean_accuracy(y)
+        assert tuned.certified_accuracy == certificate.certified_accuracy(y, r, **budget)
+    # There is something to compare.
+    assert len({tuned.clean_accuracy for tuned in ranking}) > 3
+    assert ranking[0].certified_accuracy > 0
+
+
+def test_mask_of_the_judged_nodes(data: Data) -> None:
+    mask = torch.zeros(NUM_NODES, dtype=torch.bool)
+    mask[JUDGED] = True
+    by_index = tune(data, **FLIPS, num_trials=4)
+    assert outcome(tune(data, **FLIPS, num_trials=4, node_index=mask)) == outcome(by_index)
+    others = tune(data, **FLIPS, num_trials=4, node_index=~mask)
+    assert outcome(others) != outcome(by_index)
+
+
+def test_seed_determines_the_search(data: Data) -> None:
+    first = outcome(tune(data, **FLIPS, num_trials=3))
+    assert outcome(tune(data, **FLIPS, num_trials=3)) == first
+    assert outcome(tune(data, **FLIPS, num_trials=3, seed=1)) != first
+
+
+# What ranks first
+
+
+def test_ranking(data: Data) -> None:
+    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+        p = p_of(transform)
+        if p < 0.65:  # too little for any certificate
+            return RightOn(0.6 + p / 5)
+        return RightOn(0.4 if p < 0.8 else 0.7)
+
+    ranking = tune(data, train, **ABLATION, min_clean_accuracy=0.5, num_trials=25)
+    certified = [t for t in ranking if t.certified_accuracy > 0 and t.clean_accuracy >= 0.5]
+    clean = [t for t in ranking if t.certified_accuracy == 0 and t.clean_accuracy >= 0.5]
+    short = [t for t in ranking if t.clean_accuracy < 0.5]
+    assert outcome(ranking) == outcome(certified + clean + short)
+    assert min(len(certified), len({t.clean_accuracy for t in clean}), len(short)) > 1
+    assert max(t.certified_accuracy for t in short) > 0
+    assert [t.clean_accuracy for t in clean] == sorted(t.clean_accuracy for t in clean)[::-1]
+    assert len(ranking) == 25
+
+
+def test_those_short_of_clean_accuracy_rank_by_it(data: Data) -> None:
+    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+        return RightOn(1.2 - p_of(transform))  # the less clean, the more certified
+
+    ranking = tune(data, train, **ABLATION, min_clean_accuracy=0.9, num_trials=12)
+    clean = [t.clean_accuracy for t in ranking]
+    assert clean == sorted(clean, reverse=True) and clean[0] < 0.9
+    certified = [t.certified_accuracy for t in ranking]
+    assert certified != sorted(certified, reverse=True)
+
+
+@pytest.mark.parametrize("reachable", [True, False])
+def test_search_learns_from_its_trials(reachable: bool, data: Data) -> None:
+    distances = []  # from the best
+
+    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+        distances.append(abs(p_of(transform) - 0.95))
+        return RightOn(0.9 - 1.5 * distances[-1])
+
+    least = 0.0 if reachable else 0.95
+    ranking = tune(data, train, **ABLATION, min_clean_accuracy=least, num_trials=40)
+    assert abs(ranking[0].parameters["p"] - 0.95) < 0.03
+    # The first ten are random, and 0.2 away on average.
+    assert sum(distances[:10]) / 10 > 0.15
+    assert sum(distances[20:]) / 20 < 0.1
+
+
+# What is tried
+
+
+@pytest.mark.parametrize(
+    ("noise", "r", "budget", "changed"),
+    [
+        ("flips", 1, {"deletions": 5}, 1),
+        ("flips", 3, {"additions": 1, "deletions": 4}, 3),
+        ("flips", 3, {"additions": 1}, 1),
+        ("flips", 20, {"additions": 1, "deletions": 1}, 2),
+        ("ablation", 2, {}, 2),
+        ("ablation", 100, {}, 100),
+        ("ablation", 12_345, {}, 12_345),
+        ("gaussian", 4, {"eps": 0.5}, 4),
+        ("laplace", 1, {"eps": 0.01}, 1),
+        ("uniform", 1, {"eps": 3.0}, 1),
+    ],
+)
+def test_parameters_lie_in_their_ranges(
+    noise: str, r: int, budget: dict[str, float], changed: int, data: Data
+) -> None:
+    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+        return RightOn(0.5)
+
+    ranking = tune(data, train, noise=noise, r=r, **budget, num_trials=20)
+    least = 0.5 ** (1 / changed)
+    p = [tuned.parameters["p"] for tuned in ranking]
+    assert min(p) >= least and max(p) <= 1.0
+    # All of that range is tried.
+    assert (1.0 - min(p)) / (1.0 - least) > 0.7 and (1.0 - max(p)) / (1.0 - least) < 0.3
+    if noise == "ablation":
+        assert max(p) < 1.0
+    for tuned in ranking:
+        assert all(len(f"{value:.9g}") <= 9 for value in tuned.parameters.values())
+        others = {name: value for name, value in tuned.parameters.items() if name != "p"}
+        if noise == "flips":
+            assert 1e-4 <= others.pop("p_plus") <= 0.2 and 0.05 <= others.pop("p_minus") <= 0.95
+        elif noise != "ablation":
+            scale = others.pop("std" if noise == "gaussian" else "scale")
+            assert 0.249 <= scale / budget["eps"] <= 16.1
+        assert others == {}
+
+
+def test_p_is_not_rounded_below_its_range(data: Data) -> None:
+    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+        return RightOn(1.5 - p_of(transform))  # the less noise, the better
+
+    search: dict[str, Any] = {"min_clean_accuracy": 1.0, "num_trials": 40}
+    p = [t.parameters["p"] for t in tune(data, train, **ABLATION, r=2, **search)]
+    assert 0.5**0.5 < min(p) < 0.71  # and 0.707 < 0.5**0.5
+
+
+# A search that is stopped
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> list[TunedSmoothing]:
+    return tune(graph(), **FLIPS, num_trials=14)
+
+
+@pytest.mark.parametrize("finished", [0, 3, 12])
+def test_interrupted_search_goes_on(
+    finished: int, data: Data, undisturbed: list[TunedSmoothing], tmp_path: Path
+) -> None:
+    calls = []
+
+    def interrupted(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+        calls.append(transform)
+        if len(calls) == finished + 1:
+            raise KeyboardInterrupt
+        return Counting()
+
+    search: dict[str, Any] = {**FLIPS, "num_trials": 14, "storage": tmp_path / "search.jsonl"}
+    with pytest.raises(KeyboardInterrupt):
+        tune(data, interrupted, **search)
+    calls.clear()
+
+    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
+        calls.append(transform)
+        return Counting()
+
+    assert outcome(tune(data, train, **search)) == outcome(undisturbed)
+    assert len(calls) == 14 - finished
+    assert outcome(tune(data, untrained, **search)) == outcome(undisturbed)
+
+
+def test_search_goes_on_with_more_trials(
+    data: Data, undisturbed: list[TunedSmoothing], tmp_path: Path
+) -> None:
+    storage = str(tmp_path / "search.jsonl")
+    fewer = tune(data, **FLIPS, num_trials=5, storage=storage)
+    assert len(fewer) == 5 and all(one in outcome(undisturbed) for one in outcome(fewer))
+    more = tune(data, **FLIPS, num_trials=14, storage=storage, progress=True)
+    assert outcome(more) == outcome(undisturbed)
+    assert outcome(tune(data, untrained, **FLIPS, num_trials=2, storage=storage)) == outcome(more)
+
+
+def test_search_killed_at_any_moment_goes_on(data: Data, tmp_path: Path) -> None:
+    storage = tmp_path / "search.jsonl"
+    search: dict[str, Any] = {**FLIPS, "num_trials": 2, "storage": storage}
+    expected = outcome(tune(data, **search))
+    lines = storage.read_bytes().splitlines(keepends=True)
+    assert len(lines) > 10
+    for kept in range(len(lines)):
+        storage.write_bytes(b"".join(lines[:kept]))
+        assert outcome(tune(data, **search)) == expected
+
+
+# Storage of something else
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What is kept of a search with one trial."""
+    storage = tmp_path_factory.mktemp("kept") / "search.jsonl"
+    tune(graph(), **FLIPS, num_trials=1, storage=storage)
+    return storage.read_bytes()
+
+
+@pytest.fixture
+def kept(content: bytes, tmp_path: Path) -> Path:
+    """The file of a search with one trial."""
+    storage = tmp_path / "search.jsonl"
+    storage.write_bytes(content)
+    return storage
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"r": 2}, "'r'"),
+        ({"deletions": 2}, "'deletions'"),
+        ({"additions": 1}, "'additions'"),
+        ({"additions": 1, "deletions": 0}, "'additions', 'deletions'"),
+        ({"min_clean_accuracy": 0.5}, "'min_clean_accuracy'"),
+        ({"n0": 6}, "'n0'"),
+        ({"n": 16}, "'n'"),
+        ({"alpha": 0.2}, "'alpha'"),
+        ({"kind": "binary"}, "'kind'"),
+        ({"seed": 1}, "'seed'"),
+        ({"training": "longer"}, "'training'"),
+        ({"node_index": JUDGED[1:]}, "'node_index'"),
+    ],
+)
+def test_storage_of_another_search(
+    change: dict[str, Any], name: str, data: Data, kept: Path
+) -> None:
+    with pytest.raises(ValueError, match=rf"'{kept}' holds a search with another {name}: choose"):
+        tune(data, untrained, **FLIPS | change, storage=kept)
+    assert len(tune(data, untrained, **FLIPS, num_trials=1, storage=kept)) == 1
+
+
+def test_storage_of_a_search_for_another_noise(data: Data, kept: Path) -> None:
+    with pytest.raises(ValueError, match="another 'noise'"):
+        tune(data, untrained, noise="ablation", storage=kept)
+
+
+def test_storage_of_a_search_without_a_finished_trial(data: Data, tmp_path: Path) -> None:
+    storage = tmp_path / "search.jsonl"
+    with pytest.raises(ZeroDivisionError):
+        tune(data, lambda transform: 1 / 0, **FLIPS, storage=storage)  # type: ignore[arg-type]
+    expected = tune(data, **ABLATION, num_trials=3)
+    assert outcome(tune(data, **ABLATION, num_trials=3, storage=storage)) == outcome(expected)
+    assert outcome(tune(data, untrained, **ABLATION, num_trials=3, storage=storage)) == outcome(
+        expected
+    )
+
+
+@pytest.mark.parametrize("name", ["x", "edge_index", "y"])
+def test_storage_of_a_search_on_another_graph(name: str, data: Data, kept: Path) -> None:
+    data[name] = data[name].clone()
+    data[name][0] = 1 - data[name][0].clamp(max=1)
+    with pytest.raises(ValueError, match="another 'data': choose"):
+        tune(data, untrained, **FLIPS, storage=kept)
+
+
+def test_storage_is_the_same_search_where_nothing_changes_its_trials(
+    data: Data, kept: Path
+) -> None:
+    same: dict[str, Any] = {"additions": 0, "deletions": np.int64(1), "n": np.int64(15)}
+    again = tune(data, untrained, noise="flips", **same, num_workers=3, num_trials=1, storage=kept)
+    assert len(again) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [b"precious", b"precious\n", b"1\n", b"null\n", b"[]\n", b"{}\n", b'"op_code"\n', b"\xff\n"],
+)
+def test_storage_that_is_something_else(other: bytes, data: Data, tmp_path: Path) -> None:
+    storage = tmp_path / "precious.txt"
+    storage.write_bytes(other)
+    with pytest.raises(ValueError, match=rf"'{storage}' is damaged or not the file of a search"):
+        tune(data, untrained, **FLIPS, storage=storage)
+    assert storage.read_bytes() == other
+
+
+@pytest.mark.parametrize("damage", [slice(None, -1), slice(None, -20), slice(30, None)])
+def test_damaged_storage(damage: slice, data: Data, kept: Path) -> None:
+    damaged = kept.read_bytes()[damage]
+    kept.write_bytes(damaged)
+    with pytest.raises(ValueError, match=rf"'{kept}' is damaged"):
+        tune(data, untrained, **FLIPS, storage=kept)
+    assert kept.read_bytes() == damaged
+
+
+def test_storage_of_a_study_of_the_user(data: Data, tmp_path: Path) -> None:
+    storage = tmp_path / "study.jsonl"
+    journal = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(storage))
+    )
+    study = optuna.create_study(storage=journal, study_name="tuning", direction="maximize")
+    study.optimize(lambda trial: trial.suggest_float("p", 0, 1), n_trials=1)
+    with pytest.raises(ValueError, match=rf"'{storage}' holds a search with another 'noise', 'r'"):
+        tune(data, untrained, **FLIPS, storage=storage)
+
+
+def test_storage_that_is_no_file(data: Data, tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=str(tmp_path / "missing")):
+        tune(data, untrained, **FLIPS, storage=tmp_path / "missing" / "search.jsonl")
+    with pytest.raises(OSError, match=str(tmp_path)):
+        tune(data, untrained, **FLIPS, storage=tmp_path)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"noise": "salt"}, "'noise' must be one of flips, gaussian, ablation, .*, got 'salt'"),
+        ({"num_trials": 0}, "'num_trials' must be .* at least 1 .*0"),
+        ({"num_trials": 2.5}, "'num_trials' must be an integer"),
+        ({"num_classes": 1}, "'num_classes' must be"),
+        ({"min_clean_accuracy": -0.1}, r"'min_clean_accuracy' must be in \[0, 1\], got -0.1"),
+        ({"min_clean_accuracy": 80}, "'min_clean_accuracy' must be .*, got 80"),
+        ({"min_clean_accuracy": float("nan")}, "'min_clean_accuracy' must be .*, got nan"),
+        ({"r": 0}, "'r' and the budget must allow a change, got r=0"),
+        ({"r": -1}, "'r' must be"),
+        ({"r": 1.5}, "'r' must be"),
+        ({"deletions": 0}, "'r' and the budget must allow a change, got .*'deletions': 0"),
+        ({"deletions": -1}, "'deletions' must be a non-negative integer"),
+        ({"n0": 0}, "'n0' must be"),
+        ({"n": 0}, "'n' must be"),
+        ({"alpha": 1.0}, "'alpha' must be"),
+        ({"kind": "both"}, "'kind' must be"),
+        ({"seed": -1}, "'seed' must be"),
+        ({"node_index": []}, "'node_index' must name at least one node"),
+        ({"node_index": [NUM_NODES]}, "'node_index' must lie between 0 and 39"),
+    ],
+)
+def test_values_that_are_refused(
+    arguments: dict[str, Any], message: str, data: Data, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tune(data, untrained, **FLIPS | arguments, storage=tmp_path / "search.jsonl")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("noise", "budget", "message"),
+    [
+        ("flips", {}, "SparseFlipNoise needs the budget 'additions' or 'deletions'"),
+        ("flips", {"eps": 1.0}, r"SparseFlipNoise takes .* \(got 'eps'\)"),
+        ("gaussian", {}, "GaussianNoise needs the budget 'eps'"),
+        ("laplace", {}, "LaplaceNoise needs the budget 'eps'"),
+        ("uniform", {"eps": 1.0, "deletions": 1}, r"UniformNoise takes 'eps' \(got 'deletions'\)"),
+        ("ablation", {"eps": 1.0}, "AblationNoise takes no budget besides 'r'"),
+        ("flips", {"deletions": 1, "epsilon": 1}, r"SparseFlipNoise takes .* \(got 'epsilon'\)"),
+    ],
+)
+def test_budgets_of_another_noise(
+    noise: str, budget: dict[str, float], message: str, data: Data
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        tune(data, untrained, noise=noise, **budget)
+
+
+@pytest.mark.parametrize("eps", [0.0, -1.0, float("nan"), float("inf")])
+def test_distances_that_are_refused(eps: float, data: Data) -> None:
+    with pytest.raises(ValueError, match=r"'eps' must be|must allow a change, got .*'eps': 0.0"):
+        tune(data, untrained, noise="gaussian", eps=eps)
+
+
+@pytest.mark.parametrize("name", ["x", "edge_index", "y"])
+def test_incomplete_data(name: str, data: Data) -> None:
+    data[name] = None
+    with pytest.raises(ValueError, match=f"'data' must have .* lacks '{name}'"):
+        tune(data, untrained, **FLIPS)
+
+
+def test_labels_of_another_shape(data: Data) -> None:
+    data.y = data.y.view(-1, 1)
+    with pytest.raises(ValueError, match=r"'data.y' must have the shape \[30\]"):
+        tune(data, untrained, **FLIPS)
+
+
+def test_flips_of_features_that_are_not_binary(data: Data) -> None:
+    data.x = data.x / 2
+    with pytest.raises(ValueError, match="SparseFlipNoise needs binary features"):
+        tune(data, untrained, **FLIPS)
+
+
+def test_model_that_is_none(data: Data) -> None:
+    with pytest.raises(TypeError, match=r"must be a torch.nn.Module \(got NoneType\)"):
+        tune(data, lambda transform: None, **FLIPS)  # type: ignore[arg-type, return-value]
+
+
+# Optuna
+
+
+def test_without_optuna(data: Data, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in sys.modules if name.split(".")[0] == "optuna"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "pyg_hiersmooth.tuning")
+    anew = import_module("pyg_hiersmooth.tuning")  # which does not need it
+    with pytest.raises(ImportError, match=r"'optuna' .* pyg_hiersmooth\[tune\]"):
+        anew.tune_smoothing(
+            untrained, data, JUDGED, NUM_CLASSES, **FLIPS, storage=tmp_path / "search.jsonl"
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("verbosity", [optuna.logging.DEBUG, optuna.logging.ERROR])
+def test_logging_of_optuna_is_left_as_it_was(
+    verbosity: int, data: Data, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = optuna.logging.get_verbosity()
+    storage = tmp_path / "search.jsonl"
+    try:
+        optuna.logging.enable_propagation()
+        optuna.logging.set_verbosity(verbosity)
+        for seed, num_trials in [(0, 1), (0, 2), (1, 1)]:
+            try:
+                tune(data, **FLIPS, seed=seed, num_trials=num_trials, storage=storage)
+            except ValueError:
+                assert seed == 1
+            assert optuna.logging.get_verbosity() == verbosity
+    finally:
+        optuna.logging.disable_propagation()
+        optuna.logging.set_verbosity(before)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_nothing_but_the_progress_bar_is_shown(
+    progress: bool, data: Data, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for num_trials in (1, 2):
+            tune(
+                data,
+                **FLIPS,
+                num_trials=num_trials,
+                storage=tmp_path / "search.jsonl",
+                progress=progress,
+            )
+    output = capfd.readouterr()
+    assert output.out == ""
+    lines = [line for line in output.err.replace("\r", "\n").splitlines() if line]
+    assert all(line.startswith("Tuning:") for line in lines)
+    assert any("2/2" in line for line in lines) is progress
+    assert any("best=" in line for line in lines) is progress
+    assert bool(lines) is progress
