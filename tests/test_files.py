@@ -53,3 +53,18 @@ def test_places_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(OSError), replace_atomically(tmp_path / "folder"):
         pass
     assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_an_interruption_just_after_the_file_took_its_place_is_not_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = os.replace
+
+    def interrupted(*paths: str) -> None:
+        replace(*paths)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt), replace_atomically(tmp_path / "out") as file:
+        file.write(b"new")
+    assert (tmp_path / "out").read_bytes() == b"new" and os.listdir(tmp_path) == ["out"]

@@ -194,7 +194,8 @@ def certify_command(
 
 
 def _default_out(settings: Settings) -> Path:
-    name = f"{settings.dataset}-{settings.model}-{settings.noise}-seed{settings.seed}"
+    model = settings.model.replace(":", ".")
+    name = f"{settings.dataset}-{model}-{settings.noise}-seed{settings.seed}"
     return Path("runs", name)
 
 

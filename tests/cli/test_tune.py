@@ -210,6 +210,12 @@ def test_finished_search_is_not_made_again(
     ("options", "name"),
     [
         (["--deletions", 2], "'deletions'"),
+        (["--additions", 2], "'additions'"),
+        (["--r", 2], "'r'"),
+        (["--n0", 6], "'n0'"),
+        (["--n", 41], "'n'"),
+        (["--alpha", 0.1], "'alpha'"),
+        (["--kind", "binary"], "'kind'"),
         (["--model", "gat"], "'training'"),
         (["--lr", 0.02], "'training'"),
         (["--max-epochs", 31], "'training'"),
@@ -313,6 +319,7 @@ def test_dataset_of_many_graphs(
 ) -> None:
     graphs = type("Graphs", (list,), {"num_classes": 7})([CitationSBM()[0]] * 3)
     monkeypatch.setattr(datasets, "load_dataset", lambda name, root: graphs)
+    forbid_training(monkeypatch)
     message = message_of(tune("--dataset", "MUTAG", "--deletions", 1, "--out", tmp_path / "search"))
     assert "'--dataset MUTAG' holds 3 graphs, but smoothings are tuned for" in message
 
