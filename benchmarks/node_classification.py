@@ -18,7 +18,7 @@ from pyg_hiersmooth.benchmark.methods import ABLATION, HIERARCHICAL_FLIPS, Metho
 from pyg_hiersmooth.benchmark.pareto import Adversary, best_settings
 from pyg_hiersmooth.benchmark.plan import fitting_methods, plan
 from pyg_hiersmooth.benchmark.report import report_methods, report_sweep
-from pyg_hiersmooth.benchmark.result import Result
+from pyg_hiersmooth.benchmark.result import Result, load_results
 from pyg_hiersmooth.benchmark.runner import run_all
 
 HERE = Path(__file__).resolve().parent
@@ -37,8 +37,8 @@ CHOSEN_AGAINST = (Adversary(r=1, deletions=5), Adversary(r=3, deletions=5))
 def main(root: str, jobs: int | None) -> None:
     """Remake the tables and figures of docs/benchmarks.md."""
     methods = {name: fitting_methods(name, root) for name in DATASETS}
-    table = run_all(plan(DATASETS, MODELS, methods), RESULTS / "table", root, jobs)
-    report_methods(table, _docs("table"))
+    run_all(plan(DATASETS, MODELS, methods), RESULTS / "table", root, jobs)
+    report_methods(load_results(RESULTS / "table"), _docs("table"))
 
     swept = plan(
         [TUNED_DATASET],
@@ -50,11 +50,13 @@ def main(root: str, jobs: int | None) -> None:
         lr=TUNED_LR,
         part="val+test",
     )
-    sweep = run_all(swept, RESULTS / "sweep", root, jobs)
+    run_all(swept, RESULTS / "sweep", root, jobs)
+    sweep = load_results(RESULTS / "sweep")
     report_sweep(sweep, _docs("sweep"))
 
     tuned = plan([TUNED_DATASET], [TUNED_MODEL], {TUNED_DATASET: chosen(sweep)}, lr=TUNED_LR)
-    report_methods(run_all(tuned, RESULTS / "best", root, jobs), _docs("best"))
+    run_all(tuned, RESULTS / "best", root, jobs)
+    report_methods(load_results(RESULTS / "best"), _docs("best"))
 
 
 def chosen(sweep: list[Result]) -> list[Method]:
