@@ -95,7 +95,8 @@ def tune_smoothing(
         alpha (float): Error probability of a certificate, in :math:`(0, 1)`.
             (default: :obj:`0.01`)
         kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
-        seed (int): Seed of the search and of the samples. (default: :obj:`0`)
+        seed (int): Seed of the search and of the samples. Certify with another one: samples that
+            chose a smoothing must not bound what it certifies. (default: :obj:`0`)
         num_workers (int, optional): Processes that sample on a CPU. (default: one a core)
         storage (str, optional): File that keeps the trials, and that a search with the same
             arguments goes on from, as if it had not been stopped. (default: :obj:`None`)

@@ -183,7 +183,7 @@ class Search:
             n=self.n,
             alpha=self.alpha,
             kind=self.kind,
-            seed=self.seed,
+            seed=self._sampling_seed(),
             num_workers=self.num_workers,
             storage=file,
             training=f"{self.model}, {training}",
@@ -212,6 +212,10 @@ class Search:
                 fg="yellow",
             )
         click.echo(f"Certify test nodes with: {self._certify(best)}")
+
+    def _sampling_seed(self) -> int:
+        r"""Not the seed of ``certify``: samples that chose a smoothing must not bound it."""
+        return (self.seed + 2**31) % 2**32
 
     def _budget(self) -> dict[str, Any]:
         budget = {"additions": self.additions, "deletions": self.deletions, "eps": self.eps}

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import Result
 
@@ -13,13 +14,16 @@ from pyg_hiersmooth import datasets, training
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.cli import experiment, main
 from pyg_hiersmooth.cli.run_folder import RunFolder
+from pyg_hiersmooth.cli.weights import load_weights
 from pyg_hiersmooth.datasets import CitationSBM, split_nodes
+from pyg_hiersmooth.models import build_model
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
 
 Program = Callable[..., Result]
 
 FEW = ("--n0", 5, "--n", 40)
 SHORT = ("--n0", 1, "--n", 4, "--max-epochs", 1)
-SEARCH = (*FEW, "--max-epochs", 30, "--lr", 0.01, "--deletions", 1, "--seed", 1, "--trials", 2)
+SEARCH = (*FEW, "--max-epochs", 30, "--lr", 0.01, "--deletions", 1, "--seed", 4, "--trials", 2)
 
 
 @pytest.fixture(scope="session")
@@ -84,21 +88,29 @@ def test_table(finished: Result) -> None:
     assert rows[0][2] > rows[1][2]
 
 
-def test_printed_command_certifies_what_was_tuned(
+def test_printed_command_certifies_what_was_tuned_with_fresh_samples(
     finished: Result, certify: Program, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     result = certify(*printed_command(finished), *FEW, "--part", "val", "--out", run)
     assert result.exit_code == 0, result.output
-    certificate, labels = Certificate.load(run / "certificate.npz"), RunFolder(run).read_labels()
+    fresh, labels = Certificate.load(run / "certificate.npz"), RunFolder(run).read_labels()
     name, clean, certified = rows_of(finished)[0]
     settings = RunFolder(run).read_settings()
+    data = CitationSBM()[0]
+    model = build_model("gcn", data.num_features + 1, 7)
+    load_weights(model, run / "model.pt")
+    smoothed = SmoothedNodeClassifier(model, experiment.smoothing(settings), 7)
+    expected = split_nodes(data.y, seed=4).val_index
+    certificate = smoothed.certify(
+        data, settings.n0, settings.n, settings.alpha, 2**31 + 4, expected, False, num_workers=0
+    )
+    assert not np.array_equal(fresh.p_lower, certificate.p_lower)
     assert name == f"p={settings.p}, p_plus={settings.p_plus}, p_minus={settings.p_minus}"
     assert clean == pytest.approx(100 * certificate.clean_accuracy(labels), abs=0.05)
     exact = certificate.certified_accuracy(labels, 1, additions=0, deletions=1)
     assert certified == pytest.approx(100 * exact, abs=0.05) and certified > 0
-    expected = split_nodes(CitationSBM()[0].y, seed=1).val_index
-    assert certificate.index.tolist() == expected.tolist()
+    assert fresh.index.tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(
@@ -159,8 +171,9 @@ def test_clean_accuracy_that_is_reached_comes_first(
     finished: Result, tune: Program, tmp_path: Path
 ) -> None:
     best, other = rows_of(finished)
-    assert best[1] < 66 < other[1]
-    result = tune(*SEARCH, "--min-clean-accuracy", 0.66, "--out", tmp_path / "search")
+    assert best[1] < other[1]
+    least = (best[1] + other[1]) / 200
+    result = tune(*SEARCH, "--min-clean-accuracy", least, "--out", tmp_path / "search")
     assert rows_of(result) == [other, best]
 
 
