@@ -65,7 +65,7 @@ def report_methods(results: Sequence[Result], folder: Path) -> list[Table]:
         for group in groups(results):
             figure = draw_certified_accuracy(group, "multiclass")
             _save(figure, folder / f"{group.slug}-{group.noise}.png")
-    return tables(results, "multiclass")
+    return shown["multiclass"]
 
 
 def report_sweep(results: Sequence[Result], folder: Path) -> list[Table]:
@@ -87,7 +87,7 @@ def report_sweep(results: Sequence[Result], folder: Path) -> list[Table]:
             points = [result for found in group.seeds.values() for result in found]
             figure = draw_pareto_fronts(points, "multiclass")
             _save(figure, folder / f"{group.slug}-pareto.png")
-    return [*chosen_settings(results, "multiclass"), *front_tables(results, "multiclass")]
+    return [*chosen, *fronts]
 
 
 def _write(text: str, path: Path) -> None:

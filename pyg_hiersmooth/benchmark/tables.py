@@ -3,6 +3,7 @@ r"""Results as tables."""
 from __future__ import annotations
 
 from collections.abc import Iterable
+from copy import copy
 
 import numpy as np
 from rich import box
@@ -66,12 +67,13 @@ def markdown(tables: Iterable[Table]) -> str:
     r"""Tables as Markdown, each below its title."""
     texts = []
     for table in tables:
-        title, table.title, table.box = table.title, None, box.MARKDOWN
+        plain = copy(table)
+        plain.title, plain.box = None, box.MARKDOWN
         console = Console(width=1_000, color_system=None)
         with console.capture() as capture:
-            console.print(table)
+            console.print(plain)
         lines = [line.rstrip() for line in capture.get().splitlines() if line.strip()]
-        texts.append("\n".join([f"**{title}**", "", *lines]))
+        texts.append("\n".join([f"**{table.title}**", "", *lines]))
     return "\n\n".join(texts) + "\n"
 
 
