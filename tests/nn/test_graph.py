@@ -232,6 +232,25 @@ def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
     assert isinstance(plain.voters[0].forward, GraphForward)
 
 
+class OneAtATime(nn.Module):
+    """Fails on more than one graph."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
+        if int(batch.max()) > 0:
+            raise ValueError("one graph, please")
+        return self.model(x, edge_index, batch)
+
+
+def test_a_model_that_fails_on_several_graphs_gets_one_at_a_time() -> None:
+    graphs, plain = make_graphs(), smoothed()
+    picky = SmoothedGraphClassifier(OneAtATime(plain.model), GAUSSIAN, 3)
+    assert torch.equal(votes(picky, graphs), votes(plain, graphs))
+
+
 def test_small_graphs_go_through_the_model_by_the_hundred() -> None:
     voter, _ = smoothed()._voter(make_graph(5), 0, None, None, False)
     assert voter.block_size >= 100
