@@ -25,7 +25,7 @@ class RandomStream:
 
     def __init__(self, seed: int, *path: int, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        sequence = np.random.SeedSequence(seed, spawn_key=path)
+        self._sequence = sequence = np.random.SeedSequence(seed, spawn_key=path)
         self._numpy: np.random.Generator | None = None
         if self.device.type == "cpu":
             self._numpy = np.random.Generator(np.random.SFC64(sequence))
@@ -41,6 +41,10 @@ class RandomStream:
         :class:`~torch.utils.data.DataLoader`.
         """
         return cls(int(torch.randint(2**63 - 1, (1,))), device=device)
+
+    def seed(self) -> int:
+        r"""A seed for generators of another kind, independent of the stream's own draws."""
+        return int(self._sequence.generate_state(4, np.uint64)[3] >> 1)
 
     def uniform(self, *size: int) -> Tensor:
         r"""Uniform draws on [0, 1), float64."""

@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from pyg_hiersmooth.datasets.graph_splits import GraphSplit
 from pyg_hiersmooth.datasets.splits import NodeSplit, inductive_subgraph
-from pyg_hiersmooth.nn.graph_forward import call_model
 from pyg_hiersmooth.nn.graph_list import as_graphs
+from pyg_hiersmooth.nn.model_call import call_model
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 

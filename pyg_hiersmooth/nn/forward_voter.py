@@ -3,39 +3,39 @@ r"""Votes of a model that is called on noisy features of fixed objects."""
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.nn.forward import Forward, OneByOne
+from pyg_hiersmooth.nn.prepared_model import PreparedModel, generators_put_back
+from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import Voter
-from pyg_hiersmooth.sampling.features import DenseFeatures, FeatureSource, feature_source
-from pyg_hiersmooth.sampling.linear_input import NotLinearError
+from pyg_hiersmooth.sampling.engine import single_thread
+from pyg_hiersmooth.sampling.features import (
+    DenseFeatures,
+    FeatureSource,
+    HiddenFeatures,
+    feature_source,
+)
+from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 MAX_BLOCK = 512
 ROWS_PER_CPU_BLOCK = 2048
-
-
-class Forward(Protocol):
-    r"""Calls a model on features of fixed objects."""
-
-    num_outputs: int
-    r"""Rows of logits for one copy of the objects."""
-
-    def __call__(self, x: Tensor, copies: int) -> Any:
-        r"""Logits ``[copies * num_outputs, C]`` for features ``[copies * N, D]``."""
-
-    def tensors(self) -> list[Tensor]:
-        r"""All tensors besides features that the logits depend on, in a fixed order."""
+FINGERPRINT_SAMPLES = 4
+TRIAL = 2**32
+r"""Tells the streams of trials from those of samples."""
 
 
 class ForwardVoter(Voter):
     r"""Votes of a model under hierarchical noise on its features.
 
     Args:
-        forward (Forward): Calls the model.
+        model (torch.nn.Module): The user's model; a private copy of it votes.
+        forward (Forward): Calls the model on the objects.
         transform (HierarchicalNodeFeatureNoise): The smoothing.
         x (torch.Tensor): Clean features ``[N, D]``, one row an entity.
         sizes (list of int): Entities of each object; they sum to ``N``.
@@ -48,30 +48,35 @@ class ForwardVoter(Voter):
         path (tuple of int): What tells its streams from those of other voters of one seed.
 
     Raises:
-        ValueError: If the model fails on the features, returns no logits for the outputs, or mixes
-            the copies of a block.
+        ValueError: If the model fails on the features, returns no logits for the outputs, mixes
+            the copies of a block, or is no fixed function of its features.
     """
 
     def __init__(
         self,
+        model: torch.nn.Module,
         forward: Forward,
         transform: HierarchicalNodeFeatureNoise,
         x: Tensor,
         sizes: list[int],
         targets: Tensor,
         num_classes: int,
+        *,
         seed: int,
         block_size: int | None = None,
         dense: bool = False,
         path: tuple[int, ...] = (),
     ) -> None:
-        self.forward, self.transform, self.x, self.sizes = forward, transform, x, sizes
-        self.path = path
+        self.transform, self.x, self.sizes, self.path = transform, x, sizes, path
         self.targets, self.num_targets, self.num_classes = targets, targets.numel(), num_classes
-        self.seed, self.dense, self.device = seed, dense, x.device
-        with torch.no_grad():
-            self._try_model()
-            self.block_size = self._choose_block_size(block_size)
+        self.seed, self.device = seed, x.device
+        self.dense, self._why_dense = dense, "as asked" if dense else None
+        self.num_outputs = sum(forward.outputs)
+        if 0 in x.shape:
+            raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
+        self.prepared = PreparedModel(model, forward, x)
+        with torch.no_grad(), single_thread(self.device), generators_put_back(self.device):
+            self._prepare(block_size)
 
     @property
     def features(self) -> list[Tensor]:
@@ -81,16 +86,14 @@ class ForwardVoter(Voter):
     @property
     def objects(self) -> list[Tensor]:
         r"""All else that the logits depend on."""
-        return self.forward.tensors()
+        return self.prepared.forward.tensors()
 
     @cached_property
     def source(self) -> FeatureSource:
         r"""Where noisy features come from."""
-
-        def run(x: Tensor) -> Any:
-            return self.forward(x, 1)
-
-        return feature_source(self.transform, self.x, self.sizes, run, self.dense)
+        if self._why_dense is not None:
+            return DenseFeatures(self.transform, self.x, self.sizes, self._why_dense)
+        return feature_source(self.transform, self.x, self.sizes, self.prepared)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "source"}
@@ -104,8 +107,21 @@ class ForwardVoter(Voter):
             predictions.append(block[max(samples.start - first, 0) : samples.stop - first])
         return torch.cat(predictions)
 
+    def verify(self) -> None:
+        self.prepared.verify()
+
+    def fingerprint(self) -> list[float]:
+        r"""A few numbers that show whether the logits of the first samples are the same."""
+        with torch.no_grad(), single_thread(self.device), generators_put_back(self.device):
+            logits = torch.stack(
+                [self._logits(range(i, i + 1)) for i in range(FINGERPRINT_SAMPLES)]
+            )
+            signs = torch.randn(logits[0].shape, generator=torch.Generator().manual_seed(0))
+            shares = (logits.cpu().double() * signs).sum((1, 2)) / logits[0].numel() ** 0.5
+        return [float(f"{value:.6g}") for value in shares.tolist()]
+
     def _predict_block(self, samples: range) -> Tensor:
-        logits = self._logits(samples).view(len(samples), self.forward.num_outputs, -1)
+        logits = self._logits(samples).view(len(samples), self.num_outputs, -1)
         logits = logits.index_select(1, self.targets)
         if not bool(torch.isfinite(logits).all()):
             raise ValueError("the model returned logits that are NaN or infinite")
@@ -115,8 +131,10 @@ class ForwardVoter(Voter):
         streams = [
             RandomStream(self.seed, *self.path, sample, device=self.device) for sample in samples
         ]
+        features = self.source.draw(streams)
         try:
-            return self.forward(self.source.draw(streams), len(samples))
+            with not_swallowed():
+                return self.prepared(features, len(samples), streams[0].seed())
         except NotLinearError as error:
             # To draw this sample anew would favour the samples that did not get here.
             raise ValueError(
@@ -124,41 +142,51 @@ class ForwardVoter(Voter):
                 "pass dense=True"
             ) from error
 
-    def _try_source(self) -> None:
-        try:
-            self.forward(self.source.draw([RandomStream(0, device=self.device)]), 1)
-        except NotLinearError as error:
-            self.source = DenseFeatures(self.transform, self.x, self.sizes, f"the model: {error}")
+    def _prepare(self, block_size: int | None) -> None:
+        smooth = self.transform.prepare(self.x, self.sizes)
+        draws = [smooth(RandomStream(0, TRIAL, i, device=self.device)) for i in range(2)]
+        self._try_model(draws[0])
+        self.block_size = self._choose_block_size(draws, block_size)
+        self.prepared.renew()
+        self._choose_source(draws)
+        check_pure(self.prepared, draws)
+        self._logits(range(self.block_size))
+        self.prepared.watch()
 
-    def _try_model(self) -> None:
-        shape = [self.x.size(0), self.x.size(1) + int(self.transform.append_indicator)]
-        if 0 in self.x.shape:
-            raise ValueError(f"features 'x' must not be empty (got shape {list(self.x.shape)})")
+    def _try_model(self, draw: Tensor) -> None:
         try:
-            self._try_source()
-            logits = self._logits(range(1))
-        except ValueError:
-            raise
+            logits = self.prepared(draw)
         except Exception as error:
+            hint = self.prepared.forward.hint()
+            if isinstance(error, ValueError) and not hint:
+                raise
             indicator = " (the last is the indicator)" if self.transform.append_indicator else ""
             raise ValueError(
-                f"the model failed on features of shape {shape}{indicator}: {error}"
+                f"the model failed on features of shape {list(draw.shape)}{indicator}: "
+                f"{error}{hint}"
             ) from error
-        expected = [self.forward.num_outputs, self.num_classes]
+        expected = [self.num_outputs, self.num_classes]
         if not isinstance(logits, Tensor) or list(logits.shape) != expected:
             got = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(f"the model must return logits of shape {expected} (got {got})")
         if not bool(torch.isfinite(logits).all()):
             raise ValueError("the model returned logits that are NaN or infinite")
 
-    def _choose_block_size(self, wanted: int | None) -> int:
-        block_size = wanted or min(MAX_BLOCK, self._cheapest_block_size())
-        if block_size <= 1 or self._copies_are_independent(min(block_size, 4)):
-            return max(block_size, 1)
-        if wanted is not None:
+    def _choose_block_size(self, draws: list[Tensor], wanted: int | None) -> int:
+        copies = wanted or _power_of_two(min(MAX_BLOCK, self._cheapest_block_size()))
+        if keeps_apart(self.prepared, draws, copies):
+            return copies
+        if wanted is not None and wanted > 1:
             raise ValueError(
                 f"'block_size' must be 1 for a model that mixes all rows it is given (got {wanted})"
             )
+        if copies == 1 or not keeps_apart(self.prepared, draws, 1):
+            self.prepared.use(OneByOne(self.prepared.forward))
+            if not keeps_apart(self.prepared, draws, 1):
+                raise ValueError(
+                    f"'{type(self.prepared.model).__name__}' keeps something of one object that it "
+                    "uses for the next: keep nothing between calls"
+                )
         return 1
 
     def _cheapest_block_size(self) -> int:
@@ -167,17 +195,30 @@ class ForwardVoter(Voter):
         free, _ = torch.cuda.mem_get_info(self.device)
         return free // (32 * self.x.element_size() * self.x.numel())
 
-    def _copies_are_independent(self, copies: int) -> bool:
-        together = self._logits(range(copies))
-        apart = torch.cat([self._logits(range(i, i + 1)) for i in range(copies)])
-        return agree(together, apart)
+    def _choose_source(self, draws: list[Tensor]) -> None:
+        source = self.source
+        if isinstance(source, HiddenFeatures):
+            self._why_dense = self._why_not_hidden(source, draws)
+            if self._why_dense is None:
+                return
+            del self.source
+        elif isinstance(source, DenseFeatures):
+            self._why_dense = source.reason
+        self.prepared.renew()
+
+    def _why_not_hidden(self, source: HiddenFeatures, draws: list[Tensor]) -> str | None:
+        twin = self.prepared.fresh()
+        for draw in draws:
+            try:
+                with not_swallowed():
+                    logits = self.prepared(source.mapped(draw), seed=4)
+            except NotLinearError as error:
+                return f"the model: {error}"
+            if not agree(logits, twin(draw, seed=4)):
+                return "the model answers otherwise behind its first linear map"
+        return None
 
 
-def agree(together: Tensor, apart: Tensor) -> bool:
-    r"""Whether logits of objects in one batch are those of the objects on their own, but for the
-    order of sums.
-    """
-    if together.shape != apart.shape:
-        return False
-    scale = apart.abs().amax(-1, keepdim=True)
-    return bool(((together - apart).abs() <= 1e-3 * scale + 1e-6).all())
+def _power_of_two(size: int) -> int:
+    r"""The largest power of two that is not larger, so that blocks of all shards fit each other."""
+    return 1 << max(size, 1).bit_length() - 1

@@ -2,25 +2,22 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Collection
 from typing import Any
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
-from torch_geometric.data import Batch, Data
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter, agree
-from pyg_hiersmooth.nn.graph_forward import GraphByGraph, GraphForward, ModelCall, call_model
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.graph_list import as_graphs, stacked_features
+from pyg_hiersmooth.nn.model_call import ModelCall
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
-from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier, evaluating
+from pyg_hiersmooth.nn.smoothed_classifier import Index, Kind, SmoothedClassifier
+from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
-from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
-
-GRAPHS_TO_COMPARE = 16
-r"""Most graphs that are tried alone, to see whether the model mixes those of a batch."""
 
 
 class SmoothedGraphClassifier(SmoothedClassifier):
@@ -42,11 +39,17 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             logits ``[num_graphs, num_classes]``; ``batch``, ``edge_weight``, ``edge_attr`` and
             ``adj_t`` are passed on where the graphs have them and the model takes them. It must
             be built for the features that :obj:`transform` makes: ``D + 1`` with the indicator.
-            It runs in evaluation mode.
+            Votes come from a private copy in evaluation mode, and must be a function of the noisy
+            features and the graph (see
+            :class:`~pyg_hiersmooth.nn.smoothed_classifier.SmoothedClassifier`).
         transform (HierarchicalNodeFeatureNoise): The smoothing.
         num_classes (int): Number of classes :math:`C`.
         forward (Callable, optional): ``forward(model, x, batch)``, for a model with another
-            signature. (default: :obj:`None`)
+            signature. It must call the model that it is given, on the features that it is given;
+            :obj:`batch` is the graphs' structure alone. (default: :obj:`None`)
+        keep (tuple of str, optional): Names of more attributes of the graphs that the model gets,
+            with the promise that they do not depend on node features; as in
+            :class:`~pyg_hiersmooth.nn.SmoothedNodeClassifier`. (default: :obj:`()`)
 
     Example:
         >>> smoothed = SmoothedGraphClassifier(model, transform, num_classes=2)
@@ -60,28 +63,17 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         transform: HierarchicalNodeFeatureNoise,
         num_classes: int,
         forward: ModelCall | None = None,
+        keep: Collection[str] = (),
     ) -> None:
         super().__init__(model, transform, num_classes)
-        self._call = forward or call_model
-
-    def forward(
-        self,
-        data: Any,
-        num_samples: int = 1_000,
-        seed: int = 0,
-        graph_index: ArrayLike | Tensor | None = None,
-    ) -> Tensor:
-        r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, C]``; arguments
-        as in :meth:`sample_votes`.
-        """
-        return self.sample_votes(data, num_samples, seed, graph_index, False) / num_samples
+        self._call, self.keep = forward, check_keep(keep)
 
     def sample_votes(
         self,
         data: Any,
         num_samples: int,
         seed: int = 0,
-        graph_index: ArrayLike | Tensor | None = None,
+        index: Index = None,
         progress: bool = True,
         *,
         start: int = 0,
@@ -100,7 +92,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
                 ``[num_nodes, D]``. Of a loader, all graphs of its dataset, in their order there.
             num_samples (int): Number of samples, at least 1.
             seed (int): Non-negative seed. (default: :obj:`0`)
-            graph_index (torch.Tensor, optional): Mask ``[num_graphs]`` or indices ``[M]`` of the
+            index (torch.Tensor, optional): Mask ``[num_graphs]`` or indices ``[M]`` of the
                 target graphs. Noise is drawn for all graphs: of a few targets among many graphs,
                 pass only those as :obj:`data`. (default: all graphs)
             progress (bool): Whether to show a progress bar. (default: :obj:`True`)
@@ -125,8 +117,18 @@ class SmoothedGraphClassifier(SmoothedClassifier):
                 them or does not return ``[num_graphs, C]``, or the checkpoint belongs to another
                 run.
         """
-        voter, _ = self._voter(data, seed, graph_index, block_size, dense)
-        return self._sample(voter, num_samples, start, num_workers, checkpoint, progress)
+        return self._sample_votes(
+            data,
+            num_samples,
+            seed,
+            index,
+            progress,
+            start=start,
+            num_workers=num_workers,
+            block_size=block_size,
+            checkpoint=checkpoint,
+            dense=dense,
+        )
 
     def certify(
         self,
@@ -135,10 +137,10 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         n: int = 10_000,
         alpha: float = 0.01,
         seed: int = 0,
-        graph_index: ArrayLike | Tensor | None = None,
+        index: Index = None,
         progress: bool = True,
         *,
-        kind: str = "multiclass",
+        kind: Kind = "multiclass",
         simultaneous: bool = False,
         num_workers: int | None = None,
         block_size: int | None = None,
@@ -148,7 +150,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         r"""Samples, and certifies the votes.
 
         Args:
-            data, seed, graph_index, progress, num_workers, block_size, dense: As in
+            data, seed, index, progress, num_workers, block_size, dense: As in
                 :meth:`sample_votes`.
             n0 (int): Samples ``0, ..., n0 - 1``, which select the class. (default: :obj:`1_000`)
             n (int): Samples ``n0, ..., n0 + n - 1``, which bound it. (default: :obj:`10_000`)
@@ -160,68 +162,47 @@ class SmoothedGraphClassifier(SmoothedClassifier):
                 they come. (default: :obj:`None`)
 
         Returns:
-            Certificate: For the target graphs, in the order of :obj:`graph_index`.
+            Certificate: For the target graphs, in the order of :obj:`index`.
 
         Raises:
             TypeError, ValueError: As in :meth:`sample_votes`.
         """
-        voter, objects = self._voter(data, seed, graph_index, block_size, dense)
         return self._certify(
-            voter,
+            data,
             n0,
             n,
             alpha,
-            kind,
-            simultaneous,
-            num_workers,
-            checkpoint,
+            seed,
+            index,
             progress,
-            **objects,
+            kind=kind,
+            simultaneous=simultaneous,
+            num_workers=num_workers,
+            block_size=block_size,
+            checkpoint=checkpoint,
+            dense=dense,
         )
 
     def _voter(
-        self,
-        data: Any,
-        seed: int,
-        graph_index: ArrayLike | Tensor | None,
-        block_size: int | None,
-        dense: bool,
+        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
     ) -> tuple[ShardedVoter, dict[str, Any]]:
         graphs = as_graphs(data)
         sizes = [graph.x.size(0) for graph in graphs]
-        targets = as_target_index(graph_index, len(graphs), "graph")
+        targets = as_target_index(index, len(graphs), "graph")
 
         def make_voter(shard: range, inside: Tensor, number: int) -> ForwardVoter:
             few = graphs[shard.start : shard.stop]
-            counts = sizes[shard.start : shard.stop]
             x = self._check_features(stacked_features(few))
-            forward = self._forward(few, x, counts)
-            inside = inside.to(self.device)
-            return self._make_voter(forward, x, counts, inside, seed, block_size, dense, (number,))
+            return self._forward_voter(
+                GraphForward(self._call, [copy.copy(g).to(self.device) for g in few], self.keep),
+                x,
+                sizes[shard.start : shard.stop],
+                inside,
+                seed=seed,
+                block_size=block_size,
+                dense=dense,
+                path=(number,),
+            )
 
         voter = shard_voters(sizes, targets, make_voter)
         return voter, {"index": targets, "num_entities": torch.tensor(sizes)[targets]}
-
-    def _forward(self, graphs: list[Data], x: Tensor, sizes: list[int]) -> Forward:
-        graphs = [copy.copy(graph).to(self.device) for graph in graphs]
-        batch = Batch.from_data_list(graphs)
-        forward = GraphForward(self.model, self._call, batch, num_outputs=len(graphs))
-        if len(graphs) == 1 or not self._mixes(forward, graphs, x, sizes):
-            return forward
-        return GraphByGraph(self.model, self._call, graphs)
-
-    def _mixes(
-        self, forward: GraphForward, graphs: list[Data], x: Tensor, sizes: list[int]
-    ) -> bool:
-        noisy = self.transform.smooth(x, RandomStream(0, device=x.device), sizes)
-        step = -(-len(graphs) // GRAPHS_TO_COMPARE)
-        with evaluating(self.model), torch.no_grad():
-            try:
-                together = forward(noisy, 1)
-                if not isinstance(together, Tensor) or together.size(0) != len(graphs):
-                    return False
-                one_by_one = GraphByGraph(self.model, self._call, graphs[::step])
-                apart = one_by_one(torch.cat(noisy.split(sizes)[::step]), 1)
-            except Exception:
-                return True  # one by one is right for any model, and says why another one fails
-        return not agree(together[::step], apart)

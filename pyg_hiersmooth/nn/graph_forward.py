@@ -1,10 +1,9 @@
-r"""How a PyG model is called on copies of graphs."""
+r"""Calls models on copies of a graph, or of a batch of graphs."""
 
 from __future__ import annotations
 
 import copy
-import inspect
-from collections.abc import Callable
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -12,98 +11,56 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import cumsum
 
-ModelCall = Callable[[torch.nn.Module, Tensor, Any], Any]
-r"""Calls a model on features ``[N, D]`` and a graph without features, and returns logits."""
-
-OPTIONAL_ARGUMENTS = ("edge_weight", "edge_attr", "batch", "batch_size")
-
-
-def call_model(model: torch.nn.Module, x: Tensor, data: Data) -> Any:
-    r"""Calls ``model(x, edge_index, ...)`` as PyG models are called.
-
-    ``adj_t`` takes the place of ``edge_index`` where the graph has one; ``edge_weight``,
-    ``edge_attr`` and ``batch`` are passed on where the graph has them and the model's ``forward``
-    names them.
-
-    Raises:
-        ValueError: If the graph has no sparse adjacency.
-    """
-    named = inspect.signature(model.forward).parameters
-    optional = {name: data[name] for name in OPTIONAL_ARGUMENTS if name in named and name in data}
-    return model(x, adjacency(data), **optional)
-
-
-def adjacency(store: Any) -> Any:
-    r"""``adj_t`` or ``edge_index`` of a graph, or of one edge type.
-
-    Raises:
-        ValueError: If there is neither, or it is dense.
-    """
-    takes = "the graph must have 'edge_index' [2, num_edges] or a sparse 'adj_t'"
-    for name in ("adj_t", "edge_index"):
-        if name not in store:
-            continue
-        value = store[name]
-        if isinstance(value, Tensor) and value.layout == torch.strided:
-            is_index = not value.is_floating_point() and value.dim() == 2 and value.size(0) == 2
-            if name == "adj_t" or not is_index:
-                raise ValueError(f"{takes} (got a dense '{name}' of shape {list(value.shape)})")
-        return value
-    raise ValueError(f"{takes} (got {'a dense adj' if 'adj' in store else 'neither'})")
+from pyg_hiersmooth.nn.forward import Forward
+from pyg_hiersmooth.nn.model_call import ModelCall, call_model
+from pyg_hiersmooth.nn.structure import graph_tensors, left_out, structure_of
 
 
 class GraphForward:
     r"""Calls a model on copies of a graph, side by side in one batch.
 
     Args:
-        model (torch.nn.Module): The model.
-        call (Callable): How it is called.
-        graph (Data): The graph, or batch of graphs; its features are left out.
-        num_outputs (int): Rows of logits that the model returns for it.
+        call (Callable): How it is called; it gets a graph without features, to do as it likes with.
+        graphs (list of Data): Graphs that are classified, or the one whose nodes are.
+        keep (tuple of str): Attributes besides the structure that the model gets.
+        node_level (bool): Whether the nodes are classified.
     """
 
     def __init__(
-        self, model: torch.nn.Module, call: ModelCall, graph: Data, num_outputs: int
+        self,
+        call: ModelCall | None,
+        graphs: Sequence[Data],
+        keep: Collection[str] = (),
+        node_level: bool = False,
     ) -> None:
-        self.model, self.call, self.num_outputs = model, call, num_outputs
-        self._copies = {1: without_features(graph)}
+        self.call, self.keep, self.node_level = call or call_model, keep, node_level
+        self.rows = [int(graph.num_nodes or 0) for graph in graphs]
+        self.outputs = self.rows if node_level else [1] * len(graphs)
+        self._graphs = graphs
+        whole = graphs[0] if node_level else Batch.from_data_list(list(graphs))
+        self.graph = structure_of(whole, keep)
+        self._copies = {1: self.graph}
+        self._left_out = left_out(whole, self.graph)
 
-    @property
-    def graph(self) -> Data:
-        r"""The graph without features."""
-        return self._copies[1]
-
-    def __call__(self, x: Tensor, copies: int) -> Any:
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
         if copies not in self._copies:
             self._copies[copies] = side_by_side(self.graph, copies)
-        return self.call(self.model, x, self._copies[copies])
+        return self.call(model, x, copy.copy(self._copies[copies]))
+
+    def unit(self, index: int) -> Forward:
+        if len(self.rows) == 1:
+            return self
+        return GraphForward(self.call, [self._graphs[index]], self.keep)
 
     def tensors(self) -> list[Tensor]:
-        r"""All tensors of the graph, in a fixed order."""
         return graph_tensors(self.graph.to_dict())
 
+    def watched(self) -> dict[str, Any]:
+        graphs = [graph.to_dict() for graph in self._copies.values()]
+        return {"forward": self.call, "graph": graphs[0], "copies": graphs[1:]}
 
-class GraphByGraph:
-    r"""Calls a model on one graph at a time, for a model that mixes the graphs of a batch.
-
-    Args:
-        model (torch.nn.Module): The model.
-        call (Callable): How it is called.
-        graphs (list of Data): The graphs; their features are left out.
-    """
-
-    def __init__(self, model: torch.nn.Module, call: ModelCall, graphs: list[Data]) -> None:
-        self.model, self.call, self.num_outputs = model, call, len(graphs)
-        self.graphs = [without_features(Batch.from_data_list([graph])) for graph in graphs]
-        self._sizes = [graph.num_nodes for graph in self.graphs]
-
-    def __call__(self, x: Tensor, copies: int) -> Tensor:
-        parts = zip(x.split(self._sizes * copies), self.graphs * copies, strict=True)
-        return torch.cat([self.call(self.model, part, graph) for part, graph in parts])
-
-    def tensors(self) -> list[Tensor]:
-        r"""All tensors of the graphs, in a fixed order."""
-        return [tensor for graph in self.graphs for tensor in graph_tensors(graph.to_dict())]
+    def hint(self) -> str:
+        return hint(self._left_out) if self.call is not call_model else ""
 
 
 def side_by_side(graph: Data, copies: int) -> Data:
@@ -116,24 +73,12 @@ def side_by_side(graph: Data, copies: int) -> Data:
     return batch
 
 
-def without_features(graph: Data) -> Data:
-    r"""A shallow copy of a graph without ``x``, of as many nodes."""
-    num_nodes = graph.num_nodes
-    graph = copy.copy(graph)
-    if "x" in graph:
-        del graph.x
-    graph.num_nodes = num_nodes
-    return graph
-
-
-def graph_tensors(attributes: dict[str, Any]) -> list[Tensor]:
-    r"""All tensors among the attributes of a graph, sorted by their names."""
-    found: list[Tensor] = []
-    for _, value in sorted(attributes.items(), key=lambda item: str(item[0])):
-        if isinstance(value, dict):
-            found.extend(graph_tensors(value))
-        elif isinstance(value, Tensor):
-            found.append(value.as_subclass(Tensor))
-        elif hasattr(value, "coo"):
-            found.extend(part for part in value.coo() if part is not None)
-    return found
+def hint(left_out: list[str]) -> str:
+    r"""What to say of attributes that a model was not given."""
+    if not left_out:
+        return ""
+    names = ", ".join(f"'{name}'" for name in left_out)
+    return (
+        f"; of the graph it gets the structure, not {names}: name what it needs and does not "
+        f"depend on the features, as in keep=('{left_out[0]}',)"
+    )

@@ -1,15 +1,19 @@
-r"""How a PyG model is called on copies of a heterogeneous graph."""
+r"""Calls models on copies of a heterogeneous graph."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, HeteroData
 
-from pyg_hiersmooth.nn.graph_forward import ModelCall, adjacency, graph_tensors
+from pyg_hiersmooth.nn.forward import Forward
+from pyg_hiersmooth.nn.graph_forward import hint
+from pyg_hiersmooth.nn.model_call import ModelCall, adjacency
+from pyg_hiersmooth.nn.structure import graph_tensors, left_out, structure_of
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -32,51 +36,55 @@ class HeteroForward:
     r"""Calls a model on copies of a heterogeneous graph, side by side in one batch.
 
     Args:
-        model (torch.nn.Module): The model, called as ``model(x_dict, edge_index_dict)``.
         call (Callable, optional): ``call(model, x, data)``, where :obj:`x` are the features of
-            the noised type, which :obj:`data` lacks.
+            the noised type, which :obj:`data` lacks; by default the model is called as
+            ``model(x_dict, edge_index_dict)``.
         graph (HeteroData): The graph.
         noised (str): The node type whose features are given in each call.
         target (str): The node type that is classified.
+        keep (tuple of str): Attributes besides the structure that the model gets.
     """
 
     def __init__(
         self,
-        model: torch.nn.Module,
         call: ModelCall | None,
         graph: HeteroData,
         noised: str,
         target: str,
+        keep: Collection[str] = (),
     ) -> None:
         if target not in graph.node_types:
             raise ValueError(
                 f"'node_type' must be a node type of the graph, {graph.node_types} (got '{target}')"
             )
-        graph = copy.copy(graph)
-        num_nodes = graph[noised].num_nodes
-        del graph[noised].x
-        graph[noised].num_nodes = num_nodes
-        self.model, self.call, self.noised, self.target = model, call, noised, target
-        self.num_outputs = int(graph[target].num_nodes or 0)
-        self._copies: dict[int, HeteroData] = {1: graph}
+        self.graph = structure_of(graph, keep, noised)
+        self.call, self.noised, self.target = call, noised, target
+        self.rows = [int(graph[noised].num_nodes or 0)]
+        self.outputs = [int(graph[target].num_nodes or 0)]
+        self._copies: dict[int, HeteroData] = {1: self.graph}
+        self._left_out = left_out(graph, self.graph)
 
-    @property
-    def graph(self) -> HeteroData:
-        r"""The graph without the noised features."""
-        return self._copies[1]
-
-    def __call__(self, x: Tensor, copies: int) -> Any:
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
         if copies not in self._copies:
             self._copies[copies] = Batch.from_data_list([self.graph] * copies)
-        graph = self._copies[copies]
+        graph = copy.copy(self._copies[copies])
         if self.call is not None:
-            logits = self.call(self.model, x, graph)
+            logits = self.call(model, x, graph)
         else:
             edges = {edge_type: adjacency(graph[edge_type]) for edge_type in graph.edge_types}
             clean = graph.collect("x", allow_empty=True)
-            logits = self.model({**clean, self.noised: x}, edges)
+            logits = model({**clean, self.noised: x}, edges)
         return logits[self.target] if isinstance(logits, dict) else logits
 
+    def unit(self, index: int) -> Forward:
+        return self
+
     def tensors(self) -> list[Tensor]:
-        r"""All tensors of the graph, in a fixed order."""
         return graph_tensors(self.graph.to_dict())
+
+    def watched(self) -> dict[str, Any]:
+        graphs = [graph.to_dict() for graph in self._copies.values()]
+        return {"forward": self.call, "graph": graphs[0], "copies": graphs[1:]}
+
+    def hint(self) -> str:
+        return hint(self._left_out) if self.call is not None else ""

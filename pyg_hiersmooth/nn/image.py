@@ -5,21 +5,17 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter, agree
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
-from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier, evaluating
+from pyg_hiersmooth.nn.smoothed_classifier import Index, Kind, SmoothedClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
-
-IMAGES_TO_COMPARE = 16
-r"""Most images that are tried alone, to see whether the model mixes those of a batch."""
 
 
 class SmoothedImageClassifier(SmoothedClassifier):
@@ -85,24 +81,12 @@ class SmoothedImageClassifier(SmoothedClassifier):
         noisy = self.transform.smooth(x, RandomStream.from_torch(x.device), sizes)
         return self._image_forward(images).as_images(noisy)
 
-    def forward(
-        self,
-        images: Tensor,
-        num_samples: int = 1_000,
-        seed: int = 0,
-        image_index: ArrayLike | Tensor | None = None,
-    ) -> Tensor:
-        r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, num_classes]``;
-        arguments as in :meth:`sample_votes`.
-        """
-        return self.sample_votes(images, num_samples, seed, image_index, False) / num_samples
-
     def sample_votes(
         self,
         images: Tensor,
         num_samples: int,
         seed: int = 0,
-        image_index: ArrayLike | Tensor | None = None,
+        index: Index = None,
         progress: bool = True,
         *,
         start: int = 0,
@@ -119,7 +103,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
             images (torch.Tensor): ``[B, C, H, W]``.
             num_samples (int): Number of samples, at least 1.
             seed (int): Non-negative seed. (default: :obj:`0`)
-            image_index (torch.Tensor, optional): Mask ``[B]`` or indices ``[M]`` of the target
+            index (torch.Tensor, optional): Mask ``[B]`` or indices ``[M]`` of the target
                 images. Noise is drawn for all images: of a few targets among many images, pass
                 only those as :obj:`images`. (default: all images)
             progress (bool): Whether to show a progress bar. (default: :obj:`True`)
@@ -141,8 +125,18 @@ class SmoothedImageClassifier(SmoothedClassifier):
                 what the noise is defined on or not of the channels that the model takes, or the
                 checkpoint belongs to another run.
         """
-        voter, _ = self._voter(images, seed, image_index, block_size)
-        return self._sample(voter, num_samples, start, num_workers, checkpoint, progress)
+        return self._sample_votes(
+            images,
+            num_samples,
+            seed,
+            index,
+            progress,
+            start=start,
+            num_workers=num_workers,
+            block_size=block_size,
+            checkpoint=checkpoint,
+            dense=True,
+        )
 
     def certify(
         self,
@@ -151,10 +145,10 @@ class SmoothedImageClassifier(SmoothedClassifier):
         n: int = 10_000,
         alpha: float = 0.01,
         seed: int = 0,
-        image_index: ArrayLike | Tensor | None = None,
+        index: Index = None,
         progress: bool = True,
         *,
-        kind: str = "multiclass",
+        kind: Kind = "multiclass",
         simultaneous: bool = False,
         num_workers: int | None = None,
         block_size: int | None = None,
@@ -163,7 +157,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
         r"""Samples, and certifies the votes.
 
         Args:
-            images, seed, image_index, progress, num_workers, block_size: As in
+            images, seed, index, progress, num_workers, block_size: As in
                 :meth:`sample_votes`.
             n0 (int): Samples ``0, ..., n0 - 1``, which select the class. (default: :obj:`1_000`)
             n (int): Samples ``n0, ..., n0 + n - 1``, which bound it. (default: :obj:`10_000`)
@@ -175,44 +169,45 @@ class SmoothedImageClassifier(SmoothedClassifier):
                 they come. (default: :obj:`None`)
 
         Returns:
-            Certificate: For the target images, in the order of :obj:`image_index`.
+            Certificate: For the target images, in the order of :obj:`index`.
 
         Raises:
             ValueError: As in :meth:`sample_votes`.
         """
-        voter, objects = self._voter(images, seed, image_index, block_size)
         return self._certify(
-            voter,
+            images,
             n0,
             n,
             alpha,
-            kind,
-            simultaneous,
-            num_workers,
-            checkpoint,
+            seed,
+            index,
             progress,
-            **objects,
+            kind=kind,
+            simultaneous=simultaneous,
+            num_workers=num_workers,
+            block_size=block_size,
+            checkpoint=checkpoint,
+            dense=True,
         )
 
     def _voter(
-        self,
-        images: Tensor,
-        seed: int,
-        image_index: ArrayLike | Tensor | None,
-        block_size: int | None,
+        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
     ) -> tuple[ShardedVoter, dict[str, Any]]:
+        images = data
         _check_images(images)
-        targets = as_target_index(image_index, images.size(0), "image")
+        targets = as_target_index(index, images.size(0), "image")
         num_pixels = images[0, 0].numel()
 
         def make_voter(shard: range, inside: Tensor, number: int) -> ForwardVoter:
             few = images[shard.start : shard.stop]
-            x, sizes = self._pixels(few)
-            forward = self._image_forward(few)
-            forward.one_by_one = len(few) > 1 and self._mixes(forward, x, sizes)
-            inside = inside.to(self.device)
-            return self._make_voter(
-                forward, x, sizes, inside, seed, block_size, dense=True, path=(number,)
+            return self._forward_voter(
+                self._image_forward(few),
+                *self._pixels(few),
+                inside,
+                seed=seed,
+                block_size=block_size,
+                dense=dense,
+                path=(number,),
             )
 
         voter = shard_voters([num_pixels] * images.size(0), targets, make_voter)
@@ -230,17 +225,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
     def _image_forward(self, images: Tensor) -> ImageForward:
         size = (images.size(2), images.size(3))
         indicator = self.transform.append_indicator
-        return ImageForward(self.model, images.size(0), size, self.normalize, indicator)
-
-    def _mixes(self, forward: ImageForward, x: Tensor, sizes: list[int]) -> bool:
-        noisy = self.transform.smooth(x, RandomStream(0, device=x.device), sizes)
-        step = -(-len(sizes) // IMAGES_TO_COMPARE)
-        with evaluating(self.model), torch.no_grad():
-            together = forward(noisy, 1)
-            if not isinstance(together, Tensor) or together.size(0) != len(sizes):
-                return False  # refused in a moment
-            apart = [forward(rows, 1) for rows in noisy.split(sizes)[::step]]
-        return not agree(together[::step], torch.cat(apart))
+        return ImageForward(images.size(0), size, self.normalize, indicator)
 
 
 def _check_images(images: Tensor) -> None:

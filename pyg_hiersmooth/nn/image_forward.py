@@ -3,9 +3,12 @@ r"""Images as rows of pixels, and back."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from pyg_hiersmooth.nn.forward import Forward
 
 
 def as_pixels(images: Tensor) -> Tensor:
@@ -17,7 +20,6 @@ class ImageForward:
     r"""Calls a model on copies of images, given as rows of pixels.
 
     Args:
-        model (torch.nn.Module): Maps images ``[n, C', H, W]`` to logits ``[n, num_classes]``.
         num_images (int): Images in one copy.
         size (tuple of int): Height and width.
         normalize (Callable, optional): Applied to all channels but the indicator.
@@ -26,27 +28,16 @@ class ImageForward:
 
     def __init__(
         self,
-        model: torch.nn.Module,
         num_images: int,
         size: tuple[int, int],
         normalize: Callable[[Tensor], Tensor] | None,
         has_indicator: bool,
     ) -> None:
-        self.model, self.num_outputs, self.size = model, num_images, size
-        self.normalize, self.has_indicator = normalize, has_indicator
-        self.one_by_one = False
+        self.size, self.normalize, self.has_indicator = size, normalize, has_indicator
+        self.rows, self.outputs = [size[0] * size[1]] * num_images, [1] * num_images
 
-    def __call__(self, x: Tensor, copies: int) -> Tensor:
-        images = self.as_images(x)
-        try:
-            if not self.one_by_one:
-                return self.model(images)
-            return torch.cat([self.model(image) for image in images.split(1)])
-        except (RuntimeError, IndexError, TypeError, AssertionError) as error:
-            indicator = " (the last channel is the indicator)" if self.has_indicator else ""
-            raise ValueError(
-                f"the model failed on images of shape {list(images.shape)}{indicator}: {error}"
-            ) from error
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
+        return model(self.as_images(x))
 
     def as_images(self, x: Tensor) -> Tensor:
         r"""Rows of pixels as the images that the model sees."""
@@ -64,6 +55,14 @@ class ImageForward:
             ) from error
         return torch.cat([normalized, indicator], dim=1)
 
+    def unit(self, index: int) -> Forward:
+        return ImageForward(1, self.size, self.normalize, self.has_indicator)
+
     def tensors(self) -> list[Tensor]:
-        r"""All that the logits depend on, besides the model and the pixels."""
-        return [torch.tensor([self.num_outputs, *self.size])]
+        return [torch.tensor([len(self.rows), *self.size])]
+
+    def watched(self) -> dict[str, Any]:
+        return {"normalize": self.normalize}
+
+    def hint(self) -> str:
+        return ""

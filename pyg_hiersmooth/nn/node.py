@@ -2,17 +2,21 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Collection
+from typing import Any
 
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter
-from pyg_hiersmooth.nn.graph_forward import GraphForward, ModelCall, call_model
+from pyg_hiersmooth.nn.forward import Forward
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
-from pyg_hiersmooth.nn.smoothed_classifier import SmoothedClassifier
+from pyg_hiersmooth.nn.model_call import ModelCall
+from pyg_hiersmooth.nn.smoothed_classifier import Index, Kind, SmoothedClassifier
+from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -32,12 +36,19 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         model (torch.nn.Module): Any model called as ``model(x, edge_index, ...)`` that returns
             logits ``[num_nodes, num_classes]``; ``edge_weight``, ``edge_attr``, ``adj_t`` are
             passed on where the graph has them and the model takes them. It must be built for the
-            features that :obj:`transform` makes: ``D + 1`` with the indicator. It runs in
-            evaluation mode.
+            features that :obj:`transform` makes: ``D + 1`` with the indicator. Votes come from a
+            private copy in evaluation mode, and must be a function of the noisy features and the
+            graph (see :class:`~pyg_hiersmooth.nn.smoothed_classifier.SmoothedClassifier`).
         transform (HierarchicalNodeFeatureNoise): The smoothing.
         num_classes (int): Number of classes :math:`C`.
         forward (Callable, optional): ``forward(model, x, data)``, for a model with another
-            signature. (default: :obj:`None`)
+            signature. It must call the model that it is given, on the features that it is given;
+            :obj:`data` is the graph's structure alone (``edge_index``, ``edge_weight``,
+            ``edge_attr``, ``edge_type``, ``adj_t``, ``batch``, ...). (default: :obj:`None`)
+        keep (tuple of str, optional): Names of more attributes of the graph that the model gets,
+            such as ``("pos",)``. By naming one you promise that it does not depend on node
+            features: the certificate says nothing about an adversary who changes it, nor about
+            one whose changes of features would change it. (default: :obj:`()`)
         node_type (str, optional): The node type that is classified, for heterogeneous graphs and
             a model called as ``model(x_dict, edge_index_dict)``, which returns logits of that
             type, or a dictionary with them. (default: :obj:`None`)
@@ -55,29 +66,17 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         num_classes: int,
         forward: ModelCall | None = None,
         node_type: str | None = None,
+        keep: Collection[str] = (),
     ) -> None:
         super().__init__(model, transform, num_classes)
-        self._call = forward
-        self.node_type = node_type
-
-    def forward(
-        self,
-        data: Data | HeteroData,
-        num_samples: int = 1_000,
-        seed: int = 0,
-        node_index: ArrayLike | Tensor | None = None,
-    ) -> Tensor:
-        r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, C]``; arguments
-        as in :meth:`sample_votes`.
-        """
-        return self.sample_votes(data, num_samples, seed, node_index, False) / num_samples
+        self._call, self.node_type, self.keep = forward, node_type, check_keep(keep)
 
     def sample_votes(
         self,
         data: Data | HeteroData,
         num_samples: int,
         seed: int = 0,
-        node_index: ArrayLike | Tensor | None = None,
+        node_index: Index = None,
         progress: bool = True,
         *,
         start: int = 0,
@@ -117,8 +116,18 @@ class SmoothedNodeClassifier(SmoothedClassifier):
                 defined on, the model fails on them or does not return ``[num_nodes, C]``, or the
                 checkpoint belongs to another run.
         """
-        voter = self._voter(data, seed, node_index, block_size, dense)
-        return self._sample(voter, num_samples, start, num_workers, checkpoint, progress)
+        return self._sample_votes(
+            data,
+            num_samples,
+            seed,
+            node_index,
+            progress,
+            start=start,
+            num_workers=num_workers,
+            block_size=block_size,
+            checkpoint=checkpoint,
+            dense=dense,
+        )
 
     def certify(
         self,
@@ -127,10 +136,10 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         n: int = 10_000,
         alpha: float = 0.01,
         seed: int = 0,
-        node_index: ArrayLike | Tensor | None = None,
+        node_index: Index = None,
         progress: bool = True,
         *,
-        kind: str = "multiclass",
+        kind: Kind = "multiclass",
         simultaneous: bool = False,
         num_workers: int | None = None,
         block_size: int | None = None,
@@ -157,29 +166,25 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         Raises:
             ValueError: As in :meth:`sample_votes`.
         """
-        voter = self._voter(data, seed, node_index, block_size, dense)
         return self._certify(
-            voter,
+            data,
             n0,
             n,
             alpha,
-            kind,
-            simultaneous,
-            num_workers,
-            checkpoint,
+            seed,
+            node_index,
             progress,
-            index=voter.targets.cpu(),
-            num_entities=voter.x.size(0),
+            kind=kind,
+            simultaneous=simultaneous,
+            num_workers=num_workers,
+            block_size=block_size,
+            checkpoint=checkpoint,
+            dense=dense,
         )
 
     def _voter(
-        self,
-        data: Data | HeteroData,
-        seed: int,
-        node_index: ArrayLike | Tensor | None,
-        block_size: int | None,
-        dense: bool,
-    ) -> ForwardVoter:
+        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
+    ) -> tuple[ForwardVoter, dict[str, Any]]:
         if not isinstance(data, Data | HeteroData):
             raise TypeError(f"'data' must be a Data or HeteroData (got {type(data).__name__})")
         graph = copy.copy(data).to(self.device)
@@ -190,14 +195,16 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             noised = noised_type(self.transform, graph)
             store = graph[noised]
             x = self._check_features(store.x)
-            forward = HeteroForward(self.model, self._call, graph, noised, self.node_type)
+            forward = HeteroForward(self._call, graph, noised, self.node_type, self.keep)
         else:
             if self.node_type is not None:
                 raise ValueError(f"'node_type' needs a HeteroData (got {type(data).__name__})")
             store = graph
             x = self._check_features(graph.get("x"))
-            call = self._call or call_model
-            forward = GraphForward(self.model, call, graph, num_outputs=x.size(0))
-        targets = as_target_index(node_index, forward.num_outputs).to(self.device)
+            forward = GraphForward(self._call, [graph], self.keep, node_level=True)
+        targets = as_target_index(index, sum(forward.outputs), "node")
         sizes = store.ptr.diff().tolist() if "ptr" in store else [x.size(0)]
-        return self._make_voter(forward, x, sizes, targets, seed, block_size, dense)
+        voter = self._forward_voter(
+            forward, x, sizes, targets, seed=seed, block_size=block_size, dense=dense
+        )
+        return voter, {"index": targets, "num_entities": x.size(0)}

@@ -62,9 +62,7 @@ class ShardedVoter(Voter):
         self.voters, self.targets = voters, order.to(voters[0].device)
         self.num_targets, self.num_classes = order.numel(), voters[0].num_classes
         self.device, self.seed, self.dense = voters[0].device, voters[0].seed, voters[0].dense
-        self.block_size = min(voter.block_size for voter in voters)
-        for voter in voters:
-            voter.block_size = self.block_size
+        self.block_size = max(voter.block_size for voter in voters)
 
     @property
     def features(self) -> list[Tensor]:
@@ -76,6 +74,14 @@ class ShardedVoter(Voter):
         r"""All else that the votes depend on."""
         targets = [voter.targets for voter in self.voters]
         return [tensor for voter in self.voters for tensor in voter.objects] + targets
+
+    def verify(self) -> None:
+        for voter in self.voters:
+            voter.verify()
+
+    def fingerprint(self) -> list[float]:
+        r"""Those of all voters."""
+        return [value for voter in self.voters for value in voter.fingerprint()]
 
     def predict(self, samples: range) -> Tensor:
         predictions = torch.cat([voter.predict(samples) for voter in self.voters], dim=1)

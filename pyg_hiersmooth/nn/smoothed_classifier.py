@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate, certify_votes
 from pyg_hiersmooth.certificates.checks import check_count
-from pyg_hiersmooth.certificates.confidence import check_alpha, check_kind
-from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter
+from pyg_hiersmooth.nn.forward import Forward
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.prepared_model import generators_put_back
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.noise import SparseFlipNoise
 from pyg_hiersmooth.sampling import sample_votes
-from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint, digest, fingerprint
+from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
+Index = ArrayLike | Tensor | None
+Kind = Literal["multiclass", "binary"]
 
-class SmoothedClassifier(torch.nn.Module):
+
+class SmoothedClassifier(torch.nn.Module, ABC):
     r"""Base of the smoothed classifiers: a model, its smoothing, and the votes it casts.
+
+    Votes come from a private copy of the model, in evaluation mode, and every vote is one fixed
+    function of the features drawn for it and of the objects' structure: PyTorch's, NumPy's and
+    Python's global generators are seeded for each sample, and a model that keeps something
+    between calls, has generators of its own, or does not depend on the noisy features is refused.
+    The user's model and data are never changed.
+
+    Args:
+        model (torch.nn.Module): The model.
+        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        num_classes (int): Number of classes :math:`C`.
 
     Attributes:
         feature_path (str or None): Which way the features took into the model at the last
@@ -58,6 +72,145 @@ class SmoothedClassifier(torch.nn.Module):
     def extra_repr(self) -> str:
         return f"{self.transform}, num_classes={self.num_classes}"
 
+    def forward(
+        self, data: Any, num_samples: int = 1_000, seed: int = 0, index: Index = None
+    ) -> Tensor:
+        r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, C]``; arguments
+        as in :meth:`sample_votes`.
+        """
+        return self._sample_votes(data, num_samples, seed, index, False) / num_samples
+
+    @abstractmethod
+    def _voter(
+        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
+    ) -> tuple[ForwardVoter | ShardedVoter, dict[str, Any]]:
+        r"""What casts the votes, and what a certificate keeps of the objects: their ``index`` and
+        ``num_entities``.
+        """
+
+    def _sample_votes(
+        self,
+        data: Any,
+        num_samples: int,
+        seed: int,
+        index: Index,
+        progress: bool,
+        *,
+        start: int = 0,
+        num_workers: int | None = None,
+        block_size: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        dense: bool = False,
+    ) -> Tensor:
+        num_samples = check_count("num_samples", num_samples, 1)
+        start = check_count("start", start, 0)
+        voter = self._checked_voter(data, index, seed, block_size, dense)[0]
+        kept = None if checkpoint is None else self._checkpoint(checkpoint, voter, start)
+        with generators_put_back(voter.device), torch.no_grad():
+            return sample_votes(
+                voter,
+                num_samples,
+                start,
+                num_workers=num_workers,
+                checkpoint=kept,
+                progress=progress,
+            )
+
+    def _certify(
+        self,
+        data: Any,
+        n0: int,
+        n: int,
+        alpha: float,
+        seed: int,
+        index: Index,
+        progress: bool,
+        *,
+        kind: Kind = "multiclass",
+        simultaneous: bool = False,
+        num_workers: int | None = None,
+        block_size: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        dense: bool = False,
+    ) -> Certificate:
+        n0, n = check_count("n0", n0, 1), check_count("n", n, 1)
+        voter, objects = self._checked_voter(data, index, seed, block_size, dense)
+
+        def certified(pre_votes: Tensor, votes: Tensor) -> Certificate:
+            return certify_votes(
+                self.transform,
+                pre_votes,
+                votes,
+                alpha,
+                kind,
+                simultaneous=simultaneous,
+                num_features=voter.features[0].size(1),
+                **objects,
+            )
+
+        unanimous = torch.zeros(voter.num_targets, voter.num_classes, dtype=torch.long)
+        unanimous[:, 0] = n
+        certified(unanimous, unanimous)  # says before sampling what would fail after it
+        parts = {"pre_votes": (0, n0), "votes": (n0, n)}
+        kept: dict[str, VoteCheckpoint | None] = dict.fromkeys(parts)
+        if checkpoint is not None:
+            empty = Counted.none(voter.num_targets, voter.num_classes)
+            for name, (start, count) in parts.items():
+                file = self._checkpoint(Path(checkpoint, f"{name}.npz"), voter, start)
+                file.check(empty, count)
+                kept[name] = file
+            Path(checkpoint).mkdir(parents=True, exist_ok=True)
+        votes = []
+        with generators_put_back(voter.device), torch.no_grad():
+            for name, (start, count) in parts.items():
+                sampled = sample_votes(
+                    voter,
+                    count,
+                    start,
+                    num_workers=num_workers,
+                    checkpoint=kept[name],
+                    progress=progress,
+                    description=name.replace("_", "-").capitalize(),
+                )
+                votes.append(sampled)
+        return certified(*votes)
+
+    def _checked_voter(
+        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
+    ) -> tuple[ForwardVoter | ShardedVoter, dict[str, Any]]:
+        seed = check_count("seed", seed, 0)
+        if block_size is not None:
+            block_size = check_count("block_size", block_size, 1)
+        return self._voter(data, index, seed, block_size, dense)
+
+    def _forward_voter(
+        self,
+        forward: Forward,
+        x: Tensor,
+        sizes: list[int],
+        targets: Tensor,
+        *,
+        seed: int,
+        block_size: int | None,
+        dense: bool,
+        path: tuple[int, ...] = (),
+    ) -> ForwardVoter:
+        voter = ForwardVoter(
+            self.model,
+            forward,
+            self.transform,
+            x,
+            sizes,
+            targets.to(self.device),
+            self.num_classes,
+            seed=seed,
+            block_size=block_size,
+            dense=dense,
+            path=path,
+        )
+        self.feature_path = voter.source.description
+        return voter
+
     def _check_features(self, x: Tensor | None) -> Tensor:
         if x is None:
             raise ValueError("data has no node features 'x'")
@@ -72,129 +225,25 @@ class SmoothedClassifier(torch.nn.Module):
         dtypes = (parameter.dtype for parameter in self.model.parameters())
         return next((dtype for dtype in dtypes if dtype.is_floating_point), torch.float32)
 
-    def _make_voter(
-        self,
-        forward: Forward,
-        x: Tensor,
-        sizes: list[int],
-        targets: Tensor,
-        seed: int,
-        block_size: int | None,
-        dense: bool,
-        path: tuple[int, ...] = (),
-    ) -> ForwardVoter:
-        seed = check_count("seed", seed, 0)
-        if block_size is not None:
-            block_size = check_count("block_size", block_size, 1)
-        with evaluating(self.model):
-            voter = ForwardVoter(
-                forward,
-                self.transform,
-                x,
-                sizes,
-                targets,
-                self.num_classes,
-                seed,
-                block_size,
-                dense,
-                path,
-            )
-        self.feature_path = voter.source.description
-        return voter
-
-    def _sample(
-        self,
-        voter: ForwardVoter | ShardedVoter,
-        num_samples: int,
-        start: int,
-        num_workers: int | None,
-        checkpoint: str | os.PathLike[str] | None,
-        progress: bool,
-        description: str = "Sampling",
-    ) -> Tensor:
-        num_samples = check_count("num_samples", num_samples, 1)
-        start = check_count("start", start, 0)
-        kept = None
-        if checkpoint is not None:
-            kept = VoteCheckpoint(checkpoint, {**self._settings(voter), "start": start})
-        with evaluating(self.model), torch.no_grad():
-            return sample_votes(
-                voter,
-                num_samples,
-                start,
-                num_workers=num_workers,
-                checkpoint=kept,
-                progress=progress,
-                description=description,
-            )
-
-    def _certify(
-        self,
-        voter: ForwardVoter | ShardedVoter,
-        n0: int,
-        n: int,
-        alpha: float,
-        kind: str,
-        simultaneous: bool,
-        num_workers: int | None,
-        checkpoint: str | os.PathLike[str] | None,
-        progress: bool,
-        **objects: Any,
-    ) -> Certificate:
-        check_alpha(alpha)
-        check_kind(kind)
-        n0, n = check_count("n0", n0, 1), check_count("n", n, 1)
-        self.transform.selection.prob_all_selected(0, np.asarray(objects["num_entities"]))
-        if checkpoint is not None:
-            Path(checkpoint).mkdir(parents=True, exist_ok=True)
-
-        def sample(name: str, start: int, count: int) -> Tensor:
-            file = None if checkpoint is None else Path(checkpoint, f"{name}.npz")
-            label = name.replace("_", "-").capitalize()
-            return self._sample(voter, count, start, num_workers, file, progress, label)
-
-        pre_votes = sample("pre_votes", 0, n0)
-        votes = sample("votes", n0, n)
-        return certify_votes(
-            self.transform,
-            pre_votes,
-            votes,
-            alpha,
-            kind,
-            simultaneous=simultaneous,
-            num_features=voter.features[0].size(1),
-            **objects,
-        )
-
-    def _settings(self, voter: ForwardVoter | ShardedVoter) -> dict[str, Any]:
+    def _checkpoint(
+        self, path: str | os.PathLike[str], voter: ForwardVoter | ShardedVoter, start: int
+    ) -> VoteCheckpoint:
         smoothing = to_dict(self.transform.selection), to_dict(self.transform.noise)
-        state = self.model.state_dict().values()
-        weights = [value for value in state if isinstance(value, Tensor)]
-        with evaluating(self.model), torch.no_grad():
-            first_votes = voter.predict(range(1))
-        return {
-            "transform": str(self.transform),
-            "smoothing": digest(json.dumps(smoothing).encode()),
-            "seed": voter.seed,
-            "device": voter.device.type,
-            "dense": voter.dense,
-            "model": str(self.model),
-            "model weights": fingerprint(*weights),
-            "features": fingerprint(*voter.features),
-            "objects": fingerprint(*voter.objects),
-            "targets": fingerprint(voter.targets),
-            # Shows what has no tensors, such as another way to call the model.
-            "first votes": fingerprint(first_votes),
-        }
-
-
-@contextmanager
-def evaluating(model: torch.nn.Module) -> Iterator[None]:
-    r"""Puts a model in evaluation mode for a while, and each of its modules back after."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
+        return VoteCheckpoint(
+            path,
+            {
+                "transform": str(self.transform),
+                "smoothing": digest(json.dumps(smoothing).encode()),
+                "seed": voter.seed,
+                "start": start,
+                "device": voter.device.type,
+                "dense": voter.dense,
+                "model": str(self.model),
+                "model weights": fingerprint(*self.model.parameters(), *self.model.buffers()),
+                "features": fingerprint(*voter.features),
+                "objects": fingerprint(*voter.objects),
+                "targets": fingerprint(voter.targets),
+                # Show what has no tensors, such as another way to call the model.
+                "logits": voter.fingerprint(),
+            },
+        )

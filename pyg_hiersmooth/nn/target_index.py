@@ -7,22 +7,20 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 
-def as_target_index(
-    index: ArrayLike | Tensor | None, num_objects: int, noun: str = "node"
-) -> Tensor:
+def as_target_index(index: ArrayLike | Tensor | None, num_objects: int, noun: str) -> Tensor:
     r"""Targets as an index tensor, int64 ``[M]``.
 
     Args:
         index (torch.Tensor, optional): Mask ``[num_objects]`` or indices ``[M]``;
             :obj:`None` means all objects.
         num_objects (int): Number of objects.
-        noun (str): What they are, ``node``, ``graph`` or ``image``; the argument's name is
-            ``<noun>_index``. (default: ``"node"``)
+        noun (str): What they are: ``node``, whose argument is ``node_index``, ``graph`` or
+            ``image``.
 
     Raises:
         ValueError: If there are no targets, or one is not an object.
     """
-    name = f"{noun}_index"
+    name = "node_index" if noun == "node" else "index"
     if index is None:
         return torch.arange(num_objects)
     targets = torch.as_tensor(index).cpu()

@@ -3,12 +3,12 @@ r"""Votes on disk: written atomically, with the settings they belong to."""
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import time
-import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,8 +16,26 @@ from torch import Tensor
 
 from pyg_hiersmooth.files import replace_atomically
 
-FORMAT = "pyg_hiersmooth votes 1"
+FORMAT = "pyg_hiersmooth votes 2"
+FORMAT_WITHOUT_CHECKSUM = "pyg_hiersmooth votes 1"
 SECONDS_BETWEEN_SAVES = 2.0
+
+
+class Counted(NamedTuple):
+    r"""Votes and the number of samples that cast them, which only change together."""
+
+    votes: Tensor
+    r"""int64 ``[M, C]``."""
+    num_samples: int
+
+    @classmethod
+    def none(cls, num_targets: int, num_classes: int) -> Counted:
+        r"""No votes yet."""
+        return cls(torch.zeros(num_targets, num_classes, dtype=torch.long), 0)
+
+    def plus(self, votes: Tensor, num_samples: int) -> Counted:
+        r"""These votes and those of more samples."""
+        return Counted(self.votes + votes, self.num_samples + num_samples)
 
 
 class VoteCheckpoint:
@@ -25,7 +43,8 @@ class VoteCheckpoint:
 
     Args:
         path (str or os.PathLike): The file, ``.npz``.
-        settings (Mapping): All that the votes depend on, as JSON values.
+        settings (Mapping): All that the votes depend on, as JSON values; lists of floats may
+            differ by rounding.
     """
 
     def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
@@ -33,76 +52,110 @@ class VoteCheckpoint:
         self.settings = json.loads(json.dumps({"format": FORMAT, **settings}))
         self._saved = (time.monotonic(), -1)
 
-    def load(self, empty: Tensor, num_samples: int) -> tuple[Tensor, int]:
-        r"""The votes that were saved and the number of their samples; :obj:`empty` and 0 where
-        there is no file yet.
+    def check(self, empty: Counted, num_samples: int) -> Counted:
+        r"""What was saved, or :obj:`empty` where there is no file yet; writes nothing.
 
         Raises:
             ValueError: If the file is damaged, of other settings, or holds more samples.
-            OSError: If the folder cannot be written.
         """
         if not os.path.exists(self.path):
-            self.save(empty, 0)
-            return empty, 0
-        votes, done, settings = read_votes(self.path)
+            return empty
+        *saved, settings = read_votes(self.path)
+        counted = Counted(*saved)
         for name, value in self.settings.items():
-            if settings.get(name) != value:
+            if not _same(settings.get(name), value):
                 raise ValueError(
                     f"checkpoint '{self.path}' was made with another '{name}': "
                     f"{settings.get(name)} there, {value} here"
                 )
-        if votes.shape != empty.shape:
+        if counted.votes.shape != empty.votes.shape:
             raise ValueError(
-                f"checkpoint '{self.path}' holds votes of shape {list(votes.shape)}, "
-                f"not {list(empty.shape)}"
+                f"checkpoint '{self.path}' holds votes of shape {list(counted.votes.shape)}, "
+                f"not {list(empty.votes.shape)}"
             )
-        if done > num_samples:
+        if counted.num_samples > num_samples:
             raise ValueError(
-                f"checkpoint '{self.path}' holds {done} samples, more than the {num_samples} "
-                "asked for"
+                f"checkpoint '{self.path}' holds {counted.num_samples} samples, more than the "
+                f"{num_samples} asked for"
             )
-        self._saved = (time.monotonic(), done)
-        return votes, done
+        return counted
 
-    def save_sometimes(self, votes: Tensor, done: int) -> None:
+    def load(self, empty: Counted, num_samples: int) -> Counted:
+        r"""As :meth:`check`, and makes sure that the file can be written.
+
+        Raises:
+            ValueError: As :meth:`check`.
+            OSError: If the folder cannot be written.
+        """
+        counted = self.check(empty, num_samples)
+        if os.path.exists(self.path):
+            self._saved = (time.monotonic(), counted.num_samples)
+        else:
+            self.save(counted)
+        return counted
+
+    def save_sometimes(self, counted: Counted) -> None:
         r"""Saves if the last save was a while ago."""
         if time.monotonic() - self._saved[0] > SECONDS_BETWEEN_SAVES:
-            self.save(votes, done)
+            self.save(counted)
 
-    def save(self, votes: Tensor, done: int) -> None:
+    def save(self, counted: Counted) -> None:
         r"""Saves now, all or nothing; what is on disk already is not written again.
 
         Raises:
             OSError: If the disk is full or the folder cannot be written; the last save stays.
         """
-        if done == self._saved[1]:
+        if counted.num_samples == self._saved[1]:
             return
+        settings = json.dumps(self.settings)
         with replace_atomically(self.path) as file:
-            settings = np.array(json.dumps(self.settings))
-            np.savez_compressed(file, votes=votes.numpy(), num_samples=done, settings=settings)
-        self._saved = (time.monotonic(), done)
+            np.savez_compressed(
+                file,
+                votes=counted.votes.numpy(),
+                num_samples=counted.num_samples,
+                settings=np.array(settings),
+                checksum=np.array(_checksum(counted, settings)),
+            )
+        self._saved = (time.monotonic(), counted.num_samples)
 
 
 def read_votes(path: str | os.PathLike[str]) -> tuple[Tensor, int, dict[str, Any]]:
     r"""Reads votes ``[M, C]``, the number of samples, and the settings they belong to.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        OSError: If there is no such file, or it cannot be read.
         ValueError: If it is not a file of votes, or is damaged.
     """
+    with open(path, "rb") as file:
+        raw = file.read()
     try:
-        with np.load(path, allow_pickle=False) as file:
-            settings = json.loads(str(file["settings"]))
-            votes, done = torch.from_numpy(file["votes"]), int(file["num_samples"])
-        if settings["format"] != FORMAT:
-            raise ValueError(f"unknown format {settings['format']!r}")
-        if votes.dim() != 2 or votes.dtype != torch.long or bool((votes.sum(1) != done).any()):
+        with np.load(io.BytesIO(raw), allow_pickle=False) as arrays:
+            settings = str(arrays["settings"])
+            counted = Counted(torch.from_numpy(arrays["votes"]), int(arrays["num_samples"]))
+            checksum = str(arrays["checksum"]) if "checksum" in arrays else None
+        values = json.loads(settings)
+        if values["format"] not in (FORMAT, FORMAT_WITHOUT_CHECKSUM):
+            raise ValueError(f"unknown format {values['format']!r}")
+        if values["format"] == FORMAT and checksum != _checksum(counted, settings):
+            raise ValueError("its checksum is another")
+        if bool((counted.votes.sum(1) != counted.num_samples).any()):
             raise ValueError("the votes do not add up")
-    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
-        if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-            raise
+    except Exception as error:  # damaged bytes make their readers fail in many ways
         raise ValueError(f"'{path}' is not a file of votes: {error}") from error
-    return votes, done, settings
+    return counted.votes, counted.num_samples, values
+
+
+def _checksum(counted: Counted, settings: str) -> str:
+    return digest(
+        fingerprint(counted.votes).encode(), str(counted.num_samples).encode(), settings.encode()
+    )
+
+
+def _same(kept: Any, value: Any) -> bool:
+    if isinstance(value, list) and isinstance(kept, list) and len(kept) == len(value):
+        tolerance = 1e-4 * max((abs(each) for each in value), default=0.0)
+        return bool(np.allclose(kept, value, rtol=0.0, atol=tolerance))
+    return bool(kept == value)
 
 
 def digest(*parts: bytes) -> str:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint
+from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 
 MAX_CHUNK = 64
 r"""Most samples that are counted before progress is reported and may be saved."""
@@ -39,8 +39,20 @@ class Voter(ABC):
     def predict(self, samples: range) -> Tensor:
         r"""Classes that the samples vote for: int64 ``[len(samples), M]``."""
 
+    def verify(self) -> None:  # noqa: B027
+        r"""Raises a :class:`ValueError` if votes may have depended on one another."""
+
     def count(self, samples: range) -> Tensor:
-        r"""Votes of the samples: int64 ``[M, C]``."""
+        r"""Votes of the samples: int64 ``[M, C]``.
+
+        Raises:
+            ValueError: If the votes may have depended on one another.
+        """
+        votes = self._count(samples)
+        self.verify()
+        return votes
+
+    def _count(self, samples: range) -> Tensor:
         cells = self.predict(samples) + torch.arange(
             0, self.num_targets * self.num_classes, self.num_classes, device=self.device
         )
@@ -75,25 +87,26 @@ def sample_votes(
     Returns:
         torch.Tensor: int64 ``[M, C]``.
     """
-    votes = torch.zeros(voter.num_targets, voter.num_classes, dtype=torch.long)
-    done = 0
+    counted = Counted.none(voter.num_targets, voter.num_classes)
     if checkpoint is not None:
-        votes, done = checkpoint.load(votes, num_samples)
-    workers = _num_workers(voter, num_samples - done, num_workers)
-    chunks = _split(range(start + done, start + num_samples), voter.block_size, workers)
-    bar = tqdm(total=num_samples, initial=done, desc=description, disable=not progress)
+        counted = checkpoint.load(counted, num_samples)
+    workers = _num_workers(voter, num_samples - counted.num_samples, num_workers)
+    left = range(start + counted.num_samples, start + num_samples)
+    chunks = _split(left, voter.block_size, workers)
+    bar = tqdm(
+        total=num_samples, initial=counted.num_samples, desc=description, disable=not progress
+    )
     try:
-        with bar, _single_thread(voter.device):
-            for samples, counted in zip(chunks, _count(voter, chunks, workers), strict=True):
-                votes += counted
-                done += len(samples)
+        with bar, single_thread(voter.device):
+            for samples, votes in zip(chunks, _count(voter, chunks, workers), strict=True):
+                counted = counted.plus(votes, len(samples))
                 bar.update(len(samples))
                 if checkpoint is not None:
-                    checkpoint.save_sometimes(votes, done)
+                    checkpoint.save_sometimes(counted)
     finally:
         if checkpoint is not None:
-            checkpoint.save(votes, done)
-    return votes
+            checkpoint.save(counted)
+    return counted.votes
 
 
 def _split(samples: range, block_size: int, num_workers: int) -> list[range]:
@@ -154,8 +167,10 @@ def num_cores() -> int:
 
 
 @contextmanager
-def _single_thread(device: torch.device) -> Iterator[None]:
-    # Sums of floats depend on the number of threads; votes must not.
+def single_thread(device: torch.device) -> Iterator[None]:
+    r"""Computes on one thread of a CPU for a while: sums of floats depend on their number, and
+    votes must not.
+    """
     threads = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)

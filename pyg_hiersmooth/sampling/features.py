@@ -43,7 +43,7 @@ class DenseFeatures(FeatureSource):
         sizes: list[int],
         reason: str,
     ) -> None:
-        self._smooth = transform.prepare(x, sizes)
+        self._smooth, self.reason = transform.prepare(x, sizes), reason
         self.description = f"dense features ({reason})"
 
     def draw(self, streams: list[RandomStream]) -> Tensor:
@@ -71,10 +71,10 @@ class HiddenFeatures(FeatureSource):
         self.num_columns = num_columns
         self.maps = {linear_map.key: i for i, linear_map in enumerate(maps)}
         self._versions = [(m.weight, m.weight._version) for m in maps]
-        weight = torch.cat([linear_map.matrix() for linear_map in maps], dim=1).detach()
+        self.weight = torch.cat([linear_map.matrix() for linear_map in maps], dim=1).detach()
         self.widths = [linear_map.matrix().size(1) for linear_map in maps]
-        self.indicator = weight[x.size(1) :]
-        hidden_draw = transform.noise.after_linear(x, weight[: x.size(1)].contiguous())
+        weight, self.indicator = self.weight[: x.size(1)], self.weight[x.size(1) :]
+        hidden_draw = transform.noise.after_linear(x, weight.contiguous())
         if hidden_draw is None:
             raise NotLinearError(f"{type(transform.noise).__name__} has no shortcut")
         self._hidden_draw = hidden_draw
@@ -82,7 +82,13 @@ class HiddenFeatures(FeatureSource):
 
     def draw(self, streams: list[RandomStream]) -> Tensor:
         drawn = [self._draw_hidden(stream) for stream in streams]
-        stacked = torch.cat(drawn) if len(drawn) > 1 else drawn[0]
+        return self._stand_in(torch.cat(drawn) if len(drawn) > 1 else drawn[0])
+
+    def mapped(self, features: Tensor) -> Tensor:
+        r"""What the model gets in place of given features ``[N, D (+ 1)]``."""
+        return self._stand_in(features @ self.weight)
+
+    def _stand_in(self, stacked: Tensor) -> Tensor:
         hidden = stacked.split(self.widths, dim=1) if len(self.maps) > 1 else (stacked,)
 
         def product(linear_map: LinearMap) -> Tensor:
@@ -111,7 +117,6 @@ def feature_source(
     x: Tensor,
     sizes: list[int],
     run: Callable[[Tensor], Any],
-    dense: bool = False,
 ) -> FeatureSource:
     r"""The cheapest exact source of smoothed features that a model accepts.
 
@@ -120,10 +125,7 @@ def feature_source(
         x (torch.Tensor): Clean features ``[N, D]``.
         sizes (list of int): Entities of each object.
         run (Callable): Calls the model on features of one draw.
-        dense (bool): Whether to write features out in any case. (default: :obj:`False`)
     """
-    if dense:
-        return DenseFeatures(transform, x, sizes, "as asked")
     if not x.is_floating_point():
         return DenseFeatures(transform, x, sizes, f"{x.dtype} features")
     num_columns = x.size(1) + int(transform.append_indicator)

@@ -2,8 +2,9 @@ r"""Features that a model reads through linear maps only, without ever being wri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,8 +30,23 @@ class NotLinearError(BaseException):
     r"""The model uses its features in another way than the linear maps that are known.
 
     No :class:`Exception`, so that no model catches it and takes another way than it would with
-    plain features.
+    plain features; those that are raised are counted, for a model that swallows even this.
     """
+
+    raised: ClassVar[int] = 0
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        NotLinearError.raised += 1
+
+
+@contextmanager
+def not_swallowed() -> Iterator[None]:
+    r"""Raises a :class:`NotLinearError` at the end where one was raised and went no further."""
+    before = NotLinearError.raised
+    yield
+    if NotLinearError.raised > before:
+        raise NotLinearError("a use whose error it swallows")
 
 
 class LinearMap(NamedTuple):
@@ -148,7 +164,7 @@ def find_linear_maps(
         return like.new_zeros(shape[0], matrix.size(1))
 
     try:
-        with torch.no_grad():
+        with torch.no_grad(), not_swallowed():
             run(LinearInput(shape, like.dtype, like.device, product))
     except NotLinearError as error:
         return str(error)

@@ -17,7 +17,7 @@ from torch_geometric.nn import GraphNorm, global_add_pool
 from pyg_hiersmooth import graph_models
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, graph_list, sharded_voter
-from pyg_hiersmooth.nn.graph_forward import GraphByGraph, GraphForward
+from pyg_hiersmooth.nn.forward import OneByOne
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import FixedSizeSelection
@@ -98,7 +98,7 @@ def test_votes_do_not_depend_on_batches_workers_ranges_or_targets(
     parts = votes(classifier, graphs, 23, seed=3) + votes(classifier, graphs, 37, seed=3, start=23)
     assert torch.equal(parts, expected)
     for index in ([4, 0, 4], torch.arange(6) % 2 == 0):
-        assert torch.equal(votes(classifier, graphs, seed=3, graph_index=index), expected[index])
+        assert torch.equal(votes(classifier, graphs, seed=3, index=index), expected[index])
     assert not torch.equal(votes(classifier, graphs, seed=4), expected)
 
 
@@ -122,8 +122,8 @@ def test_shards_have_streams_of_their_own(monkeypatch: pytest.MonkeyPatch) -> No
     expected = votes(classifier, twins, 500)
     assert not torch.equal(expected[0], expected[1])
     for index in ([2], [1, 0], [2, 1]):
-        assert torch.equal(votes(classifier, twins, 500, graph_index=index), expected[index])
-    certificate = classifier.certify(twins, 20, 50, progress=False, graph_index=[2, 1])
+        assert torch.equal(votes(classifier, twins, 500, index=index), expected[index])
+    certificate = classifier.certify(twins, 20, 50, progress=False, index=[2, 1])
     assert certificate.index.tolist() == [2, 1]
     assert certificate.num_entities.tolist() == [3, 7]
 
@@ -329,8 +329,8 @@ def test_bad_graphs(data: Any, error: type[Exception], message: str) -> None:
 
 
 def test_bad_arguments() -> None:
-    with pytest.raises(ValueError, match="'graph_index' must lie between 0 and 5"):
-        votes(smoothed(), make_graphs(), graph_index=[6])
+    with pytest.raises(ValueError, match="'index' must lie between 0 and 5"):
+        votes(smoothed(), make_graphs(), index=[6])
     with pytest.raises(ValueError, match="must not exceed the number of entities"):
         few = HierarchicalNodeFeatureNoise(FixedSizeSelection(5), GaussianNoise(1.0))
         votes(smoothed(few), make_graphs())

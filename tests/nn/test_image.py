@@ -61,7 +61,7 @@ def test_votes_do_not_depend_on_batches_workers_ranges_or_targets(
     parts = votes(classifier, images, 23, seed=3) + votes(classifier, images, 37, seed=3, start=23)
     assert torch.equal(parts, expected)
     for index in ([4, 0, 4], torch.arange(5) > 2):
-        assert torch.equal(votes(classifier, images, seed=3, image_index=index), expected[index])
+        assert torch.equal(votes(classifier, images, seed=3, index=index), expected[index])
     assert not torch.equal(votes(classifier, images, seed=4), expected)
 
 
@@ -154,7 +154,7 @@ def test_a_model_that_mixes_images_gets_one_at_a_time() -> None:
 
 def test_certificates_know_their_pixels() -> None:
     classifier = SmoothedImageClassifier(make_model(4), GAUSSIAN, 4)
-    certificate = classifier.certify(make_images(), 50, 500, progress=False, image_index=[3, 1])
+    certificate = classifier.certify(make_images(), 50, 500, progress=False, index=[3, 1])
     assert certificate.index.tolist() == [3, 1]
     assert certificate.num_entities.tolist() == [12, 12]
     assert certificate.num_features == 3
@@ -188,8 +188,8 @@ def test_bad_arguments() -> None:
         SmoothedImageClassifier(model, ABLATION, 4, normalize=torch.relu, complement=True)
     with pytest.raises(ValueError, match=r"'complement' needs images with values in \[0, 1\]"):
         votes(SmoothedImageClassifier(model, ABLATION, 4, complement=True), 2 * images)
-    with pytest.raises(ValueError, match="'image_index' must lie between 0 and 4"):
-        votes(SmoothedImageClassifier(make_model(4), GAUSSIAN, 4), images, image_index=[5])
+    with pytest.raises(ValueError, match="'index' must lie between 0 and 4"):
+        votes(SmoothedImageClassifier(make_model(4), GAUSSIAN, 4), images, index=[5])
     with pytest.raises(ValueError, match="'normalize' failed on images of shape"):
         bad = SmoothedImageClassifier(
             make_model(4), GAUSSIAN, 4, lambda channels: channels / torch.ones(2, 1, 1)

@@ -9,7 +9,7 @@ from torch_geometric import nn as gnn
 from pyg_hiersmooth import models
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, LaplaceNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.sampling.features import HiddenFeatures, feature_source
+from pyg_hiersmooth.sampling.features import DenseFeatures, HiddenFeatures, feature_source
 from pyg_hiersmooth.sampling.linear_input import NotLinearError
 from pyg_hiersmooth.selection import FixedSizeSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -49,7 +49,7 @@ def test_same_draw_same_logits_on_both_paths(
         return model(x, EDGES)
 
     fast = feature_source(transform, X, [N], run)
-    dense = feature_source(transform, X, [N], run, dense=True)
+    dense = DenseFeatures(transform, X, [N], "as asked")
     assert isinstance(fast, HiddenFeatures)
     assert "linear" in fast.description
     assert "dense" in dense.description
@@ -107,8 +107,8 @@ def test_vote_frequencies_do_not_tell_the_paths_apart(noise: Noise, selection: o
         return model(x, EDGES)
 
     counts = []
-    for offset, dense in ((0, False), (samples, True)):
-        source = feature_source(transform, X, [N], run, dense)
+    sources = feature_source(transform, X, [N], run), DenseFeatures(transform, X, [N], "as asked")
+    for offset, source in zip((0, samples), sources, strict=True):
         votes = torch.zeros(N, C, dtype=torch.double)
         with torch.no_grad():
             for sample in range(offset, offset + samples):
@@ -162,7 +162,7 @@ def test_a_model_that_writes_into_its_hidden_features_is_safe() -> None:
         return first + x @ weight
 
     fast = feature_source(transform, X, [N], run)
-    dense = feature_source(transform, X, [N], run, dense=True)
+    dense = DenseFeatures(transform, X, [N], "as asked")
     assert isinstance(fast, HiddenFeatures)
     expected = run(dense.draw([RandomStream(0)]))
     torch.testing.assert_close(run(fast.draw([RandomStream(0)])), expected)

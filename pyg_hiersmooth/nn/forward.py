@@ -1,0 +1,66 @@
+r"""What a model is called on besides features: the objects that stay the same in all samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+class Forward(Protocol):
+    r"""Calls a model on features of fixed objects.
+
+    Objects consist of *units*, which a model must keep apart: the graphs or images of a batch, or
+    the one graph whose nodes are classified.
+    """
+
+    rows: Sequence[int]
+    r"""Rows of features of each unit."""
+    outputs: Sequence[int]
+    r"""Rows of logits of each unit."""
+
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
+        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``."""
+
+    def unit(self, index: int) -> Forward:
+        r"""One unit on its own."""
+
+    def tensors(self) -> list[Tensor]:
+        r"""All tensors besides features that the logits depend on, in a fixed order."""
+
+    def watched(self) -> dict[str, Any]:
+        r"""All besides the model that must stay the same from call to call, by name."""
+
+    def hint(self) -> str:
+        r"""What to say of a model that fails: what it was not given, if anything."""
+
+
+class OneByOne:
+    r"""Calls a model on one unit at a time, for a model that mixes them.
+
+    Args:
+        forward (Forward): Calls the model on all units at once.
+    """
+
+    def __init__(self, forward: Forward) -> None:
+        self.rows, self.outputs = forward.rows, forward.outputs
+        self._units = [forward.unit(i) for i in range(len(forward.rows))]
+
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Tensor:
+        rows, units = x.split(list(self.rows) * copies), self._units * copies
+        return torch.cat([unit(model, part, 1) for part, unit in zip(rows, units, strict=True)])
+
+    def unit(self, index: int) -> Forward:
+        return self._units[index]
+
+    def tensors(self) -> list[Tensor]:
+        return [tensor for unit in self._units for tensor in unit.tensors()]
+
+    def watched(self) -> dict[str, Any]:
+        watched = [unit.watched() for unit in self._units]
+        return {name: [each[name] for each in watched] for name in watched[0]}
+
+    def hint(self) -> str:
+        return self._units[0].hint()

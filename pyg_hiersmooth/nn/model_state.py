@@ -1,0 +1,180 @@
+r"""What a model, and the functions that call it, keep from one call to the next."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import pickle
+import random
+import sys
+import types
+from collections import deque
+from collections.abc import Iterator, Mapping, Set
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch_geometric.data.data import BaseData
+
+from pyg_hiersmooth.sampling.checkpoint import fingerprint
+
+State = dict[str, str]
+r"""A digest of every value that is kept, by the path that leads to it."""
+
+Parts = list[tuple[str, Any]]
+
+_PLAIN = (
+    *(type(None), bool, int, float, complex, str, bytes, np.generic),
+    *(torch.dtype, torch.device, torch.layout, torch.Size),
+)
+_GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
+_WHOLE = (Tensor, np.ndarray, Set, Iterator, *_GENERATORS)
+_LIBRARIES = {*sys.stdlib_module_names, "torch", "torch_geometric", "numpy", "scipy"}
+
+
+def state_of(**roots: Any) -> State:
+    r"""Digests all that objects hold: tensors, numbers, containers and generators, of modules and
+    of instances of the user's own classes, and what functions reach through closures and globals.
+
+    Args:
+        **roots: The objects, by the names that paths start with.
+    """
+    return {path: _digest(value) for path, value in leaves(**roots)}
+
+
+def first_difference(before: State, after: State) -> str | None:
+    r"""A path whose value differs, one of the shortest; :obj:`None` where there is none."""
+    paths = before.keys() | after.keys()
+    changed = [path for path in paths if before.get(path) != after.get(path)]
+    return min(changed, key=lambda path: (path.count("."), path)) if changed else None
+
+
+def leaves(**roots: Any) -> Iterator[tuple[str, Any]]:
+    r"""The values without parts that objects hold, with the paths that lead to them."""
+    seen: dict[int, Any] = {}
+    stack = list(reversed(roots.items()))
+    while stack:
+        path, value = stack.pop()
+        if isinstance(value, _PLAIN):
+            yield path, value
+            continue
+        if id(value) in seen:
+            continue
+        seen[id(value)] = value  # kept, so that no other object takes its address
+        parts = _parts(value)
+        if parts is None:
+            yield path, value
+        else:
+            stack.extend((path + name, part) for name, part in reversed(parts))
+
+
+def _parts(value: Any) -> Parts | None:
+    r"""What an object consists of; :obj:`None` where it is a whole."""
+    if isinstance(value, _WHOLE):
+        return None
+    if isinstance(value, BaseData):
+        return _parts(value.to_dict())
+    if isinstance(value, Mapping):
+        return [("#", len(value)), *((_named(key), part) for key, part in value.items())]
+    if isinstance(value, list | tuple | deque):
+        return [("#", len(value)), *((f"[{i}]", part) for i, part in enumerate(value))]
+    if isinstance(value, types.MethodType):
+        return [("", value.__func__), (".self", value.__self__)]
+    if isinstance(value, partial):
+        return [("", value.func), (".args", value.args), (".keywords", value.keywords)]
+    if isinstance(value, types.FunctionType | type):
+        if _is_of_library(value):
+            return None
+        return _class_parts(value) if isinstance(value, type) else _function_parts(value)
+    if hasattr(value, "coo"):  # a SparseTensor, which completes its other forms when it needs them
+        return [(f".coo[{i}]", part) for i, part in enumerate(value.coo())]
+    if isinstance(value, torch.nn.Module):
+        return [*_module_parts(value), *_class_parts(type(value))]
+    if _is_of_library(type(value)):
+        return None
+    return [*_attributes(value), *_class_parts(type(value))]
+
+
+def _module_parts(module: torch.nn.Module) -> Parts:
+    tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+    registered = {"_parameters", "_buffers", "_modules"}
+    return [
+        *((f".{name}", part) for name, part in (*tensors, *module.named_children())),
+        *(part for part in _attributes(module) if part[0][1:] not in registered),
+    ]
+
+
+def _attributes(value: Any) -> Parts:
+    slots = [name for name in getattr(type(value), "__slots__", ()) if hasattr(value, name)]
+    attributes = {**getattr(value, "__dict__", {}), **{n: getattr(value, n) for n in slots}}
+    return [(f".{name}", part) for name, part in attributes.items()]
+
+
+def _class_parts(kind: type) -> Parts:
+    parts: Parts = []
+    for base in kind.__mro__:
+        if _is_of_library(base):
+            continue
+        for name, part in vars(base).items():
+            if isinstance(part, types.FunctionType) or not (
+                name.startswith("__") or callable(part) or hasattr(part, "__get__")
+            ):
+                parts.append((f".{base.__name__}.{name}", part))
+    return parts
+
+
+def _function_parts(function: types.FunctionType) -> Parts:
+    try:
+        reached = inspect.getclosurevars(function)
+    except ValueError:  # a cell that is not filled yet
+        return []
+    named = {**reached.nonlocals, **reached.globals}
+    named.pop("__class__", None)
+    return [
+        *((f".{name}", part) for name, part in named.items()),
+        *((f".default[{i}]", part) for i, part in enumerate(function.__defaults__ or ())),
+        *(_named_pair(pair) for pair in (function.__kwdefaults__ or {}).items()),
+        *(_named_pair(pair) for pair in vars(function).items()),
+    ]
+
+
+def _is_of_library(kind: Any) -> bool:
+    return str(kind.__module__).partition(".")[0] in _LIBRARIES
+
+
+def _named(key: Any) -> str:
+    return f".{key}" if isinstance(key, str) else f"[{key!r}]"
+
+
+def _named_pair(pair: tuple[Any, Any]) -> tuple[str, Any]:
+    return _named(pair[0]), pair[1]
+
+
+def _digest(value: Any) -> str:
+    if isinstance(value, _PLAIN):
+        return f"{type(value).__name__} {value!r}"
+    if isinstance(value, Tensor):
+        return _tensor_digest(value)
+    if isinstance(value, torch.Generator):
+        return fingerprint(value.get_state())
+    if isinstance(value, random.Random):
+        return _bytes_digest(repr(value.getstate()).encode())
+    if isinstance(value, _WHOLE):
+        try:
+            return _bytes_digest(pickle.dumps(value))
+        except (TypeError, AttributeError, pickle.PicklingError):
+            return repr(value)
+    return type(value).__qualname__  # nothing is known about it but what the logits show
+
+
+def _tensor_digest(value: Tensor) -> str:
+    try:
+        return fingerprint(value.detach().as_subclass(Tensor))
+    except (RuntimeError, TypeError):  # of a kind without plain bytes, such as quantised
+        return f"{value.dtype} {list(value.shape)}"
+
+
+def _bytes_digest(raw: bytes) -> str:
+    return hashlib.blake2b(raw, digest_size=8).hexdigest()

@@ -1,0 +1,195 @@
+r"""A model prepared for sampling: private, seeded, and watched."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.nn.forward import Forward
+from pyg_hiersmooth.nn.model_state import State, first_difference, leaves, state_of
+from pyg_hiersmooth.nn.private_copy import (
+    is_caching,
+    private_copy,
+    same_weights,
+    tensor_addresses,
+)
+
+
+class PreparedModel:
+    r"""A private copy of a model on fixed objects, whose logits are a function of the features and
+    a seed.
+
+    PyTorch's, NumPy's and Python's global generators are seeded before each call. Convolutions
+    cache the adjacency of these objects where the user's did. That nothing else goes from one
+    call to the next is checked in :mod:`~pyg_hiersmooth.nn.purity` before sampling, and by
+    :meth:`verify` from then on.
+
+    Args:
+        model (torch.nn.Module): The user's model, which is left alone.
+        forward (Forward): Calls it on the objects.
+        x (torch.Tensor): Clean features, which nothing may hold.
+
+    Raises:
+        ValueError: If the model cannot be copied, or it or a function that calls it holds clean
+            features, or the user's own model.
+    """
+
+    def __init__(self, model: torch.nn.Module, forward: Forward, x: Tensor) -> None:
+        _check_weights(model)
+        self._pristine = private_copy(model)
+        self.forward, self.device = forward, x.device
+        _check_no_features(self._pristine, forward, x)
+        _check_own_model(model, forward)
+        self._baseline: State | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        r"""Starts over with a fresh copy, as if the model had never been called."""
+        self.model = private_copy(self._pristine)
+        self._for_copies: dict[int, torch.nn.Module] = {}
+
+    def fresh(self, forward: Forward | None = None) -> PreparedModel:
+        r"""Another copy that was never called, on the same objects or others."""
+        twin = PreparedModel.__new__(PreparedModel)
+        twin._pristine, twin.forward, twin.device = (
+            self._pristine,
+            forward or self.forward,
+            self.device,
+        )
+        twin._baseline = None
+        twin.renew()
+        return twin
+
+    def use(self, forward: Forward) -> None:
+        r"""Takes another way to call the model on the same objects, with a fresh copy."""
+        self.forward = forward
+        if len(forward.rows) > 1:  # one convolution cannot cache the adjacencies of many graphs
+            for module in self._pristine.modules():
+                if getattr(module, "cached", False) is True:
+                    module.cached = False  # type: ignore[assignment]
+        self.renew()
+
+    def __call__(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
+        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``."""
+        seed_generators(seed, self.device)
+        return self.forward(self._model(copies), x, copies)
+
+    def state(self) -> State:
+        r"""What the model keeps now."""
+        return state_of(model=self.model, **self.forward.watched())
+
+    def watch(self) -> None:
+        r"""Takes all that there is now as what must stay."""
+        self._baseline = self._whole_state()
+
+    def verify(self) -> None:
+        r"""Checks that nothing has changed since :meth:`watch`.
+
+        Raises:
+            ValueError: If something has, with its name.
+        """
+        if self._baseline is not None:
+            refuse_change(first_difference(self._baseline, self._whole_state()))
+
+    def _whole_state(self) -> State:
+        return state_of(model=self.model, others=self._for_copies, **self.forward.watched())
+
+    def _model(self, copies: int) -> torch.nn.Module:
+        if copies == 1 or not is_caching(self.model):
+            return self.model
+        if copies not in self._for_copies:
+            self._for_copies[copies] = same_weights(self.model)
+        return self._for_copies[copies]
+
+
+def refuse_change(path: str | None) -> None:
+    r"""Raises a :class:`ValueError` about what changed between calls, if anything did."""
+    if path is None:
+        return
+    root, _, name = path.partition(".")
+    if root in ("graph", "copies"):
+        raise ValueError(
+            f"the model changes '{name}' of the graph it is called on, so that votes would depend "
+            "on one another: let it change a copy"
+        )
+    raise ValueError(
+        f"'{path}' changes from call to call, so that votes would depend on one another: draw "
+        "random numbers from PyTorch's global generator, and keep nothing between calls"
+    )
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    r"""Seeds the global generators of PyTorch (on one device), NumPy and Python."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+@contextmanager
+def generators_put_back(device: torch.device) -> Iterator[None]:
+    r"""Leaves the global generators of PyTorch, NumPy and Python as they were."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            np.random.set_state(of_numpy)
+            random.setstate(of_python)
+
+
+def _check_weights(model: torch.nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if torch.nn.parameter.is_lazy(parameter):
+            raise ValueError(
+                f"'model' must be initialized, but '{name}' is not: call the model once, on "
+                "features of the width that the transform makes"
+            )
+
+
+def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> None:
+    clean = x if x.layout == torch.strided else x.to_dense()
+    registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    for path, value in _dense_tensors(model=model, **_functions(forward)):
+        if value.shape == x.shape and torch.equal(value.detach().to(clean), clean):
+            raise ValueError(
+                f"'{path}' holds the clean features, which would get around the noise: use those "
+                "that the model is called with"
+            )
+        if id(value) in registered or not path.startswith("model") or value.dim() != 2:
+            continue
+        if value.is_floating_point() and value.size(0) == x.size(0) != value.size(1):
+            raise ValueError(
+                f"'{path}' holds a row for each of the {x.size(0)} entities and may be made from "
+                "clean features: reset it, or register it as a buffer if it is not"
+            )
+
+
+def _check_own_model(model: torch.nn.Module, forward: Forward) -> None:
+    own = tensor_addresses(model)
+    for path, value in _dense_tensors(**_functions(forward)):
+        if value.data_ptr() in own:
+            raise ValueError(
+                f"'{path}' is the user's model, but votes come from a private copy: call the model "
+                "that 'forward' is given, its first argument"
+            )
+
+
+def _dense_tensors(**roots: Any) -> Iterator[tuple[str, Tensor]]:
+    for path, value in leaves(**roots):
+        is_dense = isinstance(value, Tensor) and value.layout == torch.strided
+        if is_dense and value.numel() > 0:
+            yield path, value
+
+
+def _functions(forward: Forward) -> dict[str, Any]:
+    watched = forward.watched()
+    return {name: value for name, value in watched.items() if name not in ("graph", "copies")}

@@ -1,0 +1,104 @@
+r"""A copy of a model that belongs to the engine: in evaluation mode, and with nothing cached."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.nn.model_state import leaves
+
+ADJACENCY_CACHES = {"_cached_edge_index", "_cached_adj_t"}
+r"""What PyG's convolutions keep under ``cached=True`` that depends on the graph alone."""
+
+
+def private_copy(model: torch.nn.Module) -> torch.nn.Module:
+    r"""Copies a model, puts it in evaluation mode, and empties the caches of PyG's convolutions.
+
+    Convolutions that keep propagated *features* (:class:`~torch_geometric.nn.conv.SGConv`,
+    :class:`~torch_geometric.nn.conv.SSGConv`) cache nothing from here on.
+
+    Raises:
+        ValueError: If the model cannot be copied.
+    """
+    # Tensors in the middle of a graph of gradients cannot be copied, and need not.
+    memo = {
+        id(value): value.detach().clone()
+        for _, value in leaves(model=model)
+        if isinstance(value, Tensor) and not value.is_leaf
+    }
+    try:
+        copied = copy.deepcopy(model, memo)
+    except Exception as error:
+        raise ValueError(
+            "'model' must be one that copy.deepcopy can copy, since votes come from a private copy "
+            f"(got {type(model).__name__}: {error})"
+        ) from error
+    shared = tensor_addresses(model) & tensor_addresses(copied)
+    if copied is model or shared:
+        raise ValueError(
+            f"'model' must be one that copy.deepcopy copies whole (got {type(model).__name__}, "
+            "whose copy shares its tensors)"
+        )
+    copied.eval()
+    for module in copied.modules():
+        empty_caches(module)
+        if holds_features(module):
+            module.cached = False
+    return copied
+
+
+def same_weights(model: torch.nn.Module) -> torch.nn.Module:
+    r"""A copy that shares parameters and buffers with the model, but no cache."""
+    tensors = [*model.parameters(), *model.buffers()]
+    copied = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    for module in copied.modules():
+        empty_caches(module)
+    return copied
+
+
+def caches(module: torch.nn.Module) -> list[str]:
+    r"""Names of what a PyG convolution keeps under ``cached=True``."""
+    return [name for name in vars(module) if name.startswith("_cached_")]
+
+
+def empty_caches(module: torch.nn.Module) -> None:
+    r"""Empties what a PyG convolution keeps under ``cached=True``."""
+    for name in caches(module):
+        setattr(module, name, None)
+
+
+def holds_features(module: torch.nn.Module) -> bool:
+    r"""Whether a PyG convolution caches more than the adjacency."""
+    return not ADJACENCY_CACHES.issuperset(caches(module))
+
+
+def is_caching(model: torch.nn.Module) -> bool:
+    r"""Whether a convolution in the model caches its adjacency."""
+    return any(getattr(m, "cached", False) is True and caches(m) for m in model.modules())
+
+
+@contextmanager
+def without_caches(model: torch.nn.Module) -> Iterator[None]:
+    r"""Keeps PyG's convolutions from caching for a while, as training on changing graphs and
+    features needs, and leaves their caches empty.
+    """
+    cached = [m for m in model.modules() if caches(m) and getattr(m, "cached", False) is True]
+    for module in cached:
+        module.cached = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        for module in cached:
+            module.cached = True  # type: ignore[assignment]
+        for module in model.modules():
+            empty_caches(module)
+
+
+def tensor_addresses(model: torch.nn.Module) -> set[int]:
+    r"""Where the parameters and buffers of a model lie in memory."""
+    tensors = (*model.parameters(), *model.buffers())
+    return {tensor.data_ptr() for tensor in tensors if tensor.numel() > 0} - {0}
