@@ -277,7 +277,7 @@ def test_noise_and_the_models_random_numbers_are_independent() -> None:
     votes = votes_of(seeded(Linear), make_graph(), forward=same, num_samples=400)[0]
     least, most = binom.ppf([1e-6, 1 - 1e-6], 400, 0.5)
     assert least <= int(votes[1]) <= most
-    assert 0 < int(votes[0]) and 0 < int(votes[2])
+    assert int(votes[0]) > 0 and int(votes[2]) > 0
 
 
 def test_a_rare_random_number_is_one_of_its_sample_not_of_its_block() -> None:
@@ -343,4 +343,4 @@ def test_the_users_model_is_untouched_by_an_interruption() -> None:
         votes_of(model, make_graph())
     assert model.busy is False
     assert torch.equal(model.own.weight, weight)
-    assert D + 1 == weight.size(1)
+    assert weight.size(1) == D + 1
