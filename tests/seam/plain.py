@@ -34,7 +34,7 @@ def plain_votes(
     draw = transform.prepare(data.x, sizes or [data.x.size(0)])
     votes: Tensor | int = 0
     for sample in range(num_samples):
-        fresh, graph = copy.deepcopy(model).eval(), copy.deepcopy(data)
+        fresh, graph = copy.deepcopy(model).eval(), data.clone()
         graph.x = draw(RandomStream(0, *path, sample))
         with torch.no_grad():
             logits = call(fresh, graph.x, graph)
