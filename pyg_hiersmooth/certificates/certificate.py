@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates import bounds, storage
+from pyg_hiersmooth.certificates import robustness, storage
 from pyg_hiersmooth.certificates.checks import check_count, check_integers, check_probabilities
-from pyg_hiersmooth.certificates.confidence import check_kind
+from pyg_hiersmooth.certificates.vote_bounds import check_kind
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import AdditiveNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.selection import Selection
@@ -122,7 +122,7 @@ class Certificate:
         transform.selection.prob_all_selected(0, num_entities)  # raises if they do not fit
         if num_features is not None:
             num_features = check_count("num_features", num_features, least=1)
-        wins = (lower - upper > 2.0 * bounds.MARGIN) & (predicted >= 0)
+        wins = (lower - upper > 2.0 * robustness.MARGIN) & (predicted >= 0)
         return cls(
             transform.selection,
             transform.noise,
@@ -164,7 +164,7 @@ class Certificate:
             return ~self.abstained
         if isinstance(self.noise, AdditiveNoise):
             budget = {"eps": budget["eps"] * scale}
-        robust = bounds.is_robust(
+        robust = robustness.is_robust(
             self.noise, self.p_lower, self.p_upper, self._q(reached), **budget
         )
         return robust & ~self.abstained
@@ -188,7 +188,7 @@ class Certificate:
         r = check_count("r", r)
         if r == 0:
             return np.where(self.abstained, np.nan, np.inf)
-        radius = bounds.radius(self.noise, self.p_lower, self.p_upper, self._q(r))
+        radius = robustness.radius(self.noise, self.p_lower, self.p_upper, self._q(r))
         radius = radius * (1.0 - 1e-15) / self._distance_scale(self.noise, r, norm)
         return np.where(self.abstained, np.nan, radius)
 
@@ -309,7 +309,7 @@ class Certificate:
     def _distance_scale(self, noise: AdditiveNoise, r: int, norm: str | None) -> np.ndarray:
         changed = r if self.num_entities is None else np.minimum(r, self.num_entities)
         coordinates = np.maximum(changed, 1) * (self.num_features or np.nan)
-        scale = bounds.native_distance(noise, norm, coordinates)  # nan**0 is 1: needed or not
+        scale = robustness.native_distance(noise, norm, coordinates)  # nan**0 is 1: needed or not
         if np.isnan(scale).any():
             raise ValueError(
                 f"a budget in '{norm}' needs the number of features of an entity: "
@@ -331,7 +331,7 @@ class Certificate:
     def _frontiers(self, num_r: int, num_additions: int, num_deletions: int) -> Iterator[Any]:
         q = np.array([np.broadcast_to(self._q(r), len(self)) for r in range(num_r)])
         a, d = num_additions - 1, num_deletions - 1
-        for frontier in bounds.frontiers(self.noise, self.p_lower, self.p_upper, q, a, d):
+        for frontier in robustness.frontiers(self.noise, self.p_lower, self.p_upper, q, a, d):
             frontier[0] = d  # no row may change: whatever the budget, nothing does
             yield np.where(self.abstained, -1, frontier)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate, certify_votes
 from pyg_hiersmooth.certificates.checks import check_count
-from pyg_hiersmooth.certificates.confidence import check_alpha, check_kind
+from pyg_hiersmooth.certificates.vote_bounds import check_alpha, check_kind
 from pyg_hiersmooth.nn.forward_voter import Forward, ForwardVoter
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.noise import SparseFlipNoise

@@ -1,4 +1,4 @@
-r"""The certificate itself: from bounds on vote probabilities to what no adversary can change."""
+r"""The theorem: whether bounds on vote probabilities outlast an adversary, and up to where."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def is_robust(
     Returns:
         numpy.ndarray: bool ``[M]``.
     """
-    surplus = _surplus(noise, _share(1.0 - p_lower, q), _share(p_upper, q), q, **budget)
+    surplus = _surplus(
+        noise, _given_selected(1.0 - p_lower, q), _given_selected(p_upper, q), q, **budget
+    )
     return surplus > 2.0 * MARGIN
 
 
@@ -56,7 +58,7 @@ def radius(
         numpy.ndarray: float64 ``[M]``.
     """
     q = np.broadcast_to(np.maximum(q, 1e-300), p_lower.shape)
-    lost, rival = _share(1.0 - p_lower, q), _share(p_upper, q)
+    lost, rival = _given_selected(1.0 - p_lower, q), _given_selected(p_upper, q)
     margin = MARGIN + 1e-14  # a little wider, so that rounding cannot part the two functions
     target = (0.5 + margin) / q
     possible = (target < 1.0) & (lost + rival < 2.0 - 2.0 * target)
@@ -152,7 +154,7 @@ def frontiers(
         yield frontier.reshape(shape).copy()
 
 
-def _share(mass: np.ndarray, q: np.ndarray) -> np.ndarray:
+def _given_selected(mass: np.ndarray, q: np.ndarray) -> np.ndarray:
     # A few ulps up, and never 0 (no radius is infinite): the larger, the less is claimed.
     return np.clip(mass * (1.0 + 1e-15) / np.maximum(q, 1e-300), 1e-300, 1.0)
 
