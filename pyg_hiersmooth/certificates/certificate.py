@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates import robustness, storage
+from pyg_hiersmooth.certificates import curves, robustness, storage
 from pyg_hiersmooth.certificates.checks import check_count, check_integers, check_probabilities
 from pyg_hiersmooth.certificates.vote_bounds import check_kind
+from pyg_hiersmooth.chart import Chart
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import AdditiveNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.selection import Selection
@@ -275,13 +276,19 @@ class Certificate:
             frame["correct"] = self._correct(y)
         return frame
 
+    def chart(self, y: ArrayLike) -> Chart:
+        r"""The curves that :meth:`plot` draws, as numbers; :obj:`y` as in
+        :meth:`certified_accuracy`.
+        """
+        return curves.chart(self, y)
+
     def plot(self, y: ArrayLike, path: str | os.PathLike[str] | None = None) -> Figure:
         r"""Draws certified accuracy over the adversary's budget, and saves it where :obj:`path`
         is given. Needs the extra ``plot``.
         """
         from pyg_hiersmooth.plotting import plot_certificates
 
-        return plot_certificates({str(self.noise): (self, self._labels(y))}, path)
+        return plot_certificates({str(self.noise): (self, y)}, path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         r"""Writes a NumPy ``.npz`` file without pickled objects, all of it or nothing."""
