@@ -15,7 +15,8 @@ from pyg_hiersmooth.certificates.checks import check_count, check_integers, chec
 from pyg_hiersmooth.certificates.vote_bounds import check_kind
 from pyg_hiersmooth.chart import Chart
 from pyg_hiersmooth.extras import require
-from pyg_hiersmooth.noise import AdditiveNoise, Noise, SparseFlipNoise
+from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.noise.axes import Norm
 from pyg_hiersmooth.selection import Selection
 
 if TYPE_CHECKING:
@@ -156,15 +157,15 @@ class Certificate:
             ValueError: If a budget is negative or not a number of its kind.
         """
         r = check_count("r", r)
-        scale = np.asarray(1.0)
-        if isinstance(self.noise, AdditiveNoise):
-            scale = self._distance_scale(self.noise, r, budget.pop("norm", None))
+        own, scale = self.noise.norm, np.asarray(1.0)
+        if own is not None:
+            scale = self._distance_scale(own, budget.pop("norm", None), r)
         budget = self.noise.check_budget(**budget)
         reached = int(min(r, self.noise.reach(**budget)))
         if reached == 0:
             return ~self.abstained
-        if isinstance(self.noise, AdditiveNoise):
-            budget = {"eps": budget["eps"] * scale}
+        if own is not None:
+            budget = {name: distance * scale for name, distance in budget.items()}
         robust = robustness.is_robust(
             self.noise, self.p_lower, self.p_upper, self._q(reached), **budget
         )
@@ -182,7 +183,8 @@ class Certificate:
         Raises:
             TypeError: If the noise is not continuous.
         """
-        if not isinstance(self.noise, AdditiveNoise):
+        own = self.noise.norm
+        if own is None:
             raise TypeError(
                 f"'radius' needs continuous noise (got {self.noise}); use 'grid' or 'is_robust'"
             )
@@ -190,7 +192,7 @@ class Certificate:
         if r == 0:
             return np.where(self.abstained, np.nan, np.inf)
         radius = robustness.radius(self.noise, self.p_lower, self.p_upper, self._q(r))
-        radius = radius * (1.0 - 1e-15) / self._distance_scale(self.noise, r, norm)
+        radius = radius * (1.0 - 1e-15) / self._distance_scale(own, norm, r)
         return np.where(self.abstained, np.nan, radius)
 
     def grid(self, max_r: int, max_additions: int = 0, max_deletions: int = 0) -> np.ndarray:
@@ -205,7 +207,7 @@ class Certificate:
             ValueError: If a largest value is not a non-negative integer.
         """
         sizes = self._check_cells(max_r, max_additions, max_deletions)
-        if not isinstance(self.noise, SparseFlipNoise):
+        if not self.noise.budget:
             return np.stack([self.is_robust(r) for r in range(sizes[0])], axis=1)
         grid = np.empty((len(self), *sizes), dtype=bool)
         for additions, frontier in enumerate(self._frontiers(*sizes)):
@@ -248,7 +250,7 @@ class Certificate:
         """
         sizes = self._check_cells(max_r, max_additions, max_deletions)
         correct = self._correct(y)
-        if not isinstance(self.noise, SparseFlipNoise):
+        if not self.noise.budget:
             return np.array([_share(self.is_robust(r) & correct) for r in range(sizes[0])])
         surface = np.zeros(sizes)
         for additions, frontier in enumerate(self._frontiers(*sizes)):
@@ -313,10 +315,10 @@ class Certificate:
     def _q(self, r: int) -> np.ndarray:
         return self.selection.prob_all_selected(r, self.num_entities)
 
-    def _distance_scale(self, noise: AdditiveNoise, r: int, norm: str | None) -> np.ndarray:
+    def _distance_scale(self, own: Norm, norm: str | None, r: int) -> np.ndarray:
         changed = r if self.num_entities is None else np.minimum(r, self.num_entities)
         coordinates = np.maximum(changed, 1) * (self.num_features or np.nan)
-        scale = robustness.native_distance(noise, norm, coordinates)  # nan**0 is 1: needed or not
+        scale = robustness.native_distance(own, norm, coordinates)  # nan**0 is 1: needed or not
         if np.isnan(scale).any():
             raise ValueError(
                 f"a budget in '{norm}' needs the number of features of an entity: "
@@ -325,9 +327,8 @@ class Certificate:
         return scale
 
     def _check_cells(self, *largest: int) -> tuple[int, int, int]:
-        if not isinstance(self.noise, SparseFlipNoise) and (
-            any(largest[1:]) or isinstance(self.noise, AdditiveNoise)
-        ):
+        counts_flips = self.noise.budget == ("additions", "deletions")
+        if not counts_flips and (self.noise.budget or any(largest[1:])):
             raise TypeError(
                 f"'grid' over additions and deletions needs SparseFlipNoise (got {self.noise})"
             )

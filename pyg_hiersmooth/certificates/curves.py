@@ -2,15 +2,14 @@ r"""Certified accuracy as curves over the adversary's budget."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.chart import Chart, Curve, Panel
-from pyg_hiersmooth.noise import AdditiveNoise
+from pyg_hiersmooth.noise import Axis
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.certificates.certificate import Certificate
@@ -36,28 +35,20 @@ def chart(certificate: Certificate, y: ArrayLike) -> Chart:
     )
 
 
-def _panels(certificate: Certificate, y: ArrayLike) -> list[Panel]:
-    noise = certificate.noise
-    if isinstance(noise, AdditiveNoise):
-        label = {"l1": r"$\ell_1$ distance $\epsilon$", "l2": r"$\ell_2$ distance $\epsilon$"}
-        curves = tuple(_over_distance(certificate, y, r) for r in CHANGED)
-        return [Panel(label[noise.norm], False, curves)]
-    if not noise.budget:
+def _panels(certificate: Certificate, y: ArrayLike) -> Iterator[Panel]:
+    axes = certificate.noise.axes
+    for axis in axes:
+        curves = (_over_axis(certificate, y, axis, r) for r in CHANGED)
+        yield Panel(axis.label, axis.whole, tuple(curves))
+    if not axes:
         curve = _over_count(lambda r: certificate.certified_accuracy(y, r))
-        return [Panel("Changed entities $r$", True, (curve,))]
-    if noise.budget != ("additions", "deletions"):
-        raise TypeError(f"there are no curves over the budget of {noise}")
-    return [
-        Panel("Deletions (no additions)", True, _over_flips(certificate, y, "deletions")),
-        Panel("Additions (no deletions)", True, _over_flips(certificate, y, "additions")),
-    ]
+        yield Panel("Changed entities $r$", True, (curve,))
 
 
-def _over_flips(certificate: Certificate, y: ArrayLike, name: str) -> tuple[Curve, ...]:
-    def accuracy(r: int, count: int) -> float:
-        return certificate.certified_accuracy(y, r, **{name: count})
-
-    return tuple(_over_count(partial(accuracy, r), r) for r in CHANGED)
+def _over_axis(certificate: Certificate, y: ArrayLike, axis: Axis, r: int) -> Curve:
+    if not axis.whole:
+        return _over_distance(certificate, y, r)
+    return _over_count(lambda n: certificate.certified_accuracy(y, r, **{axis.name: n}), r)
 
 
 def _over_count(accuracy: Callable[[int], float], r: int | None = None) -> Curve:
