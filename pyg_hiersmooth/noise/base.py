@@ -26,7 +26,9 @@ class Noise(ABC):
 
     A noise of your own says what its adversary may change (:attr:`axes`), draws
     (:meth:`sample`) and bounds the worst case (:meth:`least_mass`). Everything else that is known
-    about a kind of noise has a default here, and nothing outside asks which kind it is.
+    about a kind of noise has a default here, and nothing outside asks which kind it is. A class
+    below one of this package inherits all that it says: what is no longer true has to be said
+    anew.
 
     Raises:
         TypeError: If a class that can be made does not say what :attr:`axes` its adversary has.

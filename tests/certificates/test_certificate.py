@@ -139,6 +139,21 @@ def test_the_accuracy_of_every_cell(noise: Any) -> None:
         assert surface[r, a, d] == pytest.approx(alone, abs=1e-12)
 
 
+class FarReachingFlips(SparseFlipNoise):
+    def reach(self, **budget: Any) -> float:
+        return 0 if not any(budget.values()) else np.inf
+
+
+def test_grids_ask_the_noise_for_its_reach() -> None:
+    selection = BernoulliSelection(0.75)
+    kinds = SparseFlipNoise, FarReachingFlips
+    near, far = (certificate(kind(0.05, 0.8), selection) for kind in kinds)
+    grid = far.grid(9, 1, 2)
+    for r, a, d in np.ndindex(grid.shape[1:]):
+        assert np.array_equal(grid[:, r, a, d], far.is_robust(r, additions=a, deletions=d))
+    assert near.grid(9, 1, 2)[:, 9, 0, 1].any() and not grid[:, 9, 0, 1].any()
+
+
 def test_the_accuracy_of_every_r_of_ablation() -> None:
     result = certificate(AblationNoise())
     assert result.grid(3).shape == (4, 4)
