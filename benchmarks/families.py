@@ -14,7 +14,7 @@ from rich.table import Table
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.extras import require
-from pyg_hiersmooth.noise import AdditiveNoise, GaussianNoise
+from pyg_hiersmooth.noise import GaussianNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 HIERARCHICAL, GAUSSIAN, ABLATION = "hierarchical Gaussian", "flat Gaussian", "ablation"
@@ -53,7 +53,7 @@ class Result:
 
     def certified_accuracy(self, r: int, eps: float) -> float:
         r"""The share of objects predicted right and robust, over all parts."""
-        budget = {"eps": eps} if isinstance(self.transform.noise, AdditiveNoise) else {}
+        budget = dict.fromkeys(self.transform.noise.budget, eps)
         return self._share(lambda certificate: certificate.is_robust(r, **budget))
 
     def _share(self, holds: Callable[[Certificate], np.ndarray]) -> float:

@@ -3,27 +3,19 @@ r"""Certified accuracy, drawn."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.chart import Chart, Panel
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.files import replace_atomically
-from pyg_hiersmooth.noise import AdditiveNoise, SparseFlipNoise
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-CHANGED = (1, 2, 3)
-r"""Numbers :math:`r` of changed entities that have a curve of their own."""
-
-MAX_BUDGET = 256
-r"""Largest number of changes on an axis."""
 
 COLORS = ("#0b5fa5", "#d1620a", "#2f8f4e", "#8a3fa0", "#b3261e", "#5b5b5b", "#008b9a", "#a07d00")
 LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
@@ -38,36 +30,22 @@ LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 )
 
 
-class Curve(NamedTuple):
-    r"""Certified accuracy over a budget: constant from each ``x`` to the next."""
+class Charted(Protocol):
+    r"""What can be drawn: a :class:`~pyg_hiersmooth.certificates.Certificate`, for example."""
 
-    x: np.ndarray
-    accuracy: np.ndarray
-
-
-Run = tuple[Certificate, ArrayLike]
-Curves = Callable[[Certificate, ArrayLike], list[Curve]]
-
-
-class Panel(NamedTuple):
-    r"""What one pair of axes shows: its budget, in whole numbers or not, and how to compute the
-    curves of a run.
-    """
-
-    budget: str
-    curves: Curves
-    whole: bool = True
+    def chart(self, y: ArrayLike) -> Chart:
+        r"""The curves, given the labels."""
 
 
 def plot_certificates(
-    runs: Mapping[str, Run], path: str | os.PathLike[str] | None = None
+    runs: Mapping[str, tuple[Charted, ArrayLike]], path: str | os.PathLike[str] | None = None
 ) -> Figure:
     r"""Draws the certified accuracy of one or more certificates over the adversary's budget.
 
-    Flips get two panels, over deletions and over additions, and continuous noise one over
-    :obj:`eps`, with a curve for each of :math:`r = 1, 2, 3` changed entities; ablation gets one
-    over :math:`r`. The curves are exact steps. Thin lines mark the accuracy without an adversary.
-    Needs the extra ``plot``, and no display.
+    There is a panel for each budget of the noise, such as deletions and additions, with a curve
+    for each of :math:`r = 1, 2, 3` changed entities, or one panel over :math:`r` where the noise
+    takes no budget. The curves are exact steps. Thin lines mark the accuracy without an
+    adversary. Needs the extra ``plot``, and no display.
 
     Args:
         runs (Mapping): For each name, a certificate and the labels of its objects, integers
@@ -86,122 +64,68 @@ def plot_certificates(
 
     if not 1 <= len(runs) <= len(LINE_STYLES):
         raise ValueError(f"'runs' must hold 1 to {len(LINE_STYLES)} certificates (got {len(runs)})")
-    panels = _panels(runs)
-    width = 9.6 if len(panels) > 1 else 6.0
+    charts = {name: certificate.chart(y) for name, (certificate, y) in runs.items()}
+    _check_budgets(charts)
+    by_budget = list(zip(*(chart.panels for chart in charts.values()), strict=True))
+    width = 9.6 if len(by_budget) > 1 else 6.0
     figure = Figure(figsize=(width, 3.8), layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    for panel, ax in zip(panels, axes, strict=True):
-        _draw_panel(ax, panel, runs)
+    axes = figure.subplots(1, len(by_budget), sharey=True, squeeze=False)[0]
+    for panels, ax in zip(by_budget, axes, strict=True):
+        _draw_panels(ax, panels)
+        for chart, style in zip(charts.values(), LINE_STYLES, strict=False):
+            ax.axhline(chart.clean_accuracy, color="0.45", linewidth=0.9, linestyle=style)
     axes[0].set_ylabel("Certified accuracy")
-    _draw_legends(figure, list(runs), one_curve=_is_ablation(runs))
-    figure.suptitle(_title(runs), fontsize="medium")
+    _draw_legends(figure, list(charts), by_budget[0][0])
+    figure.suptitle(_title(charts), fontsize="medium")
     if path is not None:
         with replace_atomically(path) as file:
             figure.savefig(file, format=Path(path).suffix[1:] or "png", dpi=150)
     return figure
 
 
-def _panels(runs: Mapping[str, Run]) -> list[Panel]:
-    families = {_family(certificate): str(certificate.noise) for certificate, _ in runs.values()}
-    if len(families) > 1:
-        raise ValueError(
-            "'runs' must share one kind of budget, but hold " + " and ".join(families.values())
-        )
-    (family,) = families
-    if family == "flips":
-        return [
-            Panel("Deletions (no additions)", _over_deletions),
-            Panel("Additions (no deletions)", _over_additions),
-        ]
-    if family == "ablation":
-        return [Panel("Changed entities $r$", _over_changed)]
-    norm = {"l1": r"$\ell_1$", "l2": r"$\ell_2$"}[family]
-    return [Panel(rf"{norm} distance $\epsilon$", _over_distance, whole=False)]
+def _check_budgets(charts: Mapping[str, Chart]) -> None:
+    smoothings = {chart.budgets: chart.smoothing for chart in charts.values()}
+    if len(smoothings) > 1:
+        held = " and ".join(smoothings.values())
+        raise ValueError(f"'runs' must share one kind of budget (got {held})")
 
 
-def _family(certificate: Certificate) -> str:
-    if isinstance(certificate.noise, AdditiveNoise):
-        return certificate.noise.norm
-    return "flips" if isinstance(certificate.noise, SparseFlipNoise) else "ablation"
-
-
-def _is_ablation(runs: Mapping[str, Run]) -> bool:
-    return any(_family(certificate) == "ablation" for certificate, _ in runs.values())
-
-
-def _over_deletions(certificate: Certificate, y: ArrayLike) -> list[Curve]:
-    return _until_zero(
-        lambda most: certificate.certified_accuracy_grid(y, max(CHANGED), 0, most)[CHANGED, 0, :]
-    )
-
-
-def _over_additions(certificate: Certificate, y: ArrayLike) -> list[Curve]:
-    return _until_zero(
-        lambda most: certificate.certified_accuracy_grid(y, max(CHANGED), most, 0)[CHANGED, :, 0]
-    )
-
-
-def _over_changed(certificate: Certificate, y: ArrayLike) -> list[Curve]:
-    return _until_zero(lambda most: certificate.certified_accuracy_grid(y, most)[None])
-
-
-def _until_zero(accuracies: Callable[[int], np.ndarray]) -> list[Curve]:
-    r"""Curves over 0, 1, ... changes, up to the first number where all of them are zero."""
-    most = 8
-    while (surface := accuracies(most))[:, -1].any() and most < MAX_BUDGET:
-        most *= 2
-    end = int(surface.any(axis=0).sum()) + 1
-    return [Curve(np.arange(len(row[:end])), row[:end]) for row in surface]
-
-
-def _over_distance(certificate: Certificate, y: ArrayLike) -> list[Curve]:
-    clean = certificate.clean_accuracy(y)
-    correct = (certificate.prediction == np.asarray(y)) & ~certificate.abstained
-    curves = []
-    for r in CHANGED:
-        radius = np.sort(certificate.radius(r)[correct])
-        curves.append(
-            Curve(np.concatenate([[0.0], radius]), np.linspace(clean, 0.0, len(radius) + 1))
-        )
-    return curves
-
-
-def _draw_panel(ax: Axes, panel: Panel, runs: Mapping[str, Run]) -> None:
-    end = 0.0
-    for i, (certificate, y) in enumerate(runs.values()):
-        style = LINE_STYLES[i]
-        clean = certificate.clean_accuracy(y)
-        ax.axhline(clean, color="0.45", linewidth=0.9, linestyle=style)
-        curves = panel.curves(certificate, y)
-        single = len(curves) == 1
-        for j, curve in enumerate(curves):
-            color, marker = COLORS[i if single else j], "o" if single else None
+def _draw_panels(ax: Axes, panels: Sequence[Panel]) -> None:
+    r"""Draws the panels of several runs over each other."""
+    for run, panel in enumerate(panels):
+        for i, curve in enumerate(panel.curves):
             ax.step(
-                *curve, where="post", color=color, linestyle=style, linewidth=1.7, marker=marker
+                curve.x,
+                curve.accuracy,
+                where="post",
+                color=COLORS[run if curve.r is None else i],
+                linestyle=LINE_STYLES[run],
+                linewidth=1.7,
+                marker="o" if curve.r is None else None,
             )
-            end = max(end, curve.x[-1])
-    ax.set_xlabel(panel.budget)
+    end = max(curve.x[-1] for panel in panels for curve in panel.curves)
+    ax.set_xlabel(panels[0].label)
     ax.set_xlim(0.0, 1.03 * end or 1.0)
     ax.set_ylim(0.0, 1.0)
-    ax.locator_params(axis="x", integer=panel.whole)
+    ax.locator_params(axis="x", integer=panels[0].whole)
     ax.grid(color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_legends(figure: Figure, names: list[str], one_curve: bool) -> None:
+def _draw_legends(figure: Figure, names: list[str], panel: Panel) -> None:
     from matplotlib.lines import Line2D
 
     def entry(label: str, **look: Any) -> Line2D:
         return Line2D([], [], label=label, **{"linewidth": 1.7, **look})
 
-    changed = () if one_curve else CHANGED
+    changed = [curve.r for curve in panel.curves if curve.r is not None]
     curves = [entry(f"$r = {r}$", color=COLORS[i]) for i, r in enumerate(changed)]
     curves.append(entry("clean accuracy", color="0.45", linewidth=0.9))
     figure.axes[-1].legend(handles=curves, frameon=False, fontsize="small")
     if len(names) > 1:
         runs = [
-            entry(name, color=COLORS[i] if one_curve else "0.2", linestyle=LINE_STYLES[i])
+            entry(name, color="0.2" if changed else COLORS[i], linestyle=LINE_STYLES[i])
             for i, name in enumerate(names)
         ]
         figure.legend(
@@ -213,12 +137,10 @@ def _draw_legends(figure: Figure, names: list[str], one_curve: bool) -> None:
         )
 
 
-def _title(runs: Mapping[str, Run]) -> str:
-    smoothings = {
-        f"{certificate.selection}, {certificate.noise}" for certificate, _ in runs.values()
-    }
+def _title(charts: Mapping[str, Chart]) -> str:
+    smoothings = {chart.smoothing for chart in charts.values()}
     if len(smoothings) > 1:
         return "Certified accuracy"
     (smoothing,) = smoothings
-    named = [name for name in runs if len(runs) == 1 and name not in smoothing]
+    named = [name for name in charts if len(charts) == 1 and name not in smoothing]
     return "\n".join([*named, smoothing])

@@ -1,57 +1,94 @@
-r"""Selections and noises as plain dictionaries, for JSON."""
+r"""Selections and noises as plain dictionaries, for JSON.
+
+Reading runs no code that a file names: a class of your own is found only if the program has
+imported it before.
+"""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
 from torch import Tensor
 
-from pyg_hiersmooth import noise, selection
+from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.selection import Selection
+
+Component = TypeVar("Component", Noise, Selection)
 
 
-def to_dict(component: noise.Noise | selection.Selection) -> dict[str, Any]:
-    r"""The class name and the arguments of a selection or a noise.
+def to_dict(component: Noise | Selection) -> dict[str, Any]:
+    r"""The class and the arguments of a selection or a noise.
+
+    Classes of this package go by their names, others by their modules as well.
 
     Raises:
-        ValueError: If it is not one of this package, and could not be read back.
+        ValueError: If it could not be read back: each argument must be kept in an attribute of
+            its name, as a number, a text, a list of them, a tensor or :obj:`None`.
     """
-    known = (
-        getattr(noise, type(component).__name__, None),
-        getattr(selection, type(component).__name__, None),
-    )
-    if type(component) not in known:
-        raise ValueError(f"{component} is not of this package and cannot be written to a file")
-    arguments = {}
-    for name in inspect.signature(type(component)).parameters:
-        value = getattr(component, name)
-        arguments[name] = value.tolist() if isinstance(value, Tensor) else value
-    return {"class": type(component).__name__, **arguments}
+    kind = type(component)
+    names = inspect.signature(kind).parameters
+    return {"class": _path(kind)} | {name: _plain(component, name) for name in names}
 
 
-def noise_from_dict(settings: dict[str, Any]) -> noise.Noise:
+def noise_from_dict(settings: dict[str, Any]) -> Noise:
     r"""The noise that :func:`to_dict` described.
 
     Raises:
-        ValueError: If there is no such noise.
+        ValueError: If there is no such noise, or it has not been imported.
     """
-    return _build(settings, noise, noise.Noise)
+    return _build(settings, Noise)  # type: ignore[type-abstract]
 
 
-def selection_from_dict(settings: dict[str, Any]) -> selection.Selection:
+def selection_from_dict(settings: dict[str, Any]) -> Selection:
     r"""The selection that :func:`to_dict` described.
 
     Raises:
-        ValueError: If there is no such selection.
+        ValueError: If there is no such selection, or it has not been imported.
     """
-    return _build(settings, selection, selection.Selection)
+    return _build(settings, Selection)  # type: ignore[type-abstract]
 
 
-def _build(settings: dict[str, Any], module: Any, base: type) -> Any:
+def _build(settings: dict[str, Any], base: type[Component]) -> Component:
     arguments = dict(settings)
-    name = arguments.pop("class")
-    component = getattr(module, str(name), base)
-    known = inspect.isclass(component) and issubclass(component, base)
-    if not known or inspect.isabstract(component):
-        raise ValueError(f"unknown {base.__name__.lower()} {name!r}")
-    return component(**arguments)
+    path = str(arguments.pop("class"))
+    known = {_path(kind): kind for kind in _subclasses(base) if not inspect.isabstract(kind)}
+    if path not in known:
+        hint = ": a class of your own must be imported first" if "." in path else ""
+        raise ValueError(f"unknown {base.__name__.lower()} '{path}'{hint}")
+    return known[path](**arguments)
+
+
+def _path(kind: type) -> str:
+    ours = kind.__module__.startswith(f"{__package__}.")
+    return kind.__name__ if ours else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _subclasses(base: type[Component]) -> Iterator[type[Component]]:
+    r"""All classes below a base that were defined so far, the latest of a name last."""
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _subclasses(kind)
+
+
+def _plain(component: Noise | Selection, name: str) -> Any:
+    r"""An argument that a component was made with, from the attribute of its name."""
+    if hasattr(component, name):
+        value = getattr(component, name)
+        value = value.tolist() if isinstance(value, Tensor) else value
+        if _is_plain(value):
+            return value
+        got = type(value).__name__
+    else:
+        got = "nothing"
+    raise ValueError(
+        f"{component} cannot be written to a file: its attribute '{name}' must hold plain numbers "
+        f"or texts (got {got})"
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)

@@ -17,7 +17,7 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
-from pyg_hiersmooth.certificates.confidence import check_alpha, check_kind
+from pyg_hiersmooth.certificates.vote_bounds import check_alpha, check_kind
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index

@@ -16,7 +16,7 @@ from pyg_hiersmooth.noise import (
     SparseFlipNoise,
     UniformNoise,
 )
-from pyg_hiersmooth.plotting import MAX_BUDGET, plot_certificates
+from pyg_hiersmooth.plotting import plot_certificates
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 FLIPS = SparseFlipNoise(0.05, 0.8)
@@ -64,12 +64,6 @@ def test_flips_reach_zero() -> None:
         assert curves(ax)[0].get_ydata()[-1] == 0
         assert curves(ax)[0].get_ydata()[-2] > 0
         assert ax.get_xlim()[1] >= curves(ax)[0].get_xdata()[-1]
-
-
-def test_flips_that_never_reach_zero_are_bounded() -> None:
-    certificate = make_certificate(SparseFlipNoise(0.5, 0.5))
-    for ax in plot_certificates({"run": (certificate, Y)}).axes:
-        assert curves(ax)[0].get_xdata()[-1] == MAX_BUDGET
 
 
 @pytest.mark.parametrize(

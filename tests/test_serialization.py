@@ -47,3 +47,54 @@ def test_unknown_components() -> None:
     for name in ("Selection", "RandomStream", "as_selection", "GaussianNoise"):
         with pytest.raises(ValueError, match="unknown selection"):
             selection_from_dict({"class": name})
+
+
+class Blocked(selection.BernoulliSelection):
+    """A selection from outside the package."""
+
+
+class Opaque(noise.AblationNoise):
+    def __init__(self, rule: object, forgotten: int = 0) -> None:
+        super().__init__()
+        self.rule = rule
+
+
+def test_classes_of_the_user_go_by_their_modules() -> None:
+    settings = json.loads(json.dumps(to_dict(Blocked(0.5))))
+    assert settings == {"class": f"{__name__}.Blocked", "p": 0.5}
+    assert type(selection_from_dict(settings)) is Blocked
+    with pytest.raises(ValueError, match=r"unknown noise '.*\.Blocked': a class of your own must"):
+        noise_from_dict(settings)
+
+
+def test_a_class_of_the_user_never_stands_in_for_one_of_ours() -> None:
+    class GaussianNoise(noise.GaussianNoise):
+        pass
+
+    assert type(noise_from_dict(to_dict(noise.GaussianNoise(0.5)))) is noise.GaussianNoise
+    assert type(noise_from_dict(to_dict(GaussianNoise(0.5)))) is GaussianNoise
+
+
+def test_the_latest_of_a_name_counts() -> None:
+    def define() -> type[noise.GaussianNoise]:
+        class Again(noise.GaussianNoise):
+            pass
+
+        return Again
+
+    first, second = define(), define()
+    assert first is not second and type(noise_from_dict(to_dict(first(0.5)))) is second
+
+
+def test_reading_imports_nothing() -> None:
+    for path in ("fractions.Fraction", "test_serialization.Missing", "os.system"):
+        with pytest.raises(ValueError, match=f"unknown noise '{path}': a class of your own"):
+            noise_from_dict({"class": path})
+
+
+@pytest.mark.parametrize(("rule", "got"), [({"a": 1}, "dict"), (str, "type"), ([print], "list")])
+def test_what_cannot_be_written(rule: object, got: str) -> None:
+    with pytest.raises(ValueError, match=rf"'rule' must hold plain .* \(got {got}\)"):
+        to_dict(Opaque(rule))
+    with pytest.raises(ValueError, match=r"'forgotten' must hold plain .* \(got nothing\)"):
+        to_dict(Opaque("rule"))

@@ -11,7 +11,7 @@ import torch
 from pyg_hiersmooth.benchmark.result import Result, Tally
 from pyg_hiersmooth.benchmark.run import Run
 from pyg_hiersmooth.certificates import certify_votes
-from pyg_hiersmooth.certificates.confidence import KINDS
+from pyg_hiersmooth.certificates.vote_bounds import KINDS
 from pyg_hiersmooth.cli.experiment import Experiment, certified_index, choose_device
 from pyg_hiersmooth.cli.model_class import build_named
 from pyg_hiersmooth.cli.run_folder import RunFolder, versions

@@ -12,7 +12,7 @@ from pyg_hiersmooth.benchmark.figures import draw_certified_accuracy, draw_paret
 from pyg_hiersmooth.benchmark.groups import groups
 from pyg_hiersmooth.benchmark.result import Result
 from pyg_hiersmooth.benchmark.tables import chosen_settings, front_tables, markdown, tables
-from pyg_hiersmooth.certificates.confidence import KINDS
+from pyg_hiersmooth.certificates.vote_bounds import KINDS
 from pyg_hiersmooth.cli.experiment import can_plot
 from pyg_hiersmooth.files import replace_atomically
 

@@ -1,13 +1,13 @@
 r"""Certificates: pure functions of vote counts; no model, no data, no sampling."""
 
 from pyg_hiersmooth.certificates.certificate import Certificate
-from pyg_hiersmooth.certificates.confidence import (
+from pyg_hiersmooth.certificates.certification import certify_votes
+from pyg_hiersmooth.certificates.vote_bounds import (
     VoteBounds,
     clopper_pearson_lower,
     clopper_pearson_upper,
     vote_bounds,
 )
-from pyg_hiersmooth.certificates.votes import certify_votes
 
 __all__ = [
     "Certificate",

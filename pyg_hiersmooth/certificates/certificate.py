@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates import bounds, storage
+from pyg_hiersmooth.certificates import curves, robustness, storage
 from pyg_hiersmooth.certificates.checks import check_count, check_integers, check_probabilities
-from pyg_hiersmooth.certificates.confidence import check_kind
+from pyg_hiersmooth.certificates.vote_bounds import check_kind
+from pyg_hiersmooth.chart import Chart
 from pyg_hiersmooth.extras import require
-from pyg_hiersmooth.noise import AdditiveNoise, Noise, SparseFlipNoise
+from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.noise.axes import Norm
 from pyg_hiersmooth.selection import Selection
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ class Certificate:
         transform.selection.prob_all_selected(0, num_entities)  # raises if they do not fit
         if num_features is not None:
             num_features = check_count("num_features", num_features, least=1)
-        wins = (lower - upper > 2.0 * bounds.MARGIN) & (predicted >= 0)
+        wins = (lower - upper > 2.0 * robustness.MARGIN) & (predicted >= 0)
         return cls(
             transform.selection,
             transform.noise,
@@ -155,16 +157,16 @@ class Certificate:
             ValueError: If a budget is negative or not a number of its kind.
         """
         r = check_count("r", r)
-        scale = np.asarray(1.0)
-        if isinstance(self.noise, AdditiveNoise):
-            scale = self._distance_scale(self.noise, r, budget.pop("norm", None))
+        own, scale = self.noise.norm, np.asarray(1.0)
+        if own is not None:
+            scale = self._distance_scale(own, budget.pop("norm", None), r)
         budget = self.noise.check_budget(**budget)
         reached = int(min(r, self.noise.reach(**budget)))
         if reached == 0:
             return ~self.abstained
-        if isinstance(self.noise, AdditiveNoise):
-            budget = {"eps": budget["eps"] * scale}
-        robust = bounds.is_robust(
+        if own is not None:
+            budget = {name: distance * scale for name, distance in budget.items()}
+        robust = robustness.is_robust(
             self.noise, self.p_lower, self.p_upper, self._q(reached), **budget
         )
         return robust & ~self.abstained
@@ -181,15 +183,16 @@ class Certificate:
         Raises:
             TypeError: If the noise is not continuous.
         """
-        if not isinstance(self.noise, AdditiveNoise):
+        own = self.noise.norm
+        if own is None:
             raise TypeError(
                 f"'radius' needs continuous noise (got {self.noise}); use 'grid' or 'is_robust'"
             )
         r = check_count("r", r)
         if r == 0:
             return np.where(self.abstained, np.nan, np.inf)
-        radius = bounds.radius(self.noise, self.p_lower, self.p_upper, self._q(r))
-        radius = radius * (1.0 - 1e-15) / self._distance_scale(self.noise, r, norm)
+        radius = robustness.radius(self.noise, self.p_lower, self.p_upper, self._q(r))
+        radius = radius * (1.0 - 1e-15) / self._distance_scale(own, norm, r)
         return np.where(self.abstained, np.nan, radius)
 
     def grid(self, max_r: int, max_additions: int = 0, max_deletions: int = 0) -> np.ndarray:
@@ -204,7 +207,7 @@ class Certificate:
             ValueError: If a largest value is not a non-negative integer.
         """
         sizes = self._check_cells(max_r, max_additions, max_deletions)
-        if not isinstance(self.noise, SparseFlipNoise):
+        if not self.noise.budget:
             return np.stack([self.is_robust(r) for r in range(sizes[0])], axis=1)
         grid = np.empty((len(self), *sizes), dtype=bool)
         for additions, frontier in enumerate(self._frontiers(*sizes)):
@@ -247,7 +250,7 @@ class Certificate:
         """
         sizes = self._check_cells(max_r, max_additions, max_deletions)
         correct = self._correct(y)
-        if not isinstance(self.noise, SparseFlipNoise):
+        if not self.noise.budget:
             return np.array([_share(self.is_robust(r) & correct) for r in range(sizes[0])])
         surface = np.zeros(sizes)
         for additions, frontier in enumerate(self._frontiers(*sizes)):
@@ -275,13 +278,19 @@ class Certificate:
             frame["correct"] = self._correct(y)
         return frame
 
+    def chart(self, y: ArrayLike) -> Chart:
+        r"""The curves that :meth:`plot` draws, as numbers; :obj:`y` as in
+        :meth:`certified_accuracy`.
+        """
+        return curves.chart(self, y)
+
     def plot(self, y: ArrayLike, path: str | os.PathLike[str] | None = None) -> Figure:
         r"""Draws certified accuracy over the adversary's budget, and saves it where :obj:`path`
         is given. Needs the extra ``plot``.
         """
         from pyg_hiersmooth.plotting import plot_certificates
 
-        return plot_certificates({str(self.noise): (self, self._labels(y))}, path)
+        return plot_certificates({str(self.noise): (self, y)}, path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         r"""Writes a NumPy ``.npz`` file without pickled objects, all of it or nothing."""
@@ -306,10 +315,10 @@ class Certificate:
     def _q(self, r: int) -> np.ndarray:
         return self.selection.prob_all_selected(r, self.num_entities)
 
-    def _distance_scale(self, noise: AdditiveNoise, r: int, norm: str | None) -> np.ndarray:
+    def _distance_scale(self, own: Norm, norm: str | None, r: int) -> np.ndarray:
         changed = r if self.num_entities is None else np.minimum(r, self.num_entities)
         coordinates = np.maximum(changed, 1) * (self.num_features or np.nan)
-        scale = bounds.native_distance(noise, norm, coordinates)  # nan**0 is 1: needed or not
+        scale = robustness.native_distance(own, norm, coordinates)  # nan**0 is 1: needed or not
         if np.isnan(scale).any():
             raise ValueError(
                 f"a budget in '{norm}' needs the number of features of an entity: "
@@ -318,9 +327,8 @@ class Certificate:
         return scale
 
     def _check_cells(self, *largest: int) -> tuple[int, int, int]:
-        if not isinstance(self.noise, SparseFlipNoise) and (
-            any(largest[1:]) or isinstance(self.noise, AdditiveNoise)
-        ):
+        counts_flips = self.noise.budget == ("additions", "deletions")
+        if not counts_flips and (self.noise.budget or any(largest[1:])):
             raise TypeError(
                 f"'grid' over additions and deletions needs SparseFlipNoise (got {self.noise})"
             )
@@ -331,7 +339,7 @@ class Certificate:
     def _frontiers(self, num_r: int, num_additions: int, num_deletions: int) -> Iterator[Any]:
         q = np.array([np.broadcast_to(self._q(r), len(self)) for r in range(num_r)])
         a, d = num_additions - 1, num_deletions - 1
-        for frontier in bounds.frontiers(self.noise, self.p_lower, self.p_upper, q, a, d):
+        for frontier in robustness.frontiers(self.noise, self.p_lower, self.p_upper, q, a, d):
             frontier[0] = d  # no row may change: whatever the budget, nothing does
             yield np.where(self.abstained, -1, frontier)
 

@@ -33,6 +33,9 @@ class Forward(Protocol):
     def watched(self) -> dict[str, Any]:
         r"""All besides the model that must stay the same from call to call, by name."""
 
+    def describe(self, x: Tensor) -> str:
+        r"""Features in words, as the model gets them."""
+
     def hint(self) -> str:
         r"""What to say of a model that fails: what it was not given, if anything."""
 
@@ -61,6 +64,9 @@ class OneByOne:
     def watched(self) -> dict[str, Any]:
         watched = [unit.watched() for unit in self._units]
         return {name: [each[name] for each in watched] for name in watched[0]}
+
+    def describe(self, x: Tensor) -> str:
+        return self._units[0].describe(x)
 
     def hint(self) -> str:
         return self._units[0].hint()

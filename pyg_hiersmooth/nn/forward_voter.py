@@ -155,14 +155,14 @@ class ForwardVoter(Voter):
 
     def _try_model(self, draw: Tensor) -> None:
         try:
-            logits = self.prepared(draw)
+            logits = self._answer(draw)
         except Exception as error:
             hint = self.prepared.forward.hint()
             if isinstance(error, ValueError) and not hint:
                 raise
             indicator = " (the last is the indicator)" if self.transform.append_indicator else ""
             raise ValueError(
-                f"the model failed on features of shape {list(draw.shape)}{indicator}: "
+                f"the model failed on {self.prepared.forward.describe(draw)}{indicator}: "
                 f"{error}{hint}"
             ) from error
         expected = [self.num_outputs, self.num_classes]
@@ -171,6 +171,20 @@ class ForwardVoter(Voter):
             raise ValueError(f"the model must return logits of shape {expected} (got {got})")
         if not bool(torch.isfinite(logits).all()):
             raise ValueError("the model returned logits that are NaN or infinite")
+
+    def _answer(self, draw: Tensor) -> Any:
+        try:
+            return self.prepared(draw)
+        except Exception:
+            if len(self.prepared.forward.rows) == 1:
+                raise
+            together = self.prepared.forward
+            self.prepared.use(OneByOne(together))
+            try:
+                return self.prepared(draw)
+            except Exception:
+                self.prepared.use(together)
+            raise
 
     def _choose_block_size(self, draws: list[Tensor], wanted: int | None) -> int:
         copies = wanted or _power_of_two(min(MAX_BLOCK, self._cheapest_block_size()))
@@ -181,7 +195,8 @@ class ForwardVoter(Voter):
                 f"'block_size' must be 1 for a model that mixes all rows it is given (got {wanted})"
             )
         if copies == 1 or not keeps_apart(self.prepared, draws, 1):
-            self.prepared.use(OneByOne(self.prepared.forward))
+            if not isinstance(self.prepared.forward, OneByOne):
+                self.prepared.use(OneByOne(self.prepared.forward))
             if not keeps_apart(self.prepared, draws, 1):
                 raise ValueError(
                     f"'{type(self.prepared.model).__name__}' keeps something of one object that it "

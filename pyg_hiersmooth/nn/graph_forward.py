@@ -59,6 +59,9 @@ class GraphForward:
         graphs = [graph.to_dict() for graph in self._copies.values()]
         return {"forward": self.call, "graph": graphs[0], "copies": graphs[1:]}
 
+    def describe(self, x: Tensor) -> str:
+        return f"features of shape {list(x.shape)}"
+
     def hint(self) -> str:
         return hint(self._left_out) if self.call is not call_model else ""
 

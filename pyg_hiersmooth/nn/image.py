@@ -13,7 +13,6 @@ from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
 from pyg_hiersmooth.nn.smoothed_classifier import Index, Kind, SmoothedClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index
-from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -62,7 +61,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
         complement: bool = False,
     ) -> None:
         super().__init__(model, transform, num_classes)
-        if complement and not isinstance(transform.noise, AblationNoise):
+        if complement and transform.noise.axes:
             raise ValueError(f"'complement' needs AblationNoise (got {transform.noise})")
         if complement and normalize is not None:
             raise ValueError("'complement' leaves nothing to 'normalize': give one of them")

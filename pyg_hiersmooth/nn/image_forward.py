@@ -64,5 +64,8 @@ class ImageForward:
     def watched(self) -> dict[str, Any]:
         return {"normalize": self.normalize}
 
+    def describe(self, x: Tensor) -> str:
+        return f"images of shape {[x.numel() // (x.size(1) * self.rows[0]), x.size(1), *self.size]}"
+
     def hint(self) -> str:
         return ""

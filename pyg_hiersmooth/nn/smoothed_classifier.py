@@ -18,7 +18,6 @@ from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.prepared_model import generators_put_back
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
-from pyg_hiersmooth.noise import SparseFlipNoise
 from pyg_hiersmooth.sampling import sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.serialization import to_dict
@@ -215,9 +214,9 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         if x is None:
             raise ValueError("data has no node features 'x'")
         self.transform.check_features(x)
-        if x.layout != torch.strided and not isinstance(self.transform.noise, SparseFlipNoise):
+        if x.layout != torch.strided and not self.transform.noise.keeps_sparse:
             x = x.to_dense()
-        if isinstance(self.transform.noise, SparseFlipNoise) and not x.is_floating_point():
+        if self.transform.noise.needs_binary and not x.is_floating_point():
             x = x.to(self._dtype())
         return x.to(self.device)
 

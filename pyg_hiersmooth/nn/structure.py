@@ -11,7 +11,7 @@ from torch_geometric.data import Data, HeteroData
 
 STRUCTURE = frozenset(
     {
-        *("edge_index", "adj_t", "edge_weight", "edge_attr", "edge_type", "node_type"),
+        *("edge_index", "adj_t", "adj", "edge_weight", "edge_attr", "edge_type", "node_type"),
         *("batch", "ptr", "num_nodes"),
     }
 )

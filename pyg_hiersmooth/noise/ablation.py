@@ -24,6 +24,10 @@ class AblationNoise(Noise):
         ValueError: If :obj:`token` is not one finite row.
     """
 
+    name = "ablation"
+    axes = ()
+    deterministic = True
+
     def __init__(self, token: Tensor | None = None) -> None:
         if token is not None:
             token = torch.as_tensor(token).detach().clone()

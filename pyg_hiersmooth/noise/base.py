@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from inspect import isabstract
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from pyg_hiersmooth.noise.axes import Axis, Norm
+from pyg_hiersmooth.noise.parameter import Parameter, SearchRange
 from pyg_hiersmooth.random import RandomStream
 
 Draw = Callable[[Tensor, RandomStream], Tensor]
@@ -19,10 +22,93 @@ r"""Maps an indicator, bool ``[N]``, and a stream to a draw."""
 
 
 class Noise(ABC):
-    r"""The lower level of hierarchical smoothing: the noise :math:`\mu(x_i)` of a selected row."""
+    r"""The lower level of hierarchical smoothing: the noise :math:`\mu(x_i)` of a selected row.
 
-    budget: ClassVar[tuple[str, ...]] = ()
-    r"""Names of the adversary's budgets, the keywords of a certificate for this noise."""
+    A noise of your own says what its adversary may change (:attr:`axes`), draws
+    (:meth:`sample`) and bounds the worst case (:meth:`least_mass`). Everything else that is known
+    about a kind of noise has a default here, and nothing outside asks which kind it is. A class
+    below one of this package inherits all that it says: what is no longer true has to be said
+    anew.
+
+    Raises:
+        TypeError: If a class that can be made does not say what :attr:`axes` its adversary has.
+    """
+
+    axes: ClassVar[tuple[Axis, ...]]
+    r"""What bounds the adversary besides :math:`r`, in the order of tables and pictures; empty
+    only if *any* change of a selected row is certified."""
+
+    name: ClassVar[str]
+    r"""What commands call it; needed by those in :obj:`NOISES`."""
+
+    parameters: ClassVar[tuple[Parameter, ...]] = ()
+    r"""The numbers it is made with, as options of commands."""
+
+    needs_binary: ClassVar[bool] = False
+    r"""Whether it is defined on features of zeros and ones only, of any dtype."""
+
+    keeps_sparse: ClassVar[bool] = False
+    r"""Whether it draws from sparse features as they are, with :meth:`sample_sparse` as well."""
+
+    deterministic: ClassVar[bool] = False
+    r"""Whether it draws nothing: a noisy row is a fixed function of the clean one."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not hasattr(cls, "axes") and not isabstract(cls):
+            raise TypeError(
+                f"'axes' of {cls.__name__} must say what bounds its adversary, or be () if any "
+                "change is certified (got nothing)"
+            )
+
+    @property
+    def budget(self) -> tuple[str, ...]:
+        r"""Names of the adversary's budgets, the keywords of a certificate for this noise."""
+        return tuple(sorted(axis.name for axis in self.axes))
+
+    @property
+    def norm(self) -> Norm | None:
+        r"""The norm of the budget if that is one distance, and so has a :meth:`radius`."""
+        return self.axes[0].norm if len(self.axes) == 1 else None
+
+    @property
+    def unit(self) -> float:
+        r"""The distance that reported distances are multiples of."""
+        return 1.0
+
+    def reported_budgets(self) -> list[dict[str, Any]]:
+        r"""The budgets that a table reports, axis after axis; one that is empty without axes."""
+        if not self.axes:
+            return [{}]
+        nothing = {name: 0 for name in self.budget}
+        return [
+            nothing | {axis.name: strength if axis.whole else strength * self.unit}
+            for axis in self.axes
+            for strength in axis.reported
+        ]
+
+    def describe(self, **budget: Any) -> str:
+        r"""A (checked) budget in words: ``"1 addition, 5 deletions"``, ``"eps = 0.25"``,
+        ``"nothing"``, or ``"anything"`` where there is none.
+        """
+        if not self.axes:
+            return "anything"
+        told = {axis.name: axis.describe(budget[axis.name]) for axis in self.axes}
+        return ", ".join(told[name] for name in self.budget if budget[name] > 0) or "nothing"
+
+    @classmethod
+    def search_space(cls, **budget: Any) -> tuple[SearchRange, ...]:
+        r"""Where to search for the parameters that certify most.
+
+        Args:
+            **budget: The adversary's (checked) strength.
+
+        Raises:
+            TypeError: If this noise has parameters, and does not say where to search for them.
+        """
+        if cls.parameters:
+            raise TypeError(f"{cls.__name__} does not say where to search for its parameters")
+        return ()
 
     @abstractmethod
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
@@ -43,11 +129,19 @@ class Noise(ABC):
         """
         return partial(self.sample, x)
 
+    def sample_sparse(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
+        r"""Draws like :meth:`sample`, from sparse features and as a COO matrix.
+
+        Raises:
+            TypeError: If this noise does not keep features sparse.
+        """
+        raise TypeError(f"{self.__class__.__name__} draws from dense features only")
+
     def after_linear(self, x: Tensor, weight: Tensor) -> Draw | None:
         r"""Prepares exact draws of ``noisy_x @ weight`` that need not draw ``noisy_x``.
 
         Args:
-            x (torch.Tensor): Features ``[N, D]``, dense or (for flips) sparse.
+            x (torch.Tensor): Features ``[N, D]``, dense, or sparse if the noise keeps them so.
             weight (torch.Tensor): ``[D, H]``.
 
         Returns:
@@ -92,7 +186,7 @@ class Noise(ABC):
         return 1.0 - self.least_mass(1.0 - mass, mass, **self.check_budget(**budget))
 
     def check_budget(self, **budget: Any) -> dict[str, Any]:
-        r"""Completes and checks an adversary's budget.
+        r"""Checks an adversary's budget; what is not given is 0.
 
         Raises:
             TypeError: If a budget does not belong to this noise, or none is given.
@@ -104,11 +198,26 @@ class Noise(ABC):
             raise TypeError(
                 f"a certificate for {self.__class__.__name__} takes {takes} (got '{foreign[0]}')"
             )
-        return budget
+        if self.axes and not budget:
+            takes = " or ".join(f"'{name}'" for name in self.budget)
+            raise TypeError(
+                f"a certificate for {self.__class__.__name__} needs the budget {takes} (got none)"
+            )
+        axes = {axis.name: axis for axis in self.axes}
+        return {name: axes[name].check(budget.get(name, 0)) for name in self.budget}
 
     def reach(self, **budget: Any) -> float:
         r"""The most entities that a (checked) budget allows to change."""
-        return np.inf
+        return np.inf if not self.axes or any(budget.values()) else 0
+
+    def radius(self, lost: np.ndarray, target: np.ndarray) -> np.ndarray:
+        r"""The distance :math:`\epsilon` at which :math:`L(1 - \mathrm{lost})` falls to
+        :obj:`target`; negative where it starts below, never more than the exact value.
+
+        Raises:
+            TypeError: If this noise has none to give.
+        """
+        raise TypeError(f"{self.__class__.__name__} has no radius")
 
     def check_features(self, x: Tensor) -> None:
         r"""Checks that :obj:`x` is what this noise is defined on.
@@ -119,19 +228,21 @@ class Noise(ABC):
         values = stored_values(x)
         if values.is_floating_point() and not bool(torch.isfinite(values).all()):
             raise ValueError("features 'x' must be finite (got NaN or infinite values)")
+        if self.needs_binary and not torch.equal(values * values, values):  # 0 and 1 alone
+            raise ValueError(
+                f"{self.__class__.__name__} needs binary features 'x' of zeros and ones "
+                "(got other values)"
+            )
 
 
 class AdditiveNoise(Noise):
     r"""Continuous noise :math:`z_i = x_i + s` of one scale, certified for a distance
-    :math:`\epsilon` over all changed rows together.
+    :math:`\epsilon` over all changed rows together: :obj:`L1_DISTANCE` or :obj:`L2_DISTANCE` is
+    its only axis, and the scale its only parameter.
 
     Another norm than the noise's own is reached by the norm inequality over the
     :math:`r \cdot D` coordinates that may change.
     """
-
-    budget = ("eps",)
-    norm: ClassVar[str]
-    r"""The norm of :obj:`eps`: ``"l1"`` or ``"l2"``."""
 
     @abstractmethod
     def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
@@ -143,6 +254,19 @@ class AdditiveNoise(Noise):
         :obj:`target`; negative where it starts below, never more than the exact value.
         """
 
+    @property
+    def unit(self) -> float:
+        r"""The scale, where it is a declared parameter."""
+        return getattr(self, self.parameters[0].name) if self.parameters else 1.0
+
+    @classmethod
+    def search_space(cls, **budget: Any) -> tuple[SearchRange, ...]:
+        r"""Scales around the distance, evenly in their logarithm."""
+        eps = budget["eps"]
+        return tuple(
+            SearchRange(scale.name, 0.25 * eps, 16.0 * eps, log=True) for scale in cls.parameters
+        )
+
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
         if not x.is_floating_point():
             raise ValueError(
@@ -152,29 +276,6 @@ class AdditiveNoise(Noise):
         rows = selected.nonzero().view(-1)
         out[rows] += self.draw((rows.numel(), *x.shape[1:]), stream, x.dtype)
         return out
-
-    def check_budget(self, **budget: Any) -> dict[str, Any]:
-        super().check_budget(**budget)
-        if "eps" not in budget:
-            raise TypeError(f"a certificate for {self.__class__.__name__} needs the budget 'eps'")
-        eps = float(budget["eps"])
-        if not 0.0 <= eps < np.inf:
-            raise ValueError(f"'eps' must be a finite number of at least 0 (got {eps})")
-        return {"eps": eps}
-
-    def reach(self, **budget: Any) -> float:
-        return 0 if budget["eps"] == 0 else np.inf
-
-
-def check_scale(name: str, value: float) -> float:
-    r"""A positive finite scale parameter as a float.
-
-    Raises:
-        ValueError: If :obj:`value` is not positive and finite.
-    """
-    if not 0.0 < value < np.inf:
-        raise ValueError(f"'{name}' must be positive and finite (got {value})")
-    return float(value)
 
 
 def stored_values(x: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ from scipy.stats import binom
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from pyg_hiersmooth.noise.base import Draw, Noise, stored_values
+from pyg_hiersmooth.noise.axes import Axis
+from pyg_hiersmooth.noise.base import Draw, Noise
+from pyg_hiersmooth.noise.parameter import PROBABILITY, Parameter, SearchRange
 from pyg_hiersmooth.random import RandomStream
 
 MAX_BITMAP_BYTES = 2**26
@@ -41,17 +43,39 @@ class SparseFlipNoise(Noise):
         ValueError: If a probability lies outside :math:`[0, 1]`.
     """
 
-    budget = ("additions", "deletions")
+    name = "flips"
+    axes = (
+        Axis(
+            "deletions",
+            "Deletions (no additions)",
+            "Ones deleted in all",
+            reported=(0, 5, 10, 20),
+            kept=tuple(range(62)),
+        ),
+        Axis(
+            "additions",
+            "Additions (no deletions)",
+            "Ones added in all",
+            reported=(1, 2, 5),
+            kept=tuple(range(42)),
+        ),
+    )
+    parameters = (
+        Parameter("p_plus", 0.05, PROBABILITY, "Probability to add a one"),
+        Parameter("p_minus", 0.8, PROBABILITY, "Probability to delete a one"),
+    )
+    needs_binary = True
+    keeps_sparse = True
 
     def __init__(self, p_plus: float, p_minus: float) -> None:
-        for name, value in (("p_plus", p_plus), ("p_minus", p_minus)):
-            if not 0.0 <= value <= 1.0:
-                raise ValueError(f"'{name}' must be a probability in [0, 1] (got {value})")
-        self.p_plus = float(p_plus)
-        self.p_minus = float(p_minus)
+        self.p_plus = PROBABILITY.check("p_plus", p_plus)
+        self.p_minus = PROBABILITY.check("p_minus", p_minus)
 
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
         return self.prepare(x)(selected, stream)
+
+    def sample_sparse(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
+        return FlipSampler(self, x).sparse(selected, stream)
 
     def prepare(self, x: Tensor) -> Draw:
         return FlipSampler(self, x).dense
@@ -75,27 +99,12 @@ class SparseFlipNoise(Noise):
             self.p_plus, self.p_minus, budget["additions"], budget["deletions"]
         ).least_mass(kept, lost)
 
-    def check_budget(self, **budget: Any) -> dict[str, Any]:
-        super().check_budget(**budget)
-        if not budget:
-            raise TypeError(
-                "a certificate for SparseFlipNoise needs the budget 'additions' or 'deletions'"
-            )
-        for name, value in budget.items():
-            if not (value >= 0 and value % 1 == 0):
-                raise ValueError(f"'{name}' must be a non-negative integer (got {value})")
-        return {name: int(budget.get(name, 0)) for name in self.budget}
-
     def reach(self, **budget: Any) -> float:
         return budget["additions"] + budget["deletions"]
 
-    def check_features(self, x: Tensor) -> None:
-        super().check_features(x)
-        values = stored_values(x)
-        if not torch.equal(values * values, values):  # of finite numbers, only 0 and 1
-            raise ValueError(
-                "SparseFlipNoise needs binary features 'x' of zeros and ones (got other values)"
-            )
+    @classmethod
+    def search_space(cls, **budget: Any) -> tuple[SearchRange, ...]:
+        return (SearchRange("p_plus", 1e-4, 0.2, log=True), SearchRange("p_minus", 0.05, 0.95))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(p_plus={self.p_plus}, p_minus={self.p_minus})"

@@ -7,7 +7,9 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from pyg_hiersmooth.noise.base import AdditiveNoise, Draw, check_scale
+from pyg_hiersmooth.noise.axes import L2_DISTANCE
+from pyg_hiersmooth.noise.base import AdditiveNoise, Draw
+from pyg_hiersmooth.noise.parameter import POSITIVE, Parameter
 from pyg_hiersmooth.random import RandomStream
 
 
@@ -25,10 +27,12 @@ class GaussianNoise(AdditiveNoise):
         ValueError: If :obj:`std` is not positive and finite.
     """
 
-    norm = "l2"
+    name = "gaussian"
+    axes = (L2_DISTANCE,)
+    parameters = (Parameter("std", 0.25, POSITIVE, "Standard deviation"),)
 
     def __init__(self, std: float) -> None:
-        self.std = check_scale("std", std)
+        self.std = POSITIVE.check("std", std)
 
     def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
         return stream.normal(*size, dtype=dtype).mul_(self.std)

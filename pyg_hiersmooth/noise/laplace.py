@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.noise.base import AdditiveNoise, check_scale
+from pyg_hiersmooth.noise.axes import L1_DISTANCE
+from pyg_hiersmooth.noise.base import AdditiveNoise
+from pyg_hiersmooth.noise.parameter import POSITIVE, Parameter
 from pyg_hiersmooth.random import RandomStream
 
 
@@ -29,10 +31,12 @@ class LaplaceNoise(AdditiveNoise):
         ValueError: If :obj:`scale` is not positive and finite.
     """
 
-    norm = "l1"
+    name = "laplace"
+    axes = (L1_DISTANCE,)
+    parameters = (Parameter("scale", 0.25, POSITIVE, "Scale"),)
 
     def __init__(self, scale: float) -> None:
-        self.scale = check_scale("scale", scale)
+        self.scale = POSITIVE.check("scale", scale)
 
     def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
         return stream.laplace(*size).mul_(self.scale).to(dtype)

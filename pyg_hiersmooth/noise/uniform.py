@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.noise.base import AdditiveNoise, check_scale
+from pyg_hiersmooth.noise.axes import L1_DISTANCE
+from pyg_hiersmooth.noise.base import AdditiveNoise
+from pyg_hiersmooth.noise.parameter import POSITIVE, Parameter
 from pyg_hiersmooth.random import RandomStream
 
 
@@ -24,10 +26,12 @@ class UniformNoise(AdditiveNoise):
         ValueError: If :obj:`scale` is not positive and finite.
     """
 
-    norm = "l1"
+    name = "uniform"
+    axes = (L1_DISTANCE,)
+    parameters = (Parameter("scale", 0.25, POSITIVE, "Half width"),)
 
     def __init__(self, scale: float) -> None:
-        self.scale = check_scale("scale", scale)
+        self.scale = POSITIVE.check("scale", scale)
 
     def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
         return stream.uniform(*size).mul_(2.0).sub_(1.0).mul_(self.scale).to(dtype)

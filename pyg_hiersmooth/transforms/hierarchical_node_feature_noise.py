@@ -9,8 +9,7 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_hiersmooth.noise import Noise, SparseFlipNoise
-from pyg_hiersmooth.noise.flips import FlipSampler
+from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import Selection, as_selection
 from pyg_hiersmooth.transforms.selection_per_type import SelectionPerType
@@ -78,10 +77,10 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
             self.check_features(store.x)
             stream = RandomStream.from_torch(store.x.device)
             sizes = _graph_sizes(store)
-            if _is_sparse(store.x) and isinstance(self.noise, SparseFlipNoise):
-                sampler = FlipSampler(self.noise, store.x)
-                selected = selection.sample_batch(sizes or [sampler.num_rows], stream)
-                store.x = self._sparse(store.x, sampler.sparse(selected, stream), selected)
+            if _is_sparse(store.x) and self.noise.keeps_sparse:
+                selected = selection.sample_batch(sizes or [store.x.size(0)], stream)
+                noisy = self.noise.sample_sparse(store.x, selected, stream)
+                store.x = self._sparse(store.x, noisy, selected)
             else:
                 store.x = self._prepare(store.x, selection, sizes)(stream)
         return data
@@ -143,7 +142,7 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     def _prepare(
         self, x: Tensor, selection: Selection, sizes: list[int] | None
     ) -> Callable[[RandomStream], Tensor]:
-        if _is_sparse(x) and not isinstance(self.noise, SparseFlipNoise):
+        if _is_sparse(x) and not self.noise.keeps_sparse:
             x = x.to_dense()
         draw = self.noise.prepare(x)
 

@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import io
-import os
-import pickle
-import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_hiersmooth.certificates import Certificate, certify_votes, vote_bounds
+from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.noise import (
     AblationNoise,
     GaussianNoise,
@@ -144,6 +139,21 @@ def test_the_accuracy_of_every_cell(noise: Any) -> None:
         assert surface[r, a, d] == pytest.approx(alone, abs=1e-12)
 
 
+class FarReachingFlips(SparseFlipNoise):
+    def reach(self, **budget: Any) -> float:
+        return 0 if not any(budget.values()) else np.inf
+
+
+def test_grids_ask_the_noise_for_its_reach() -> None:
+    selection = BernoulliSelection(0.75)
+    kinds = SparseFlipNoise, FarReachingFlips
+    near, far = (certificate(kind(0.05, 0.8), selection) for kind in kinds)
+    grid = far.grid(9, 1, 2)
+    for r, a, d in np.ndindex(grid.shape[1:]):
+        assert np.array_equal(grid[:, r, a, d], far.is_robust(r, additions=a, deletions=d))
+    assert near.grid(9, 1, 2)[:, 9, 0, 1].any() and not grid[:, 9, 0, 1].any()
+
+
 def test_the_accuracy_of_every_r_of_ablation() -> None:
     result = certificate(AblationNoise())
     assert result.grid(3).shape == (4, 4)
@@ -250,31 +260,6 @@ def test_objects_of_different_sizes() -> None:
     assert together.is_robust(9).tolist() == [True, False, False]
 
 
-def test_certificates_from_votes() -> None:
-    pre_votes, votes = [[9, 1, 0], [3, 4, 3]], [[900, 80, 20], [330, 340, 330]]
-    for kind in ("multiclass", "binary"):
-        for simultaneous in (False, True):
-            bound = vote_bounds(pre_votes, votes, 0.05, kind, simultaneous)
-            result = certify_votes(
-                smoothing(NOISES[0]),
-                pre_votes,
-                votes,
-                0.05,
-                kind,
-                simultaneous=simultaneous,
-                index=[3, 8],
-                num_entities=[3, 4],
-                num_features=2,
-            )
-            assert result.kind == kind and result.prediction.tolist() == [0, -1]
-            assert np.array_equal(result.p_lower, bound.p_lower)
-            assert np.array_equal(result.p_upper, bound.p_upper)
-            assert result.index.tolist() == [3, 8] and result.num_features == 2
-            assert result.num_entities is not None and result.num_entities.tolist() == [3, 4]
-    with pytest.raises(ValueError, match="'alpha'"):
-        certify_votes(smoothing(NOISES[0]), pre_votes, votes, alpha=1.0)
-
-
 def test_to_frame() -> None:
     pytest.importorskip("pandas")
     frame = certificate(index=[4, 5, 9, 7]).to_frame()
@@ -284,126 +269,3 @@ def test_to_frame() -> None:
     labelled = certificate().to_frame(Y)
     assert labelled["y"].tolist() == Y
     assert labelled["correct"].tolist() == [True, False, False, True]
-
-
-@pytest.mark.parametrize("noise", NOISES, ids=str)
-@pytest.mark.parametrize("selection", SELECTIONS, ids=str)
-@pytest.mark.parametrize("kind", ["multiclass", "binary"])
-def test_save_and_load(noise: Any, selection: Any, kind: str, tmp_path: Path) -> None:
-    for sizes in ({"num_entities": 3, "num_features": 2}, {}):
-        if isinstance(selection, FixedSizeSelection) and not sizes:
-            continue
-        upper = UPPER if kind == "multiclass" else None
-        before = Certificate.from_bounds(
-            smoothing(noise, selection), PREDICTION, LOWER, upper, kind, index=[4, 5, 9, 7], **sizes
-        )
-        path = tmp_path / "certificate"  # no ending is added
-        before.save(path)
-        assert os.listdir(tmp_path) == ["certificate"]
-        after = Certificate.load(str(path))
-        assert repr(after) == repr(before)
-        for name in ("kind", "num_features"):
-            assert getattr(after, name) == getattr(before, name)
-        for name in ("prediction", "p_lower", "p_upper", "index", "num_entities"):
-            left, right = getattr(before, name), getattr(after, name)
-            assert (left is None and right is None) or (
-                np.array_equal(left, right) and left.dtype == right.dtype
-            )
-        for r in (1, 2):
-            budget = budget_of(noise, 1 if "additions" in noise.budget else 0.1)
-            assert np.array_equal(before.is_robust(r, **budget), after.is_robust(r, **budget))
-
-
-def saved(path: Path) -> bytes:
-    certificate(SparseFlipNoise(0.05, 0.8), num_features=2).save(path)
-    return path.read_bytes()
-
-
-def test_files_that_are_no_certificates(tmp_path: Path) -> None:
-    path = tmp_path / "certificate.npz"
-    content = saved(path)
-    array, archive, other = io.BytesIO(), io.BytesIO(), io.BytesIO()
-    np.save(array, np.arange(3))
-    np.savez(archive, prediction=np.arange(3))
-    with zipfile.ZipFile(other, "w") as file:
-        file.writestr("settings.npy", "text")
-    dangerous = io.BytesIO()
-    np.savez(dangerous, settings=np.array([{"a": 1}], dtype=object))
-    foreign = [b"", b"text", pickle.dumps({"a": 1}), content[: len(content) // 2], content[:-1]]
-    for data in [*foreign, *(f.getvalue() for f in (array, archive, other, dangerous))]:
-        path.write_bytes(data)
-        with pytest.raises(ValueError, match=r"certificate\.npz' is not a certificate of pyg_"):
-            Certificate.load(path)
-    with pytest.raises(FileNotFoundError):
-        Certificate.load(tmp_path / "missing.npz")
-
-
-def test_no_flipped_bit_goes_through(tmp_path: Path) -> None:
-    path = tmp_path / "certificate.npz"
-    content = saved(path)
-    intact = Certificate.load(path)
-    generator = np.random.default_rng(0)
-    refused = 0
-    for position in generator.choice(len(content), 400, replace=False):
-        damaged = bytearray(content)
-        damaged[position] ^= 1 << int(generator.integers(8))
-        path.write_bytes(damaged)
-        try:
-            result = Certificate.load(path)
-        except ValueError as error:
-            assert "is not a certificate" in str(error)
-            refused += 1
-        else:  # a date, say
-            assert repr(result) == repr(intact)
-            assert np.array_equal(result.p_lower, intact.p_lower)
-            assert np.array_equal(result.prediction, intact.prediction)
-    assert refused > 200
-
-
-def test_other_contents_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "certificate.npz"
-    saved(path)
-    with np.load(path) as file:
-        arrays = dict(file)
-    settings = str(arrays["settings"])
-    for change in (
-        {"settings": settings.replace("certificate 1", "certificate 2")},
-        {"settings": settings.replace("SparseFlipNoise", "SparseNoise")},
-        {"settings": settings.replace("multiclass", "anything")},
-        {"settings": settings.replace("0.05", "1.05")},
-        {"p_lower": arrays["p_lower"] + 0.5},
-        {"p_lower": arrays["p_lower"][:-1]},
-        {"prediction": arrays["prediction"] + 0.5},
-        {"num_entities": -arrays["num_entities"]},
-        {"surplus": np.arange(3)},
-    ):
-        np.savez(path, **{**arrays, **{k: np.array(v) for k, v in change.items()}})
-        with pytest.raises(ValueError, match="is not a certificate"):
-            Certificate.load(path)
-
-
-def test_a_folder_that_cannot_be_written_keeps_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "certificate.npz"
-    content = saved(path)
-
-    def full(*args: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    for name in ("fsync", "replace"):
-        with monkeypatch.context() as patch:
-            patch.setattr(os, name, full)
-            with pytest.raises(OSError, match="No space left"):
-                certificate().save(path)
-    assert path.read_bytes() == content and os.listdir(tmp_path) == ["certificate.npz"]
-    with pytest.raises(OSError):
-        certificate().save(tmp_path / "missing" / "certificate.npz")
-    if os.geteuid() != 0:
-        tmp_path.chmod(0o500)
-        try:
-            with pytest.raises(PermissionError):
-                certificate().save(path)
-        finally:
-            tmp_path.chmod(0o700)
-        assert path.read_bytes() == content

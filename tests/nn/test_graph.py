@@ -214,8 +214,8 @@ class Mixes(nn.Module):
 
 def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
     graphs, classifier = make_graphs(), SmoothedGraphClassifier(Mixes(), GAUSSIAN, 3)
-    voter, _ = classifier._voter(graphs, 0, None, None, False)
-    assert isinstance(voter.voters[0].forward, GraphByGraph)
+    voter, _ = classifier._voter(graphs, None, 0, None, False)
+    assert isinstance(voter.voters[0].prepared.forward, OneByOne)
     together = votes(classifier, graphs)
     x = graph_list.stacked_features(graphs)
     apart = torch.zeros_like(together)
@@ -228,8 +228,8 @@ def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
                 logits = classifier.model(rows, graphs[i].edge_index, one)
                 apart[i, int(logits.argmax())] += 1
     assert torch.equal(together, apart)
-    plain, _ = smoothed()._voter(graphs, 0, None, None, False)
-    assert isinstance(plain.voters[0].forward, GraphForward)
+    plain, _ = smoothed()._voter(graphs, None, 0, None, False)
+    assert not isinstance(plain.voters[0].prepared.forward, OneByOne)
 
 
 class OneAtATime(nn.Module):
@@ -252,7 +252,7 @@ def test_a_model_that_fails_on_several_graphs_gets_one_at_a_time() -> None:
 
 
 def test_small_graphs_go_through_the_model_by_the_hundred() -> None:
-    voter, _ = smoothed()._voter(make_graph(5), 0, None, None, False)
+    voter, _ = smoothed()._voter(make_graph(5), None, 0, None, False)
     assert voter.block_size >= 100
 
 

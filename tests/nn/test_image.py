@@ -41,7 +41,7 @@ def test_pixels_and_back() -> None:
     images = make_images()
     pixels = as_pixels(images)
     assert torch.equal(pixels[5], images[0, :, 1, 1])
-    assert torch.equal(ImageForward(nn.Identity(), 5, (3, 4), None, False)(pixels, 1), images)
+    assert torch.equal(ImageForward(5, (3, 4), None, False)(nn.Identity(), pixels, 1), images)
 
 
 @pytest.mark.parametrize(("transform", "num_channels"), [(GAUSSIAN, 4), (ABLATION, 3)])
@@ -169,7 +169,7 @@ def test_certificates_know_their_pixels() -> None:
         (3, "(got int)"),
         (
             make_images(1),
-            "the model failed on images of shape [5, 2, 3, 4] (the last channel is the indicator)",
+            "the model failed on images of shape [5, 2, 3, 4] (the last is the indicator)",
         ),
         (torch.full((1, 3, 3, 4), torch.nan), "features 'x' must be finite"),
     ],

@@ -11,9 +11,7 @@ from torch_geometric.nn import GCN
 from pyg_hiersmooth.nn.model_call import call_model
 
 X = torch.rand(4, 3)
-DATA = Data(
-    edge_index=torch.tensor([[0, 1, 2], [1, 2, 3]]), edge_weight=torch.rand(3), num_nodes=4
-)
+DATA = Data(edge_index=torch.tensor([[0, 1, 2], [1, 2, 3]]), edge_weight=torch.rand(3), num_nodes=4)
 
 
 class Wrapper(nn.Module):

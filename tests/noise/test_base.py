@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pyg_hiersmooth.noise import (
+    NOISES,
     AblationNoise,
     AdditiveNoise,
+    Axis,
     GaussianNoise,
     LaplaceNoise,
     Noise,
+    Parameter,
     SparseFlipNoise,
     UniformNoise,
 )
+from pyg_hiersmooth.noise.parameter import POSITIVE
 from pyg_hiersmooth.random import RandomStream
 
 ADDITIVE: list[Any] = [GaussianNoise(0.5), LaplaceNoise(0.5), UniformNoise(0.5)]
@@ -196,3 +200,90 @@ def test_features_are_finite(noise: Noise) -> None:
         for features in (x, x.to_sparse(), x.to_sparse_csr()):
             with pytest.raises(ValueError, match="must be finite"):
                 noise.check_features(features)
+
+
+def test_the_kinds_and_their_names() -> None:
+    assert list(NOISES) == ["flips", "gaussian", "ablation", "laplace", "uniform"]
+    traits = {
+        name: (kind.needs_binary, kind.keeps_sparse, kind.deterministic)
+        for name, kind in NOISES.items()
+    }
+    plain = (False, False, False)
+    assert traits == {
+        "flips": (True, True, False),
+        "gaussian": plain,
+        "ablation": (False, False, True),
+        "laplace": plain,
+        "uniform": plain,
+    }
+
+
+def test_a_deterministic_noise_draws_nothing() -> None:
+    x, selected = torch.linspace(0.0, 1.0, 24).view(6, 4), torch.arange(6) < 4
+    for noise in (*ADDITIVE, SparseFlipNoise(0.5, 0.5), AblationNoise()):
+        features = x.round() if noise.needs_binary else x
+        draws = [noise.sample(features, selected, RandomStream(seed)) for seed in (0, 1)]
+        assert torch.equal(*draws) == noise.deterministic
+
+
+def test_reported_budgets() -> None:
+    assert AblationNoise().reported_budgets() == [{}]
+    assert GaussianNoise(0.5).reported_budgets() == [
+        {"eps": eps} for eps in (0.125, 0.25, 0.5, 0.75, 1.0)
+    ]
+    assert LaplaceNoise(2.0).reported_budgets()[0] == {"eps": 0.5}
+    flips = [
+        (budget["additions"], budget["deletions"])
+        for budget in SparseFlipNoise(0.05, 0.8).reported_budgets()
+    ]
+    assert flips == [(0, 0), (0, 5), (0, 10), (0, 20), (1, 0), (2, 0), (5, 0)]
+
+
+def test_budgets_in_words() -> None:
+    flips = SparseFlipNoise(0.05, 0.8)
+    assert flips.describe(additions=0, deletions=0) == "nothing"
+    assert flips.describe(additions=1, deletions=5) == "1 addition, 5 deletions"
+    assert GaussianNoise(0.5).describe(eps=0.125) == "eps = 0.125"
+    assert AblationNoise().describe() == "anything"
+
+
+class TwoDistances(Noise):
+    axes = (Axis("near", "near", "near", "l1"), Axis("far", "far", "far", "l2"))
+    parameters = (Parameter("width", 1.0, POSITIVE, "Width"),)
+
+    def sample(self, x: torch.Tensor, selected: torch.Tensor, stream: RandomStream) -> Any:
+        return x
+
+    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+        return np.zeros_like(kept)
+
+
+def test_what_a_noise_does_not_say_is_not_made_up() -> None:
+    noise = TwoDistances()
+    assert noise.budget == ("far", "near") and noise.norm is None and noise.unit == 1.0
+    assert noise.check_budget(near=1) == {"near": 1.0, "far": 0.0}
+    assert noise.reach(near=0.0, far=0.0) == 0 and noise.reach(near=0.0, far=0.1) == np.inf
+    with pytest.raises(TypeError, match=r"needs the budget 'far' or 'near' \(got none\)"):
+        noise.check_budget()
+    with pytest.raises(TypeError, match="TwoDistances has no radius"):
+        noise.radius(np.zeros(1), np.zeros(1))
+    with pytest.raises(TypeError, match="TwoDistances does not say where to search"):
+        noise.search_space(near=1.0, far=0.0)
+    with pytest.raises(TypeError, match="TwoDistances draws from dense features only"):
+        noise.sample_sparse(torch.eye(2).to_sparse(), torch.ones(2).bool(), RandomStream(0))
+
+
+def test_a_noise_says_what_bounds_its_adversary() -> None:
+    with pytest.raises(TypeError, match=r"'axes' of Silent must say what bounds its adversary"):
+
+        class Silent(Noise):
+            sample = TwoDistances.sample
+            least_mass = TwoDistances.least_mass
+
+    class Base(Noise):  # not to be made, and so nothing to be said yet
+        sample = TwoDistances.sample
+
+    with pytest.raises(TypeError, match="'axes' of AlsoSilent"):
+
+        class AlsoSilent(Base):
+            least_mass = TwoDistances.least_mass

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
 
-from pyg_hiersmooth.certificates import Certificate, bounds
+from pyg_hiersmooth.certificates import Certificate, robustness
 from pyg_hiersmooth.noise import (
     AblationNoise,
     AdditiveNoise,
@@ -78,7 +78,9 @@ def test_more_of_anything_bad_never_helps(
         assert worse[0] <= lower + 1e-11
         assert worse[1] >= upper - 1e-11
     # What is decided agrees with both bounds, save within the margin.
-    decided = bounds.is_robust(noise, np.array([p_lower]), np.array([p_upper]), np.array(q), **less)
+    decided = robustness.is_robust(
+        noise, np.array([p_lower]), np.array([p_upper]), np.array(q), **less
+    )
     if abs(lower - upper) > 1e-8:
         assert decided[0] == (lower > upper)
 
@@ -158,7 +160,7 @@ def test_multiclass_radius_against_bisection(
     assert difference(certified) >= 0.0
 
     def with_margin(eps: float) -> float:
-        return difference(eps) - 2.0 * bounds.MARGIN
+        return difference(eps) - 2.0 * robustness.MARGIN
 
     if with_margin(50.0) < 0.0 < with_margin(0.0):
         exact = brentq(with_margin, 0.0, 50.0, xtol=1e-14, rtol=1e-14)
@@ -194,7 +196,7 @@ def test_a_flat_curve_does_not_hide_the_radius() -> None:
     """Half of the votes and no rival: certified until almost all of that half is lost."""
     for lower, upper in ((0.5, 0.0), (1.0, 0.5)):
         radius = certify(GaussianNoise(0.5), 1.0, lower, upper).radius(1)[0]
-        assert radius == pytest.approx(0.5 * stats.norm.isf(2.0 * bounds.MARGIN), rel=1e-3)
+        assert radius == pytest.approx(0.5 * stats.norm.isf(2.0 * robustness.MARGIN), rel=1e-3)
 
 
 def test_certainty_has_a_finite_radius() -> None:

@@ -1,11 +1,11 @@
-r"""From votes to a certificate."""
+r"""From votes to a certificate, by way of the bounds that they allow."""
 
 from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
-from pyg_hiersmooth.certificates.confidence import vote_bounds
+from pyg_hiersmooth.certificates.vote_bounds import vote_bounds
 
 
 def certify_votes(

@@ -1,4 +1,4 @@
-r"""The certificate itself: from bounds on vote probabilities to what no adversary can change."""
+r"""The theorem: whether bounds on vote probabilities outlast an adversary, and up to where."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize.elementwise import find_root
 
-from pyg_hiersmooth.noise import AdditiveNoise, Noise
+from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.noise.axes import Norm
 
 MARGIN = 1e-10
 r"""Probability by which a bound must win, far above any rounding error."""
@@ -40,13 +41,13 @@ def is_robust(
     Returns:
         numpy.ndarray: bool ``[M]``.
     """
-    surplus = _surplus(noise, _share(1.0 - p_lower, q), _share(p_upper, q), q, **budget)
+    surplus = _surplus(
+        noise, _given_selected(1.0 - p_lower, q), _given_selected(p_upper, q), q, **budget
+    )
     return surplus > 2.0 * MARGIN
 
 
-def radius(
-    noise: AdditiveNoise, p_lower: np.ndarray, p_upper: np.ndarray, q: np.ndarray
-) -> np.ndarray:
+def radius(noise: Noise, p_lower: np.ndarray, p_upper: np.ndarray, q: np.ndarray) -> np.ndarray:
     r"""The largest distance at which :func:`is_robust` holds, 0 where there is none.
 
     With one mass lost to all others (binary) it has a closed form; else it is the root of a
@@ -56,7 +57,7 @@ def radius(
         numpy.ndarray: float64 ``[M]``.
     """
     q = np.broadcast_to(np.maximum(q, 1e-300), p_lower.shape)
-    lost, rival = _share(1.0 - p_lower, q), _share(p_upper, q)
+    lost, rival = _given_selected(1.0 - p_lower, q), _given_selected(p_upper, q)
     margin = MARGIN + 1e-14  # a little wider, so that rounding cannot part the two functions
     target = (0.5 + margin) / q
     possible = (target < 1.0) & (lost + rival < 2.0 - 2.0 * target)
@@ -85,12 +86,12 @@ def radius(
     return result
 
 
-def native_distance(noise: AdditiveNoise, norm: str | None, coordinates: np.ndarray) -> np.ndarray:
-    r"""The largest distance in the noise's own norm of a shift of length 1 in another norm,
+def native_distance(own: Norm, norm: str | None, coordinates: np.ndarray) -> np.ndarray:
+    r"""The largest distance in a noise's own norm of a shift of length 1 in another norm,
     :math:`d^{1/p - 1/q}` over :math:`d` coordinates where that exceeds 1.
 
     Args:
-        noise (AdditiveNoise): The noise, of norm :math:`\ell_p`.
+        own (str): The noise's own norm :math:`\ell_p`, ``"l1"`` or ``"l2"``.
         norm (str, optional): ``"l1"``, ``"l2"`` or ``"linf"``: the adversary's norm
             :math:`\ell_q`; :obj:`None` means the noise's own.
         coordinates (numpy.ndarray): Number :math:`d` of coordinates that may change.
@@ -99,10 +100,10 @@ def native_distance(noise: AdditiveNoise, norm: str | None, coordinates: np.ndar
         ValueError: If :obj:`norm` is not one of these.
     """
     inverse = {"l1": 1.0, "l2": 0.5, "linf": 0.0}
-    norm = noise.norm if norm is None else norm
+    norm = own if norm is None else norm
     if norm not in inverse:
         raise ValueError(f"'norm' must be one of {list(inverse)} (got {norm!r})")
-    return np.asarray(coordinates, dtype=np.float64) ** max(inverse[noise.norm] - inverse[norm], 0)
+    return np.asarray(coordinates, dtype=np.float64) ** max(inverse[own] - inverse[norm], 0)
 
 
 def frontiers(
@@ -119,7 +120,7 @@ def frontiers(
     about ``max_additions + max_deletions`` times instead of once a cell.
 
     Args:
-        noise (Noise): The lower level, of flips.
+        noise (Noise): The lower level, which counts additions and deletions.
         p_lower (numpy.ndarray): float64 ``[M]``.
         p_upper (numpy.ndarray): float64 ``[M]``.
         q (numpy.ndarray): :math:`q(r)` for ``r = 0, ..., max_r``, float64 ``[max_r + 1, M]``.
@@ -139,7 +140,8 @@ def frontiers(
             here = np.flatnonzero(frontier == deletions)
             if here.size == 0:
                 continue
-            reached = np.minimum(row[here], additions + deletions)
+            reach = noise.reach(additions=additions, deletions=deletions)
+            reached = np.minimum(row[here], reach).astype(np.intp)
             robust = (reached == 0) | is_robust(
                 noise,
                 p_lower[here],
@@ -152,7 +154,7 @@ def frontiers(
         yield frontier.reshape(shape).copy()
 
 
-def _share(mass: np.ndarray, q: np.ndarray) -> np.ndarray:
+def _given_selected(mass: np.ndarray, q: np.ndarray) -> np.ndarray:
     # A few ulps up, and never 0 (no radius is infinite): the larger, the less is claimed.
     return np.clip(mass * (1.0 + 1e-15) / np.maximum(q, 1e-300), 1e-300, 1.0)
 

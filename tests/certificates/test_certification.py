@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pyg_hiersmooth.certificates import certify_votes, vote_bounds
+from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.selection import BernoulliSelection
+
+SMOOTHING = SimpleNamespace(selection=BernoulliSelection(0.95), noise=GaussianNoise(0.25))
+
+
+def test_certificates_from_votes() -> None:
+    pre_votes, votes = [[9, 1, 0], [3, 4, 3]], [[900, 80, 20], [330, 340, 330]]
+    for kind in ("multiclass", "binary"):
+        for simultaneous in (False, True):
+            bound = vote_bounds(pre_votes, votes, 0.05, kind, simultaneous)
+            result = certify_votes(
+                SMOOTHING,
+                pre_votes,
+                votes,
+                0.05,
+                kind,
+                simultaneous=simultaneous,
+                index=[3, 8],
+                num_entities=[3, 4],
+                num_features=2,
+            )
+            assert result.kind == kind and result.prediction.tolist() == [0, -1]
+            assert np.array_equal(result.p_lower, bound.p_lower)
+            assert np.array_equal(result.p_upper, bound.p_upper)
+            assert result.index.tolist() == [3, 8] and result.num_features == 2
+            assert result.num_entities is not None and result.num_entities.tolist() == [3, 4]
+    with pytest.raises(ValueError, match="'alpha'"):
+        certify_votes(SMOOTHING, pre_votes, votes, alpha=1.0)

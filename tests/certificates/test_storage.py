@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.noise import (
+    AblationNoise,
+    GaussianNoise,
+    LaplaceNoise,
+    SparseFlipNoise,
+    UniformNoise,
+)
+from pyg_hiersmooth.selection import BernoulliSelection, FixedSizeSelection
+
+NOISES: list[Any] = [
+    GaussianNoise(0.25),
+    LaplaceNoise(0.25),
+    UniformNoise(0.25),
+    SparseFlipNoise(0.05, 0.8),
+    AblationNoise(),
+    AblationNoise(torch.tensor([0.5, 1.0])),
+]
+SELECTIONS: list[Any] = [
+    BernoulliSelection(0.95),
+    BernoulliSelection(torch.tensor([0.9, 0.99, 1.0])),
+    FixedSizeSelection(2),
+]
+PREDICTION = [0, 2, 1, 1]
+LOWER = [0.999, 0.6, 0.5, 0.97]
+UPPER = [0.001, 0.3, 0.5, 0.03]
+
+
+def smoothing(noise: Any, selection: Any = SELECTIONS[0]) -> Any:
+    return SimpleNamespace(selection=selection, noise=noise)
+
+
+def certificate(noise: Any = NOISES[0], selection: Any = SELECTIONS[0], **more: Any) -> Certificate:
+    return Certificate.from_bounds(
+        smoothing(noise, selection), PREDICTION, LOWER, UPPER, num_entities=3, **more
+    )
+
+
+def budget_of(noise: Any, value: float) -> dict[str, Any]:
+    return dict.fromkeys(noise.budget, value)
+
+
+@pytest.mark.parametrize("noise", NOISES, ids=str)
+@pytest.mark.parametrize("selection", SELECTIONS, ids=str)
+@pytest.mark.parametrize("kind", ["multiclass", "binary"])
+def test_save_and_load(noise: Any, selection: Any, kind: str, tmp_path: Path) -> None:
+    for sizes in ({"num_entities": 3, "num_features": 2}, {}):
+        if isinstance(selection, FixedSizeSelection) and not sizes:
+            continue
+        upper = UPPER if kind == "multiclass" else None
+        before = Certificate.from_bounds(
+            smoothing(noise, selection), PREDICTION, LOWER, upper, kind, index=[4, 5, 9, 7], **sizes
+        )
+        path = tmp_path / "certificate"  # no ending is added
+        before.save(path)
+        assert os.listdir(tmp_path) == ["certificate"]
+        after = Certificate.load(str(path))
+        assert repr(after) == repr(before)
+        for name in ("kind", "num_features"):
+            assert getattr(after, name) == getattr(before, name)
+        for name in ("prediction", "p_lower", "p_upper", "index", "num_entities"):
+            left, right = getattr(before, name), getattr(after, name)
+            assert (left is None and right is None) or (
+                np.array_equal(left, right) and left.dtype == right.dtype
+            )
+        for r in (1, 2):
+            budget = budget_of(noise, 1 if "additions" in noise.budget else 0.1)
+            assert np.array_equal(before.is_robust(r, **budget), after.is_robust(r, **budget))
+
+
+def saved(path: Path) -> bytes:
+    certificate(SparseFlipNoise(0.05, 0.8), num_features=2).save(path)
+    return path.read_bytes()
+
+
+def test_files_that_are_no_certificates(tmp_path: Path) -> None:
+    path = tmp_path / "certificate.npz"
+    content = saved(path)
+    array, archive, other = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    np.save(array, np.arange(3))
+    np.savez(archive, prediction=np.arange(3))
+    with zipfile.ZipFile(other, "w") as file:
+        file.writestr("settings.npy", "text")
+    dangerous = io.BytesIO()
+    np.savez(dangerous, settings=np.array([{"a": 1}], dtype=object))
+    foreign = [b"", b"text", pickle.dumps({"a": 1}), content[: len(content) // 2], content[:-1]]
+    for data in [*foreign, *(f.getvalue() for f in (array, archive, other, dangerous))]:
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"certificate\.npz' is not a certificate of pyg_"):
+            Certificate.load(path)
+    with pytest.raises(FileNotFoundError):
+        Certificate.load(tmp_path / "missing.npz")
+
+
+def test_no_flipped_bit_goes_through(tmp_path: Path) -> None:
+    path = tmp_path / "certificate.npz"
+    content = saved(path)
+    intact = Certificate.load(path)
+    generator = np.random.default_rng(0)
+    refused = 0
+    for position in generator.choice(len(content), 400, replace=False):
+        damaged = bytearray(content)
+        damaged[position] ^= 1 << int(generator.integers(8))
+        path.write_bytes(damaged)
+        try:
+            result = Certificate.load(path)
+        except ValueError as error:
+            assert "is not a certificate" in str(error)
+            refused += 1
+        else:  # a date, say
+            assert repr(result) == repr(intact)
+            assert np.array_equal(result.p_lower, intact.p_lower)
+            assert np.array_equal(result.prediction, intact.prediction)
+    assert refused > 200
+
+
+def test_other_contents_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "certificate.npz"
+    saved(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    settings = str(arrays["settings"])
+    for change in (
+        {"settings": settings.replace("certificate 1", "certificate 2")},
+        {"settings": settings.replace("SparseFlipNoise", "SparseNoise")},
+        {"settings": settings.replace("multiclass", "anything")},
+        {"settings": settings.replace("0.05", "1.05")},
+        {"p_lower": arrays["p_lower"] + 0.5},
+        {"p_lower": arrays["p_lower"][:-1]},
+        {"prediction": arrays["prediction"] + 0.5},
+        {"num_entities": -arrays["num_entities"]},
+        {"surplus": np.arange(3)},
+    ):
+        np.savez(path, **{**arrays, **{k: np.array(v) for k, v in change.items()}})
+        with pytest.raises(ValueError, match="is not a certificate"):
+            Certificate.load(path)
+
+
+def test_a_folder_that_cannot_be_written_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "certificate.npz"
+    content = saved(path)
+
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    for name in ("fsync", "replace"):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, full)
+            with pytest.raises(OSError, match="No space left"):
+                certificate().save(path)
+    assert path.read_bytes() == content and os.listdir(tmp_path) == ["certificate.npz"]
+    with pytest.raises(OSError):
+        certificate().save(tmp_path / "missing" / "certificate.npz")
+    if os.geteuid() != 0:
+        tmp_path.chmod(0o500)
+        try:
+            with pytest.raises(PermissionError):
+                certificate().save(path)
+        finally:
+            tmp_path.chmod(0o700)
+        assert path.read_bytes() == content
