@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.nn.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.prepared_model import PreparedModel, generators_put_back
-from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart
+from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart, shuffled
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import Voter
 from pyg_hiersmooth.sampling.engine import single_thread
@@ -197,7 +197,7 @@ class ForwardVoter(Voter):
         if copies == 1 or not keeps_apart(self.prepared, draws, 1):
             if not isinstance(self.prepared.forward, OneByOne):
                 self.prepared.use(OneByOne(self.prepared.forward))
-            if not keeps_apart(self.prepared, draws, 1):
+            if not keeps_apart(self.prepared, draws, 1, shuffled):
                 raise ValueError(
                     f"'{type(self.prepared.model).__name__}' keeps something of one object that it "
                     "uses for the next: keep nothing between calls"

@@ -2,7 +2,7 @@ r"""Tries a prepared model before sampling: are its logits one fixed function of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -63,12 +63,22 @@ def unrelated(x: Tensor, seed: int) -> Tensor:
     """
     stream = RandomStream(seed, 2**20, device=x.device)
     if not x.is_floating_point():
-        return x[stream.subset(x.size(0), x.size(0))]
+        return shuffled(x, seed)
     scale = 3.0 * float(x.float().abs().max()) + 1.0
     return (stream.normal(*x.shape) * scale).to(x.dtype)
 
 
-def keeps_apart(prepared: PreparedModel, draws: list[Tensor], copies: int) -> bool:
+def shuffled(x: Tensor, seed: int) -> Tensor:
+    r"""The rows of :obj:`x` in a random order: features that any model takes."""
+    return x[RandomStream(seed, 2**20, device=x.device).subset(x.size(0), x.size(0))]
+
+
+def keeps_apart(
+    prepared: PreparedModel,
+    draws: list[Tensor],
+    copies: int,
+    strangers: Callable[[Tensor, int], Tensor] = unrelated,
+) -> bool:
     r"""Whether the model answers for each unit of a block as it does for that unit alone, with
     unrelated features everywhere else in the block.
 
@@ -76,13 +86,14 @@ def keeps_apart(prepared: PreparedModel, draws: list[Tensor], copies: int) -> bo
         prepared (PreparedModel): The model.
         draws (list of torch.Tensor): Draws of features ``[N, D]``, which take turns.
         copies (int): Copies of the objects in the block.
+        strangers (Callable): Makes features for the rest of the block.
     """
     rows = list(prepared.forward.rows) * copies
     outputs = list(prepared.forward.outputs) * copies
     if len(rows) == 1:
         return True
     block = torch.cat([draws[i % len(draws)] for i in range(copies)])
-    others = unrelated(block, 7).split(rows)
+    others = strangers(block, 7).split(rows)
     own = block.split(rows)
     step = -(-len(rows) // UNITS_TO_COMPARE)
     alone = _alone(prepared, own, sorted({*range(0, len(rows), step), len(rows) - 1}))
