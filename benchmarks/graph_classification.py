@@ -17,7 +17,7 @@ from families import ABLATION, Result, gaussian_settings, report
 from tqdm import tqdm
 
 from pyg_hiersmooth.datasets import load_dataset, split_graphs
-from pyg_hiersmooth.graph_models import GRAPH_MODELS, build_graph_model
+from pyg_hiersmooth.models import MODELS, build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.training import train_graph_classifier
@@ -27,7 +27,7 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 @click.command()
 @click.option("--dataset", default="MUTAG", show_default=True)
 @click.option("--root", default="data", show_default=True, help="Folder of the datasets.")
-@click.option("--model", default="gin", type=click.Choice(list(GRAPH_MODELS)))
+@click.option("--model", default="gin", type=click.Choice(list(MODELS["graph"])))
 @click.option("--p", "ps", multiple=True, default=(0.8, 0.9, 0.95), show_default=True)
 @click.option("--std", "stds", multiple=True, default=(0.5, 1.0, 2.0), show_default=True)
 @click.option("--folds", default=10, show_default=True, type=click.IntRange(1, 10))
@@ -68,7 +68,7 @@ def main(
             split = split_graphs(labels, fold)
             torch.manual_seed(fold)
             in_channels = graphs.num_features + result.transform.append_indicator
-            classifier = build_graph_model(model, in_channels, graphs.num_classes)
+            classifier = build_model(model, in_channels, graphs.num_classes, task="graph")
             train_graph_classifier(
                 classifier, graphs, split, result.transform, max_epochs=max_epochs, progress=False
             )

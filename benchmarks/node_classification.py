@@ -13,13 +13,12 @@ from pathlib import Path
 
 import click
 
-from pyg_hiersmooth.benchmark.groups import groups
-from pyg_hiersmooth.benchmark.methods import ABLATION, HIERARCHICAL_FLIPS, Method, random_methods
-from pyg_hiersmooth.benchmark.pareto import Adversary, best_settings
-from pyg_hiersmooth.benchmark.plan import fitting_methods, plan
-from pyg_hiersmooth.benchmark.report import report_methods, report_sweep
-from pyg_hiersmooth.benchmark.result import Result, load_results
-from pyg_hiersmooth.benchmark.runner import run_all
+from pyg_hiersmooth.study.methods import ABLATION, HIERARCHICAL_FLIPS, Method, random_methods
+from pyg_hiersmooth.study.pareto import Adversary, best_settings
+from pyg_hiersmooth.study.plan import fitting_methods, plan
+from pyg_hiersmooth.study.report import report_methods, report_sweep
+from pyg_hiersmooth.study.results import Result, groups, load_results
+from pyg_hiersmooth.study.runner import run_all
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "node_classification"

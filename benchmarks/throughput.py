@@ -27,7 +27,7 @@ from torch_geometric.data import Data
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.models import MODELS, build_model
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.nn.graph_forward import GraphForward, call_model
+from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.noise import GaussianNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import sample_votes
@@ -159,7 +159,7 @@ def measure(
 @click.command()
 @click.option("--dataset", default="CitationSBM", show_default=True)
 @click.option("--root", default="data", show_default=True, help="Folder of the datasets.")
-@click.option("--model", "models", multiple=True, type=click.Choice(list(MODELS)))
+@click.option("--model", "models", multiple=True, type=click.Choice(list(MODELS["node"])))
 @click.option("--noise", "noises", multiple=True, type=click.Choice(list(NOISES)))
 @click.option("--num-samples", default=1_000, show_default=True, type=click.IntRange(min=20))
 @click.option("--workers", default=os.cpu_count() or 1, show_default=True)
@@ -182,7 +182,7 @@ def main(
         table.add_column(column, justify="left" if column in ("model", "noise") else "right")
     table.add_column("memory", justify="right")
     rows = []
-    for model in models or MODELS:
+    for model in models or MODELS["node"]:
         for noise in noises or NOISES:
             count = num_samples if model != "sage" else max(num_samples // 20, 20)
             row = measure(model, noise, data, count, workers, repeats)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha, check_kind
+from pyg_hiersmooth.experiment.settings import differences
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index
@@ -155,7 +156,15 @@ def tune_smoothing(
         transform = _smoothing(noise, **_suggest(trial, noise, changed, budget))
         smoothed = SmoothedNodeClassifier(train(transform), transform, num_classes)
         certificate = smoothed.certify(
-            data, n0, n, alpha, seed, nodes, False, kind=kind, num_workers=num_workers
+            data,
+            n0=n0,
+            n=n,
+            alpha=alpha,
+            seed=seed,
+            node_index=nodes,
+            progress=False,
+            kind=kind,
+            num_workers=num_workers,
         )
         clean = certificate.clean_accuracy(y)
         certified = certificate.certified_accuracy(y, r, **budget)
@@ -215,7 +224,7 @@ def _study(storage: str | os.PathLike[str] | None, settings: dict[str, Any]) -> 
         optuna.logging.set_verbosity(verbosity)
     # Without a trial that finished, there is nothing to mix with this search.
     kept = study.user_attrs.get("settings", {}) if _num_finished(study) else settings
-    differing = [name for name in settings if kept.get(name) != settings[name]]
+    differing = differences(kept, settings)
     if differing:
         raise ValueError(
             f"storage '{storage}' holds a search with another {', '.join(map(repr, differing))}: "

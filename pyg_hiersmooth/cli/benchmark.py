@@ -8,26 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyg_hiersmooth.benchmark.methods import METHODS, Method, random_methods
+from pyg_hiersmooth.cli import options
 from pyg_hiersmooth.cli.failure import Interrupted, one_sentence
-from pyg_hiersmooth.cli.options import (
-    ALPHA,
-    COUNT,
-    NODE_MODEL,
-    POSITIVE,
-    PROBABILITY,
-    SEED,
-    SELECTION,
-    is_explicit,
-)
-from pyg_hiersmooth.cli.settings import flag
+from pyg_hiersmooth.experiment.settings import Settings
+from pyg_hiersmooth.study.methods import METHODS, Method, random_methods
 
 if TYPE_CHECKING:
-    from pyg_hiersmooth.benchmark.run import Run
+    from pyg_hiersmooth.study.plan import Run
 
 METHOD_OPTIONS = ("p", "p_plus", "p_minus", "std")
 r"""Options that replace a setting of the methods that have it."""
 
+FULL: dict[str, Any] = {
+    "dataset": ("Cora_ML", "CiteSeer"),
+    "model": ("gat", "gcn"),
+    "seed": (13, 17, 26, 35, 69),
+    "out": Path("runs/benchmark"),
+}
 QUICK: dict[str, Any] = {
     "dataset": ("CitationSBM",),
     "model": ("gcn",),
@@ -41,78 +38,46 @@ QUICK: dict[str, Any] = {
 
 
 @click.command("benchmark", context_settings={"show_default": True})
-@click.option(
-    "--dataset",
+@options.setting(
+    "dataset",
+    str,
+    "Dataset, as in 'hiersmooth certify'; can be given several times, like those below.",
+    FULL["dataset"],
     multiple=True,
-    default=("Cora_ML", "CiteSeer"),
-    help="Dataset, as in 'hiersmooth certify'; can be given several times, like those below.",
 )
-@click.option(
-    "--model",
-    type=NODE_MODEL,
+@options.setting(
+    "model",
+    options.NODE_MODEL,
+    "Graph neural network, as in 'hiersmooth certify'.",
+    FULL["model"],
     multiple=True,
-    default=("gat", "gcn"),
-    help="Graph neural network, as in 'hiersmooth certify'.",
 )
-@click.option(
-    "--method",
-    type=click.Choice(list(METHODS)),
+@options.setting(
+    "method",
+    click.Choice(list(METHODS)),
+    "What is compared.",
+    "all that fit the features",
     multiple=True,
-    show_default="all that fit the features",
-    help="What is compared.",
 )
-@click.option(
-    "--seed", type=SEED, multiple=True, default=(13, 17, 26, 35, 69), help="Seed of a run."
-)
+@options.setting("seed", options.SEED, "Seed of a run.", FULL["seed"], multiple=True)
 @click.option(
     "--sweep",
-    type=COUNT,
+    type=options.COUNT,
     metavar="N",
     help="Compare N random settings of each of hierarchical flips, flat flips and node ablation.",
 )
-@click.option(
-    "--p", type=SELECTION, show_default="0.81", help="Probability to select a node, unless all are."
-)
-@click.option(
-    "--p-plus", type=PROBABILITY, show_default="0.05", help="Probability to add a one (flips)."
-)
-@click.option(
-    "--p-minus", type=PROBABILITY, show_default="0.8", help="Probability to delete a one (flips)."
-)
-@click.option(
-    "--std", type=POSITIVE, show_default="0.25", help="Standard deviation (Gaussian noise)."
-)
-@click.option("--n0", type=COUNT, default=1_000, help="Samples that select the class of a node.")
-@click.option("--n", type=COUNT, default=10_000, help="Samples that bound its probability.")
-@click.option(
-    "--alpha", type=ALPHA, default=0.01, help="Probability that the certificate of a node is wrong."
-)
-@click.option("--max-epochs", type=COUNT, default=1_000, help="Most epochs of training.")
-@click.option(
-    "--patience", type=COUNT, default=50, help="Epochs without improvement that end training."
-)
-@click.option("--lr", type=POSITIVE, default=1e-3, help="Learning rate.")
+@options.noise_options
+@options.sampling_options()
+@options.training_options("node")
 @click.option("--quick", is_flag=True, help="A small comparison on CitationSBM.")
-@click.option("--jobs", type=COUNT, show_default="one a core", help="Runs at a time.")
-@click.option(
-    "--root", default="data", help="Folder of the datasets, downloaded to there if missing."
+@click.option("--jobs", type=options.COUNT, show_default="one a core", help="Runs at a time.")
+@options.root_option
+@options.out_option(
+    str(FULL["out"]), "Folder of the results; those that it holds already are not made again."
 )
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    default="runs/benchmark",
-    help="Folder of the results; those that it holds already are not made again.",
-)
-@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
-@click.pass_context
+@options.progress_option
 def benchmark_command(
-    context: click.Context,
-    sweep: int | None,
-    quick: bool,
-    jobs: int | None,
-    root: str,
-    no_progress: bool,
-    **options: Any,
+    sweep: int | None, quick: bool, jobs: int | None, progress: bool, **chosen: Any
 ) -> None:
     """Compare smoothing methods on datasets and models, over several seeds.
 
@@ -131,31 +96,26 @@ def benchmark_command(
       hiersmooth benchmark --dataset Cora_ML --model appnp --lr 0.01 --seed 13 --sweep 30 \\
           --n0 200 --n 1000 --out runs/sweep
     """
-    if quick:
-        options |= {name: QUICK[name] for name in QUICK if not is_explicit(context, name)}
-    out: Path = options.pop("out")
-    _check_sweep(context, sweep)
+    chosen = FULL | (QUICK if quick else {}) | options.given(chosen)
+    out: Path = chosen.pop("out")
+    root: str = chosen.pop("root", Settings.root)
     with one_sentence():
         from rich.console import Console
 
-        from pyg_hiersmooth.benchmark.report import report_methods, report_sweep
-        from pyg_hiersmooth.benchmark.result import load_results
-        from pyg_hiersmooth.benchmark.runner import run_all
+        from pyg_hiersmooth.cli.plot import can_plot
+        from pyg_hiersmooth.study.report import report_methods, report_sweep
+        from pyg_hiersmooth.study.results import load_results
+        from pyg_hiersmooth.study.runner import run_all
 
-        runs = _runs(root, sweep, **options)
+        runs = _runs(root, sweep, **chosen)
         try:
-            run_all(runs, out, root, jobs, progress=not no_progress)
+            run_all(runs, out, root, jobs, progress)
         except KeyboardInterrupt:
             raise Interrupted("Interrupted; the same command goes on") from None
         report = report_methods if sweep is None else report_sweep
-        Console(highlight=False, width=160).print(*report(load_results(out), out))
+        tables = report(load_results(out), out, draw=can_plot())
+        Console(highlight=False, width=160).print(*tables)
         click.echo(f"Tables, figures and results are in {out}")
-
-
-def _check_sweep(context: click.Context, sweep: int | None) -> None:
-    for name in ("method", *METHOD_OPTIONS):
-        if sweep is not None and is_explicit(context, name):
-            raise click.UsageError(f"'{flag(name)}' does nothing with '--sweep': leave it out")
 
 
 def _runs(
@@ -163,35 +123,36 @@ def _runs(
     sweep: int | None,
     dataset: tuple[str, ...],
     model: tuple[str, ...],
-    method: tuple[str, ...],
     seed: tuple[int, ...],
-    p: float | None,
-    p_plus: float | None,
-    p_minus: float | None,
-    std: float | None,
-    **protocol: Any,
+    method: tuple[str, ...] = (),
+    **chosen: Any,
 ) -> list[Run]:
-    from pyg_hiersmooth.benchmark.plan import fitting_methods, plan
+    from pyg_hiersmooth.study.plan import fitting_methods, plan
 
+    settings = {name: chosen.pop(name) for name in METHOD_OPTIONS if name in chosen}
     if sweep is not None:
+        for name in [*(["method"] if method else []), *settings]:
+            raise click.UsageError(
+                f"'{options.flag(name)}' does nothing with '--sweep': leave it out"
+            )
         random = dict.fromkeys(dataset, random_methods(sweep))
-        return plan(dataset, model, random, seed, part="val+test", **protocol)
-    settings = {"p": p, "p_plus": p_plus, "p_minus": p_minus, "std": std}
-    given = {name: value for name, value in settings.items() if value is not None}
+        return plan(dataset, model, random, seed, part="val+test", **chosen)
     methods = {
         name: _with_settings(
-            [METHODS[each] for each in method] or fitting_methods(name, root), given
+            [METHODS[each] for each in method] or fitting_methods(name, root), settings
         )
         for name in dataset
     }
-    return plan(dataset, model, methods, seed, **protocol)
+    return plan(dataset, model, methods, seed, **chosen)
 
 
 def _with_settings(methods: list[Method], settings: dict[str, Any]) -> list[Method]:
     r"""Methods with other settings, where they have them."""
     for name, value in settings.items():
         if not any(method.has(name) for method in methods):
-            raise click.UsageError(f"'{flag(name)}' does nothing with any '--method': leave it out")
+            raise click.UsageError(
+                f"'{options.flag(name)}' does nothing with any '--method': leave it out"
+            )
         methods = [
             replace(method, **{name: value}) if method.has(name) else method for method in methods
         ]

@@ -2,6 +2,7 @@ r"""What goes wrong, in one sentence."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any
@@ -37,13 +38,20 @@ class Interrupted(click.ClickException):
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    r"""Turns the errors of the library into a :class:`Failure`."""
+    r"""Turns the errors of the library into a :class:`Failure` that names options."""
     try:
         yield
     except BrokenPipeError:  # the reader of a pipe has seen enough
         raise
     except EXPECTED as error:
-        raise Failure(_sentence(error)) from error
+        raise Failure(with_options(_sentence(error))) from error
+
+
+def with_options(sentence: str) -> str:
+    r"""Names the options of the running command as they are typed: ``'--n0'`` for ``'n0'``."""
+    context = click.get_current_context()
+    options = {param.name: param.opts[0] for param in context.command.params}
+    return re.sub(r"'(\w+)'", lambda quoted: f"'{options.get(quoted[1], quoted[1])}'", sentence)
 
 
 def _sentence(error: Exception) -> str:

@@ -1,12 +1,17 @@
-r"""What options of several commands take."""
+r"""What the commands take: types, and the options that several of them share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
+
+from pyg_hiersmooth.experiment.settings import NOISE_DEFAULTS, TASK_DEFAULTS, Settings
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 class FiniteRange(click.FloatRange):
@@ -37,7 +42,19 @@ class ModelName(click.ParamType):
         return value
 
 
+class SettingOption(click.Option):
+    r"""An option that is :obj:`None` unless it is given, and whose help shows what that means."""
+
+    def __init__(self, *arguments: Any, shown: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.shown = shown
+
+    def get_default(self, ctx: click.Context, call: bool = True) -> Any:
+        return None if call else self.shown  # the help asks without a call
+
+
 NODE_MODEL = ModelName("gcn", "gat", "gatv2", "appnp", "sage")
+NOISE = click.Choice([name for name in NOISE_DEFAULTS if name != "none"])
 PROBABILITY = FiniteRange(0.0, 1.0)
 SELECTION = FiniteRange(0.0, 1.0, min_open=True)
 ALPHA = FiniteRange(0.0, 1.0, min_open=True, max_open=True)
@@ -46,6 +63,98 @@ COUNT = click.IntRange(1)
 SEED = click.IntRange(0, 2**32 - 1)
 
 
-def is_explicit(context: click.Context, name: str) -> bool:
-    r"""Whether an option was given, and not left at its default."""
-    return context.get_parameter_source(name) is not ParameterSource.DEFAULT
+def flag(name: str) -> str:
+    r"""The command line option of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def setting(
+    name: str, type: Any, help: str, default: Any = None, multiple: bool = False
+) -> Decorator:
+    r"""The option of a setting, with the default of :class:`Settings` unless there is another."""
+    shown = _default(name) if default is None else default
+    return click.option(
+        flag(name), cls=SettingOption, type=type, shown=shown, multiple=multiple, help=help
+    )
+
+
+def bundle(*options: Decorator) -> Decorator:
+    r"""Several options as one, in their order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def given(options: dict[str, Any]) -> dict[str, Any]:
+    r"""The options that were given."""
+    return {name: value for name, value in options.items() if value is not None and value != ()}
+
+
+def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
+    r"""Where a command leaves what it makes; the help shows the default."""
+    path = click.Path(dir_okay=not is_file, path_type=Path)
+    return click.option("--out", cls=SettingOption, type=path, shown=default, help=help)
+
+
+def _default(name: str) -> Any:
+    values = [defaults[name] for defaults in NOISE_DEFAULTS.values() if name in defaults]
+    if name in TASK_DEFAULTS["node"]:
+        node, graph = (TASK_DEFAULTS[task][name] for task in ("node", "graph"))
+        return f"{node}, or {graph} for graphs"
+    return values[0] if values else getattr(Settings, name)
+
+
+def sampling_options(n0: int = Settings.n0, n: int = Settings.n) -> Decorator:
+    r"""How many samples are drawn, and what is made of them."""
+    return bundle(
+        setting("n0", COUNT, "Samples that select the class of a node or graph.", n0),
+        setting("n", COUNT, "Samples that bound its probability.", n),
+        setting("alpha", ALPHA, "Probability that the certificate of one is wrong."),
+    )
+
+
+def training_options(task: str | None = None) -> Decorator:
+    r"""How a model is trained, for one task or for both."""
+    defaults = TASK_DEFAULTS[task] if task else {}
+    return bundle(
+        *(
+            setting(name, type, help, defaults.get(name))
+            for name, type, help in (
+                ("max_epochs", COUNT, "Most epochs of training."),
+                ("patience", COUNT, "Epochs without improvement that end training."),
+                ("lr", POSITIVE, "Learning rate."),
+            )
+        )
+    )
+
+
+noise_options = bundle(
+    setting("p", SELECTION, "Probability to select a node."),
+    setting("p_plus", PROBABILITY, "Probability to add a one (flips only)."),
+    setting("p_minus", PROBABILITY, "Probability to delete a one (flips only)."),
+    setting("std", POSITIVE, "Standard deviation (gaussian only)."),
+)
+root_option = setting("root", str, "Folder of the datasets, downloaded to there if missing.")
+kind_option = setting(
+    "kind",
+    click.Choice(["multiclass", "binary"]),
+    "What the class of a node or graph must beat: every other class, or one half.",
+)
+workers_option = setting(
+    "num_workers",
+    click.IntRange(0),
+    "Processes that sample on a CPU; 0 samples in the main one.",
+    "one a core",
+)
+progress_option = click.option(
+    "--no-progress",
+    "progress",
+    flag_value=False,
+    default=True,
+    show_default=False,
+    help="Show no progress bars.",
+)

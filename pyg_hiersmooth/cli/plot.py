@@ -3,14 +3,14 @@ r"""``hiersmooth plot``: several runs in one figure."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from pyg_hiersmooth.cli.failure import one_sentence
-from pyg_hiersmooth.cli.settings import TRAINING, Settings
+from pyg_hiersmooth.experiment.settings import TRAINING, Settings, differences
+from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
     from numpy import ndarray
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.certificates import Certificate
 
 SELF_EXPLAINING = ("dataset", "model", "noise", "kind", "checkpoint")
-UNTOLD = ("root", "num_workers", "device")
 MINOR = ("n0", "checkpoint", *TRAINING)
 r"""Settings that are named only where no others tell runs apart."""
 
@@ -53,21 +52,31 @@ def plot_command(folders: tuple[Path, ...], out: Path) -> None:
     click.echo(f"Drew {len(runs)} run{'s' if len(runs) > 1 else ''} to {out}")
 
 
+def can_plot() -> bool:
+    r"""Whether matplotlib is installed; says so where it is not."""
+    try:
+        require("matplotlib", extra="plot")
+    except ImportError as error:
+        click.secho(f"There will be no plot: {error}", fg="yellow", err=True)
+        return False
+    return True
+
+
 def run_names(folders: tuple[Path, ...]) -> list[str]:
     r"""A name for each run: the settings that tell them apart, and folders where none do.
 
     Raises:
         ValueError: If a folder holds no run, or is named twice.
     """
-    from pyg_hiersmooth.cli.run_folder import RunFolder
+    from pyg_hiersmooth.experiment import RunFolder
 
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError("'DIR...' names a run twice")
     settings = [RunFolder(folder).read_settings() for folder in folders]
     if len(folders) == 1:
         return [settings[0].title]
-    told = [field.name for field in fields(Settings) if field.name not in UNTOLD]
-    differing = [name for name in told if len({getattr(each, name) for each in settings}) > 1]
+    found = {name for other in settings for name in differences(settings[0], other)}
+    differing = [name for name in vars(settings[0]) if name in found - {"device"}]
     names = _describe_all(settings, [name for name in differing if name not in MINOR])
     if len(set(names)) < len(names):
         names = _describe_all(settings, differing)
@@ -90,9 +99,11 @@ def _describe(settings: Settings, differing: list[str]) -> Iterator[str]:
 
 def _load(folder: Path) -> tuple[Certificate, ndarray]:
     from pyg_hiersmooth.certificates import Certificate
-    from pyg_hiersmooth.cli.run_folder import RunFolder
+    from pyg_hiersmooth.experiment import RunFolder
 
     run = RunFolder(folder)
+    if run.read_settings().noise == "none":
+        raise ValueError(f"the run in '{folder}' is one without noise: there is nothing to draw")
     if not run.certificate.is_file():
         raise ValueError(
             f"the run in '{folder}' is not finished: go on with it by 'hiersmooth certify "

@@ -1,4 +1,4 @@
-r"""The figures of a run as a table in the terminal."""
+r"""What came out of a run, as a table in the terminal."""
 
 from __future__ import annotations
 
@@ -6,36 +6,36 @@ from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
-from pyg_hiersmooth.cli.figures import CertifiedAccuracy, Figures
+from pyg_hiersmooth.experiment.summary import CertifiedAccuracy, Summary
 
 
-def print_figures(figures: Figures, title: str, noun: str = "nodes") -> None:
-    r"""Prints the figures to standard output."""
-    Console(highlight=False).print(Group(_summary(figures, title, noun), _certified(figures)))
+def print_summary(summary: Summary, title: str, noun: str = "nodes") -> None:
+    r"""Prints the summary to standard output."""
+    Console(highlight=False).print(Group(_summary(summary, title, noun), _certified(summary)))
 
 
-def _summary(figures: Figures, title: str, noun: str) -> Table:
-    seconds = figures.seconds_per_sample
+def _summary(summary: Summary, title: str, noun: str) -> Table:
+    seconds = summary.seconds_per_sample
     table = Table(title=title, show_header=False, box=box.SIMPLE, title_justify="left")
-    table.add_row("Smoothing", figures.smoothing)
-    table.add_row(f"Certified {noun}", f"{figures.num_nodes}")
-    table.add_row("Accuracy of the smoothed classifier", f"{figures.accuracy:.1%}")
-    table.add_row("Abstained", f"{figures.abstained:.1%}")
+    table.add_row("Smoothing", summary.smoothing)
+    table.add_row(f"Certified {noun}", f"{summary.num_nodes}")
+    table.add_row("Accuracy of the smoothed classifier", f"{summary.accuracy:.1%}")
+    table.add_row("Abstained", f"{summary.abstained:.1%}")
     table.add_row(
         "Time a sample",
         "(nothing left to sample)" if seconds is None else f"{1e3 * seconds:.2f} ms",
     )
-    table.add_row("Features", figures.feature_path)
+    table.add_row("Features", summary.feature_path)
     return table
 
 
-def _certified(figures: Figures) -> Table:
+def _certified(summary: Summary) -> Table:
     table = Table(title="Certified accuracy", box=box.SIMPLE, title_justify="left")
     table.add_column("Adversary changes, in total")
     rows: dict[str, list[str]] = {}
-    for cell in figures.certified:
+    for cell in summary.certified:
         rows.setdefault(_describe(cell), []).append(f"{cell.accuracy:.1%}")
-    for r in sorted({cell.r for cell in figures.certified}):
+    for r in sorted({cell.r for cell in summary.certified}):
         table.add_column(f"r = {r}", justify="right")
     for description, accuracies in rows.items():
         table.add_row(description, *accuracies)

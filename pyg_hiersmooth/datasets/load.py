@@ -17,6 +17,7 @@ from torch_geometric.utils import remove_self_loops, to_undirected
 
 from pyg_hiersmooth.datasets.citation_sbm import CitationSBM
 from pyg_hiersmooth.datasets.ogb import load_ogb
+from pyg_hiersmooth.datasets.random_molecules import RandomMolecules
 
 
 def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDataset:
@@ -47,6 +48,9 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
         * - :obj:`"Cora_ML"`
           - :obj:`root/CitationFull/cora_ml/raw`
           - :class:`torch_geometric.datasets.CitationFull`
+        * - :obj:`"RandomMolecules"`
+          - none
+          - :class:`RandomMolecules`, synthetic, many graphs
         * - :obj:`"MUTAG"`
           - :obj:`root/TUDataset/MUTAG/raw`
           - :class:`torch_geometric.datasets.TUDataset`, many graphs, as they are
@@ -72,7 +76,7 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
     for known_name, load in _LOADERS.items():
         if _normalize(name) == _normalize(known_name):
             return load(Path(root).expanduser())
-    raise ValueError(f"'name' must be one of {', '.join(_LOADERS)} (in any case), got {name!r}")
+    raise ValueError(f"'name' must be one of {', '.join(_LOADERS)} in any case (got {name!r})")
 
 
 def _normalize(name: str) -> str:
@@ -178,6 +182,7 @@ _LOADERS: dict[str, Callable[[Path], InMemoryDataset]] = {
     "CiteSeer": _load_planetoid("CiteSeer"),
     "PubMed": _load_planetoid("PubMed"),
     "Cora_ML": _load_citation_full("Cora_ML"),
+    "RandomMolecules": lambda root: RandomMolecules(),
     "MUTAG": _load_tu_dataset("MUTAG"),
     "ogbn-arxiv": lambda root: load_ogb("ogbn-arxiv", root),
     "ogbg-molhiv": lambda root: load_ogb("ogbg-molhiv", root),

@@ -58,7 +58,7 @@ def test_the_same_command_does_nothing_again(
     hiersmooth: Program, small: tuple[Result, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result, out = small
-    monkeypatch.delattr("pyg_hiersmooth.benchmark.runner.ProcessPoolExecutor")
+    monkeypatch.delattr("pyg_hiersmooth.study.runner.ProcessPoolExecutor")
     again = hiersmooth("benchmark", *SMALL, "--out", out)
     assert again.exit_code == 0 and again.stdout == result.stdout
 
@@ -78,7 +78,7 @@ def test_settings_of_methods_can_be_replaced(
 ) -> None:
     planned = []
     monkeypatch.setattr(
-        "pyg_hiersmooth.benchmark.runner.run_all",
+        "pyg_hiersmooth.study.runner.run_all",
         lambda runs, *args, **kwargs: planned.extend(runs),
     )
     hiersmooth("benchmark", *SMALL, "--p", 0.9, "--p-plus", 0.01, "--out", tmp_path / "new")
@@ -116,14 +116,14 @@ def test_results_of_other_settings_are_refused(
 ) -> None:
     _, out = small
     result = hiersmooth("benchmark", *SMALL, "--n", 70, "--out", out)
-    assert "is the result of a run with other settings" in sentence_of(result)
+    assert "is the result of a run with another '--n': choose" in sentence_of(result)
 
 
 def test_interrupted(hiersmooth: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pyg_hiersmooth.benchmark.runner.run_all", stop)
+    monkeypatch.setattr("pyg_hiersmooth.study.runner.run_all", stop)
     result = hiersmooth("benchmark", *SMALL, "--out", tmp_path)
     assert result.exit_code == 130 and "the same command goes on" in sentence_of(result)
 

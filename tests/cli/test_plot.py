@@ -66,7 +66,7 @@ def test_names_tell_runs_apart(finished_run: Path, tmp_path: Path) -> None:
 
 
 def test_mixed_noises(hiersmooth: Program, finished_run: Path, tmp_path: Path) -> None:
-    other = copy_run(finished_run, tmp_path / "other", noise="gaussian")
+    other = copy_run(finished_run, tmp_path / "other", noise="gaussian", p_plus=None, p_minus=None)
     flips = Certificate.load(finished_run / "certificate.npz")
     transform = HierarchicalNodeFeatureNoise(0.81, GaussianNoise(0.25))
     Certificate.from_bounds(transform, flips.prediction, flips.p_lower, flips.p_upper).save(
@@ -83,6 +83,12 @@ def test_unfinished_run(hiersmooth: Program, finished_run: Path, tmp_path: Path)
     message = message_of(hiersmooth("plot", other, "--out", tmp_path / "a.png"))
     assert f"the run in '{other}' is not finished" in message
     assert f"hiersmooth certify --resume {other}" in message
+
+
+def test_run_without_noise(hiersmooth: Program, finished_run: Path, tmp_path: Path) -> None:
+    other = copy_run(finished_run, tmp_path / "other", noise="none", p_plus=None, p_minus=None)
+    message = message_of(hiersmooth("plot", other, "--out", tmp_path / "a.png"))
+    assert f"the run in '{other}' is one without noise" in message
 
 
 def test_folder_without_a_run(hiersmooth: Program, tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from pyg_hiersmooth import datasets, training
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.cli import experiment, main
-from pyg_hiersmooth.cli.run_folder import RunFolder
-from pyg_hiersmooth.cli.weights import load_weights
+from pyg_hiersmooth.cli import main
 from pyg_hiersmooth.datasets import CitationSBM, split_nodes
+from pyg_hiersmooth.experiment import task
+from pyg_hiersmooth.experiment.run_folder import RunFolder
+from pyg_hiersmooth.experiment.weights import load_weights
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 
@@ -73,7 +73,7 @@ def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def train(*args: object, **kwargs: object) -> None:
         pytest.fail("trained before all was checked")
 
-    monkeypatch.setattr(training, "train_node_classifier", train)
+    monkeypatch.setattr(task.Task, "train", train)
 
 
 # What is printed
@@ -100,7 +100,7 @@ def test_printed_command_certifies_what_was_tuned_with_fresh_samples(
     data = CitationSBM()[0]
     model = build_model("gcn", data.num_features + 1, 7)
     load_weights(model, run / "model.pt")
-    smoothed = SmoothedNodeClassifier(model, experiment.smoothing(settings), 7)
+    smoothed = SmoothedNodeClassifier(model, task.smoothing(settings), 7)
     expected = split_nodes(data.y, seed=4).val_index
     certificate = smoothed.certify(
         data, settings.n0, settings.n, settings.alpha, 2**31 + 4, expected, False, num_workers=0
@@ -140,7 +140,7 @@ def test_printed_command_names_the_settings(
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(experiment, "train_node_classifier", stop)
+    monkeypatch.setattr(task.Task, "train", stop)
     assert certify(*printed_command(tuned), "--out", tmp_path / "run").exit_code == 130
     settings = RunFolder(tmp_path / "run").read_settings()
     ((name, _, _),) = rows_of(tuned)
@@ -195,7 +195,7 @@ def test_help_is_complete(hiersmooth: Program) -> None:
 def test_interrupted_search_goes_on(
     finished: Result, tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train, calls = training.train_node_classifier, []
+    train, calls = task.Task.train, []
 
     def interrupted(*args: object, **kwargs: object) -> object:
         calls.append(args)
@@ -205,7 +205,7 @@ def test_interrupted_search_goes_on(
 
     command = (*SEARCH, "--out", tmp_path / "search")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train_node_classifier", interrupted)
+        patch.setattr(task.Task, "train", interrupted)
         result = tune(*command)
     assert result.exit_code == 130 and result.stdout == ""
     assert result.stderr.strip() == "Interrupted; the same command goes on"
@@ -222,18 +222,18 @@ def test_finished_search_is_not_made_again(
 @pytest.mark.parametrize(
     ("options", "name"),
     [
-        (["--deletions", 2], "'deletions'"),
-        (["--additions", 2], "'additions'"),
-        (["--r", 2], "'r'"),
-        (["--n0", 6], "'n0'"),
-        (["--n", 41], "'n'"),
-        (["--alpha", 0.1], "'alpha'"),
-        (["--kind", "binary"], "'kind'"),
+        (["--deletions", 2], "'--deletions'"),
+        (["--additions", 2], "'--additions'"),
+        (["--r", 2], "'--r'"),
+        (["--n0", 6], "'--n0'"),
+        (["--n", 41], "'--n'"),
+        (["--alpha", 0.1], "'--alpha'"),
+        (["--kind", "binary"], "'--kind'"),
         (["--model", "gat"], "'training'"),
         (["--lr", 0.02], "'training'"),
         (["--max-epochs", 31], "'training'"),
         (["--patience", 3], "'training'"),
-        (["--min-clean-accuracy", 0.1], "'min_clean_accuracy'"),
+        (["--min-clean-accuracy", 0.1], "'--min-clean-accuracy'"),
     ],
 )
 def test_file_of_another_search(
@@ -262,12 +262,15 @@ def test_default_file(tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ([], "SparseFlipNoise needs the budget 'additions' or 'deletions'"),
-        (["--eps", 1], "SparseFlipNoise takes 'additions' and 'deletions' (got 'eps')"),
-        (["--deletions", 0], "'r' and the budget must allow a change"),
-        (["--noise", "laplace", "--deletions", 1], "LaplaceNoise takes 'eps' (got 'deletions')"),
-        (["--noise", "uniform"], "UniformNoise needs the budget 'eps'"),
-        (["--noise", "ablation", "--eps", 1], "takes no budget besides 'r' (got 'eps')"),
+        ([], "SparseFlipNoise needs the budget '--additions' or '--deletions'"),
+        (["--eps", 1], "takes '--additions' and '--deletions' (got '--eps')"),
+        (["--deletions", 0], "'--r' and the budget must allow a change"),
+        (
+            ["--noise", "laplace", "--deletions", 1],
+            "takes '--eps' (got '--deletions')",
+        ),
+        (["--noise", "uniform"], "UniformNoise needs the budget '--eps'"),
+        (["--noise", "ablation", "--eps", 1], "takes no budget besides '--r' (got '--eps')"),
         (["--dataset", "Reddit", "--deletions", 1], "must be one of CitationSBM, Cora"),
         (["--model", "no_such_module:Net", "--deletions", 1], "No module named 'no_such_module'"),
     ],
@@ -321,7 +324,7 @@ def test_features_that_are_not_binary(
     data = CitationSBM()[0]
     data.x = data.x / 3
     weighted = type("Weighted", (list,), {"num_classes": 7})([data])
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, root: weighted)
+    monkeypatch.setattr(task, "load_dataset", lambda name, root: weighted)
     forbid_training(monkeypatch)
     message = message_of(tune("--deletions", 1, "--out", tmp_path / "search"))
     assert "needs binary features" in message
@@ -331,10 +334,10 @@ def test_dataset_of_many_graphs(
     tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     graphs = type("Graphs", (list,), {"num_classes": 7})([CitationSBM()[0]] * 3)
-    monkeypatch.setattr(datasets, "load_dataset", lambda name, root: graphs)
+    monkeypatch.setattr(task, "load_dataset", lambda name, root: graphs)
     forbid_training(monkeypatch)
     message = message_of(tune("--dataset", "MUTAG", "--deletions", 1, "--out", tmp_path / "search"))
-    assert "'--dataset MUTAG' holds 3 graphs, but smoothings are tuned for" in message
+    assert "'--dataset' must hold one graph for 'task' node (got 3 in MUTAG)" in message
 
 
 def test_missing_optuna(tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,3 +197,29 @@ def test_planetoid_masks_follow_their_nodes(data_root: Path) -> None:
     data = load_dataset("Cora", data_root)[0]
     for key in ("x", "y", "train_mask", "val_mask", "test_mask"):
         assert torch.equal(data[key], original[key][kept])
+
+
+def test_mutag_is_what_pyg_says_it_is(data_root: Path) -> None:
+    dataset = load_dataset("mutag", data_root)
+    assert (len(dataset), dataset.num_classes, dataset.num_features) == (188, 2, 7)
+    assert not (data_root / "TUDataset" / "MUTAG" / "processed").exists()
+    y = torch.cat([graph.y for graph in dataset])
+    assert y.bincount().tolist() == [63, 125]
+    assert bool((dataset[0].x.sum(1) == 1).all())
+
+
+@pytest.mark.parametrize("missing", ["A", "node_labels"])
+def test_mutag_without_all_of_its_files(
+    missing: str, data_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_network(self: object) -> None:
+        raise OSError("no network here")
+
+    monkeypatch.setattr("torch_geometric.datasets.TUDataset.download", no_network)
+    raw = tmp_path / "TUDataset" / "MUTAG" / "raw"
+    raw.mkdir(parents=True)
+    for file in (data_root / "TUDataset" / "MUTAG" / "raw").iterdir():
+        if missing not in file.stem.split("_", 1):
+            (raw / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(FileNotFoundError, match=f"lacks MUTAG_{missing}.txt, and could not be"):
+        load_dataset("MUTAG", tmp_path)

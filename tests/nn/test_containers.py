@@ -13,7 +13,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import NeighborLoader
 
-from pyg_hiersmooth import graph_models, models
+from pyg_hiersmooth import models
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -57,7 +57,7 @@ def node_votes(data: Data, name: str = "gcn", transform: Any = FLIPS, **options:
 
 def graph_votes(data: list[Data], name: str) -> Tensor:
     torch.manual_seed(0)
-    model = graph_models.build_graph_model(name, 10, 3)
+    model = models.build_model(name, 10, 3, "graph")
     classifier = SmoothedGraphClassifier(model, FLIPS, 3)
     return classifier.sample_votes(data, 50, progress=False, num_workers=0)
 

@@ -14,7 +14,7 @@ from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import GraphNorm, global_add_pool
 
-from pyg_hiersmooth import graph_models
+from pyg_hiersmooth import models
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, graph_list, sharded_voter
 from pyg_hiersmooth.nn.forward import OneByOne
@@ -45,7 +45,7 @@ class Undecided(nn.Module):
     def __init__(self, name: str) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.model = graph_models.build_graph_model(name, D + 1, 3).eval()
+        self.model = models.build_model(name, D + 1, 3, "graph").eval()
         batch = Batch.from_data_list(make_graphs())
         x = torch.cat([torch.rand(len(batch.x), 1).round() * batch.x, torch.ones(36, 1)], dim=1)
         with torch.no_grad():
@@ -274,7 +274,7 @@ def test_mutag(name: str, data_root: Path) -> None:
     dataset = load_dataset("MUTAG", data_root)
     assert (len(dataset), dataset.num_features) == (188, 7)
     torch.manual_seed(0)
-    model = graph_models.build_graph_model(name, 8, 2)
+    model = models.build_model(name, 8, 2, "graph")
     transform = HierarchicalNodeFeatureNoise(0.8, AblationNoise())
     certificate = SmoothedGraphClassifier(model, transform, 2).certify(
         dataset[:30], 20, 100, progress=False

@@ -60,7 +60,7 @@ def test_models_that_cannot_be_copied_are_refused() -> None:
 
     with pytest.raises(ValueError, match="whose copy shares its tensors"):
         private_copy(Whole(2, 2))
-    with pytest.raises(ValueError, match="copy.deepcopy can copy"):
+    with pytest.raises(ValueError, match=r"that copy\.deepcopy can copy"):
         private_copy(Never(2, 2))
 
 

@@ -1,0 +1,141 @@
+r"""One experiment, from data to certificate, in a folder that keeps all of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.experiment.run_folder import RunFolder
+from pyg_hiersmooth.experiment.settings import Settings, differences
+from pyg_hiersmooth.experiment.summary import Summary
+from pyg_hiersmooth.experiment.task import TASKS, choose_device
+from pyg_hiersmooth.experiment.weights import load_weights
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    r"""What came out of an experiment.
+
+    Attributes:
+        prediction (numpy.ndarray): Class of each certified object, int64 ``[M]``; :obj:`-1` where
+            the smoothed classifier abstains.
+        labels (numpy.ndarray): Their labels, int64 ``[M]``.
+        certificate (Certificate or None): The certificate; :obj:`None` without noise.
+        summary (Summary): Accuracies, certified accuracies and times.
+    """
+
+    prediction: np.ndarray
+    labels: np.ndarray
+    certificate: Certificate | None
+    summary: Summary
+
+
+class Experiment:
+    r"""Seeds, builds, trains and certifies what the settings say.
+
+    A folder that holds this experiment already is gone on with: what is done is not done again,
+    and the votes are those of an undisturbed run.
+
+    Args:
+        settings (Settings): What to do. All that can be wrong with them shows here.
+        folder (str, os.PathLike or RunFolder): Where it is kept.
+
+    Raises:
+        ValueError: If the settings do not fit each other or the data, the weights to load do not
+            fit the model, or the folder holds something else.
+        OSError: If the data are missing or the folder cannot be written.
+    """
+
+    def __init__(self, settings: Settings, folder: str | os.PathLike[str] | RunFolder) -> None:
+        self.settings = replace(settings, device=choose_device(settings.device))
+        self.folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
+        is_new = not self.folder.settings.exists()
+        if is_new:
+            self.folder.check_free()
+        else:
+            self._check_same(self.folder.read_settings())
+        self.task = TASKS[settings.task](self.settings)
+        self.model = self.task.new_model(self.task.transform)
+        self.needs_training = not self._load_weights()
+        if is_new:
+            self.folder.create(self.settings, self.task.labels)
+
+    @classmethod
+    def resume(cls, folder: str | os.PathLike[str]) -> Experiment:
+        r"""The experiment that a folder holds.
+
+        Raises:
+            ValueError: If there is none in it.
+        """
+        return cls(RunFolder(folder).read_settings(), folder)
+
+    def run(self, progress: bool = True, say: Callable[[str], None] = lambda _: None) -> Outcome:
+        r"""Does what is left to do, and leaves all of it in the folder.
+
+        Args:
+            progress (bool): Whether to show progress bars. (default: :obj:`True`)
+            say (Callable): Is told, in a sentence, how training went. (default: nobody is)
+        """
+        transform, noun = self.task.transform, self.task.noun
+        if self.needs_training:
+            self.model = self.task.new_model(transform)  # also after an interrupted training
+            history = self.task.train(self.model, transform, progress)
+            self.needs_training = False
+            condition = "" if transform is None else "under noise "
+            say(
+                f"Trained for {history.num_epochs} epochs, accuracy {condition}on the validation "
+                f"{noun} {history.best_val_accuracy:.1%}"
+            )
+        if not self.folder.model.exists():
+            self.folder.save_model(self.model)
+        outcome = self._predict() if transform is None else self._certify(transform, progress)
+        if outcome.summary.seconds_per_sample is not None or not self.folder.results.exists():
+            self.folder.save_summary(outcome.summary)
+        return outcome
+
+    def _predict(self) -> Outcome:
+        prediction, labels = self.task.predict(self.model).numpy(), self.task.labels.numpy()
+        return Outcome(prediction, labels, None, Summary.unprotected(prediction, labels))
+
+    def _certify(self, transform: HierarchicalNodeFeatureNoise, progress: bool) -> Outcome:
+        settings, task = self.settings, self.task
+        smoothed = task.smooth(self.model, transform)
+        num_before, start = self.folder.num_samples(), time.perf_counter()
+        certificate = smoothed.certify(
+            **task.targets,
+            n0=settings.n0,
+            n=settings.n,
+            alpha=settings.alpha,
+            seed=settings.seed,
+            progress=progress,
+            kind=settings.kind,
+            simultaneous=settings.simultaneous,
+            num_workers=settings.num_workers,
+            checkpoint=self.folder.path,
+        )
+        num_drawn = self.folder.num_samples() - num_before
+        seconds = (time.perf_counter() - start) / num_drawn if num_drawn > 0 else None
+        certificate.save(self.folder.certificate)
+        labels = task.labels.numpy()
+        summary = Summary.of(certificate, labels, smoothed.feature_path, seconds)
+        return Outcome(certificate.prediction, labels, certificate, summary)
+
+    def _check_same(self, stored: Settings) -> None:
+        differing = differences(stored, self.settings)
+        if differing:
+            raise ValueError(
+                f"'{self.folder}' holds a run with another {', '.join(map(repr, differing))}: "
+                "choose another folder, or delete it"
+            )
+
+    def _load_weights(self) -> bool:
+        kept = self.folder.model if self.folder.model.exists() else self.settings.checkpoint
+        if kept is not None:
+            load_weights(self.model, kept)
+        return kept is not None

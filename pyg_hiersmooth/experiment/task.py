@@ -1,0 +1,220 @@
+r"""What an experiment trains and certifies: the nodes of one graph, or many graphs."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data, InMemoryDataset
+
+from pyg_hiersmooth.datasets import (
+    GraphSplit,
+    NodeSplit,
+    load_dataset,
+    split_graphs,
+    split_nodes,
+)
+from pyg_hiersmooth.experiment.settings import NOISE_DEFAULTS, TRAINING, Settings
+from pyg_hiersmooth.models import build_model
+from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
+from pyg_hiersmooth.noise import NOISES
+from pyg_hiersmooth.training import (
+    TrainingHistory,
+    train_graph_classifier,
+    train_node_classifier,
+)
+from pyg_hiersmooth.training.fit import logits_of
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+Smoothing = HierarchicalNodeFeatureNoise | None
+
+
+class Task(ABC):
+    r"""Data with a split, and the seeded models that are trained and certified on them.
+
+    Args:
+        settings (Settings): What to do. All that can be wrong with them shows here.
+
+    Attributes:
+        transform (HierarchicalNodeFeatureNoise or None): The smoothing; :obj:`None` without noise.
+        data (Data or InMemoryDataset): The graph, or the graphs.
+        num_classes (int): The number of classes.
+        y (torch.Tensor): The labels of all objects, int64.
+        split (NodeSplit or GraphSplit): Which objects are trained, validated and tested on.
+        parts (dict): For each part that is certified, the indices of its objects, int64.
+
+    Raises:
+        ValueError: If the settings do not fit each other or the data.
+        OSError: If the data are missing.
+    """
+
+    noun: ClassVar[str]
+    smoothed_class: ClassVar[type[SmoothedNodeClassifier] | type[SmoothedGraphClassifier]]
+    train_classifier: ClassVar[Callable[..., TrainingHistory]]
+
+    data: Any
+    y: Tensor
+    split: NodeSplit | GraphSplit
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.device = choose_device(settings.device)
+        self.transform = smoothing(settings)
+        dataset = load_dataset(settings.dataset, settings.root)
+        self.num_classes: int = dataset.num_classes
+        self._read(dataset)
+        self.parts: dict[str, Tensor] = {
+            part: getattr(self.split, f"{part}_index") for part in settings.parts
+        }
+
+    @property
+    def index(self) -> Tensor:
+        r"""The certified objects, part after part, int64 ``[M]``."""
+        return torch.cat(list(self.parts.values()))
+
+    @property
+    def labels(self) -> Tensor:
+        r"""Their labels, int64 ``[M]``."""
+        return self.y[self.index]
+
+    @property
+    @abstractmethod
+    def targets(self) -> dict[str, Any]:
+        r"""What is certified, as the arguments of a smoothed classifier."""
+
+    def new_model(self, transform: Smoothing) -> torch.nn.Module:
+        r"""A model for what the transform makes of the features, with weights from the seed."""
+        settings, indicator = self.settings, transform is not None and transform.append_indicator
+        torch.manual_seed(settings.seed)
+        in_channels = self.data.num_features + int(indicator)
+        model = build_model(settings.model, in_channels, self.num_classes, settings.task)
+        return model.to(self.device)
+
+    def train(
+        self, model: torch.nn.Module, transform: Smoothing, progress: bool = False
+    ) -> TrainingHistory:
+        r"""Trains a model under noise, as the settings say."""
+        arguments = {name: getattr(self.settings, name) for name in ("seed", *TRAINING)}
+        train = type(self).train_classifier
+        return train(model, self.data, self.split, transform, progress=progress, **arguments)
+
+    def new_trained_model(self, transform: Smoothing) -> torch.nn.Module:
+        r"""A new model that was trained under a smoothing."""
+        model = self.new_model(transform)
+        self.train(model, transform)
+        return model
+
+    def smooth(
+        self, model: torch.nn.Module, transform: HierarchicalNodeFeatureNoise
+    ) -> SmoothedNodeClassifier | SmoothedGraphClassifier:
+        r"""The smoothed classifier around a model."""
+        return self.smoothed_class(model, transform, self.num_classes)
+
+    @abstractmethod
+    def predict(self, model: torch.nn.Module) -> Tensor:
+        r"""The classes that a model predicts without noise, int64 ``[M]``."""
+
+    @abstractmethod
+    def _read(self, dataset: InMemoryDataset) -> None:
+        r"""Takes the data, the labels and the split from the dataset."""
+
+    def _classes(self, model: torch.nn.Module, graph: Data) -> Tensor:
+        model.eval()
+        with torch.no_grad():
+            return logits_of(model, graph.to(self.device)).argmax(dim=-1).cpu()
+
+    def _check_features(self, x: Tensor) -> None:
+        try:
+            if self.transform is not None:
+                self.transform.check_features(x)
+        except ValueError as error:
+            raise ValueError(
+                f"'noise' must fit the features of 'dataset' {self.settings.dataset} "
+                f"(got {self.settings.noise}): {error}"
+            ) from error
+
+
+class NodeTask(Task):
+    r"""The nodes of one graph; 20 a class for training, and as many for validation."""
+
+    noun = "nodes"
+    smoothed_class = SmoothedNodeClassifier
+    train_classifier = train_node_classifier
+
+    @property
+    def targets(self) -> dict[str, Any]:
+        return {"data": self.data, "node_index": self.index}
+
+    def predict(self, model: torch.nn.Module) -> Tensor:
+        return self._classes(model, copy.copy(self.data))[self.index]
+
+    def _read(self, dataset: InMemoryDataset) -> None:
+        if len(dataset) != 1:
+            raise ValueError(
+                f"'dataset' must hold one graph for 'task' node (got {len(dataset)} in "
+                f"{self.settings.dataset})"
+            )
+        self.data = dataset[0]
+        self._check_features(self.data.x)
+        self.y = self.data.y
+        self.split = split_nodes(self.y, seed=self.settings.seed)
+
+
+class GraphTask(Task):
+    r"""Many graphs; a tenth of them is tested, and as many are for validation."""
+
+    noun = "graphs"
+    smoothed_class = SmoothedGraphClassifier
+    train_classifier = train_graph_classifier
+
+    @property
+    def targets(self) -> dict[str, Any]:
+        return {"data": self.data[self.index]}
+
+    def predict(self, model: torch.nn.Module) -> Tensor:
+        return self._classes(model, Batch.from_data_list(list(self.data[self.index])))
+
+    def _read(self, dataset: InMemoryDataset) -> None:
+        if len(dataset) < 10:
+            raise ValueError(
+                f"'dataset' must hold at least ten graphs for 'task' graph (got {len(dataset)} in "
+                f"{self.settings.dataset})"
+            )
+        x = torch.cat([graph.x for graph in dataset])
+        self._check_features(x)
+        if self.settings.noise == "flips" and bool((x.sum(dim=1) == 1).all()):
+            raise ValueError(
+                "'noise' must be ablation or gaussian for the one-hot rows of 'dataset' "
+                f"{self.settings.dataset}, which would become rows of no label or several "
+                "(got flips)"
+            )
+        self.data, self.y = dataset, torch.cat([graph.y for graph in dataset])
+        self.split = split_graphs(self.y, seed=self.settings.seed)
+
+
+TASKS: dict[str, type[Task]] = {"node": NodeTask, "graph": GraphTask}
+
+
+def smoothing(settings: Settings) -> Smoothing:
+    r"""The smoothing that settings describe, :obj:`None` without noise."""
+    name = str(settings.noise)
+    if name == "none":
+        return None
+    arguments: dict[str, Any] = {each: getattr(settings, each) for each in NOISE_DEFAULTS[name]}
+    return HierarchicalNodeFeatureNoise(settings.p, NOISES[name](**arguments), settings.indicator)
+
+
+def choose_device(name: str | None) -> str:
+    r"""The device of the given name, or the fastest one where none is given.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ValueError("'device' must be cpu, as PyTorch finds no GPU that it can use (got cuda)")
+    return name or ("cuda" if available else "cpu")

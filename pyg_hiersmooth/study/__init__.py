@@ -1,0 +1,1 @@
+r"""Many experiments: methods compared over datasets, models and seeds, in tables and charts."""

@@ -1,0 +1,101 @@
+r"""The methods that a study compares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+HIERARCHICAL_FLIPS = "hierarchical flips"
+FLAT_FLIPS = "flat flips"
+ABLATION = "node ablation"
+HIERARCHICAL_GAUSSIAN = "hierarchical Gaussian"
+FLAT_GAUSSIAN = "flat Gaussian"
+UNPROTECTED = "unprotected"
+
+
+@dataclass(frozen=True)
+class Method:
+    r"""A way to smooth a classifier, or not to.
+
+    Attributes:
+        name (str): What it is called in tables.
+        noise (str or None): The noise; :obj:`None` leaves the classifier as it is.
+        p, p_plus, p_minus, std: As in :class:`~pyg_hiersmooth.experiment.settings.Settings`.
+    """
+
+    name: str
+    noise: str | None
+    p: float = 1.0
+    p_plus: float | None = None
+    p_minus: float | None = None
+    std: float | None = None
+
+    @property
+    def title(self) -> str:
+        r"""The name and the settings."""
+        settings = {"p": self.p, "p_plus": self.p_plus, "p_minus": self.p_minus, "std": self.std}
+        told = [f"{name}={value:g}" for name, value in settings.items() if value is not None]
+        return ", ".join([self.name, *(told if self.noise is not None else [])])
+
+    @property
+    def slug(self) -> str:
+        r"""The title as part of the name of a file."""
+        return self.title.replace(", ", "-").replace(" ", "-").replace("=", "")
+
+    def has(self, setting: str) -> bool:
+        r"""Whether the method has a setting that is not fixed by what it is."""
+        return self.p < 1.0 if setting == "p" else getattr(self, setting) is not None
+
+    @property
+    def indicator(self) -> bool:
+        r"""Whether the model sees who is selected, which says nothing where all are."""
+        return self.p < 1.0
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method(HIERARCHICAL_FLIPS, "flips", 0.81, p_plus=0.05, p_minus=0.8),
+        Method(FLAT_FLIPS, "flips", p_plus=0.05, p_minus=0.8),
+        Method(ABLATION, "ablation", 0.81),
+        Method(HIERARCHICAL_GAUSSIAN, "gaussian", 0.81, std=0.25),
+        Method(FLAT_GAUSSIAN, "gaussian", std=0.25),
+        Method(UNPROTECTED, None),
+    )
+}
+r"""The methods by name, with the settings of the reference."""
+
+
+def random_methods(num: int, seed: int = 0) -> list[Method]:
+    r"""Random settings of hierarchical flips, flat flips and ablation, :obj:`num` different
+    ones of each.
+
+    Drawn uniformly: :obj:`p` from 0.65 to 0.98 and :obj:`p_minus` from 0.3 to 0.95;
+    :obj:`p_plus` log-uniformly from 0.0002 to 0.1.
+    """
+    rng = np.random.default_rng(seed)
+
+    def p() -> float:
+        return round(float(rng.uniform(0.65, 0.98)), 3)
+
+    def p_plus() -> float:
+        return float(f"{np.exp(rng.uniform(np.log(2e-4), np.log(0.1))):.2g}")
+
+    def p_minus() -> float:
+        return round(float(rng.uniform(0.3, 0.95)), 3)
+
+    draws: list[Callable[[], Method]] = [
+        lambda: Method(HIERARCHICAL_FLIPS, "flips", p(), p_plus=p_plus(), p_minus=p_minus()),
+        lambda: Method(FLAT_FLIPS, "flips", p_plus=p_plus(), p_minus=p_minus()),
+        lambda: Method(ABLATION, "ablation", p()),
+    ]
+    return [method for draw in draws for method in _distinct(draw, num)]
+
+
+def _distinct(draw: Callable[[], Method], num: int) -> list[Method]:
+    methods: dict[Method, None] = {}
+    while len(methods) < num:
+        methods[draw()] = None
+    return list(methods)

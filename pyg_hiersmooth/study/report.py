@@ -1,0 +1,99 @@
+r"""Tables and charts on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from pyg_hiersmooth.certificates.vote_bounds import KINDS
+from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.study.charts import draw_certified_accuracy, draw_pareto_fronts
+from pyg_hiersmooth.study.results import Result, groups
+from pyg_hiersmooth.study.tables import chosen_settings, front_tables, markdown, tables
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METHODS_HEAD = """\
+# Certified accuracy of test nodes
+
+In percent, mean ± standard deviation over seeds, abstentions counting as wrong. An adversary
+changes at most r nodes, in all by the deletions (without additions) or the additions (without
+deletions) at the head of a column; one who changes nothing leaves the clean accuracy.
+"""
+
+SWEEP_HEAD = """\
+# Random settings
+
+Certified accuracy of test nodes in percent, abstentions counting as wrong.
+"""
+
+CHOSEN_HEAD = """\
+## Settings that certify most validation nodes
+
+Chosen against each adversary, for each method.
+"""
+
+FRONTS_HEAD = """\
+## Settings of enough clean accuracy
+
+The most that each method certifies of the test nodes, with its best setting for each cell. Chosen
+on the nodes that it is reported on, this is fit to compare methods, and too good to expect.
+"""
+
+
+def report_methods(results: Sequence[Result], folder: Path, draw: bool = True) -> list[Table]:
+    r"""Writes ``tables.md`` and a chart for each dataset and model.
+
+    Args:
+        results (list of Result): What to report.
+        folder (pathlib.Path): Where to.
+        draw (bool): Whether to draw the charts, which takes matplotlib. (default: :obj:`True`)
+
+    Returns:
+        The tables of the multi-class certificates.
+    """
+    shown = {kind: tables(results, kind) for kind in KINDS}
+    every = [table for found in shown.values() for table in found]
+    _write(f"{METHODS_HEAD}\n{markdown(every)}", folder / "tables.md")
+    if draw:
+        for group in groups(results):
+            figure = draw_certified_accuracy(group, "multiclass")
+            _save(figure, folder / f"{group.slug}-{group.noise}.png")
+    return shown["multiclass"]
+
+
+def report_sweep(results: Sequence[Result], folder: Path, draw: bool = True) -> list[Table]:
+    r"""Writes ``tables.md``, how the best settings of each method compare, and a chart of Pareto
+    fronts for each dataset and model.
+
+    Args:
+        results (list of Result): What to report, for validation and test nodes.
+        folder (pathlib.Path): Where to.
+        draw (bool): Whether to draw the charts, which takes matplotlib. (default: :obj:`True`)
+
+    Returns:
+        The tables of the multi-class certificates.
+    """
+    chosen, fronts = chosen_settings(results, "multiclass"), front_tables(results, "multiclass")
+    parts = SWEEP_HEAD, CHOSEN_HEAD, markdown(chosen), FRONTS_HEAD, markdown(fronts)
+    _write("\n".join(parts), folder / "tables.md")
+    if draw:
+        for group in groups(results):
+            points = [result for found in group.seeds.values() for result in found]
+            figure = draw_pareto_fronts(points, "multiclass")
+            _save(figure, folder / f"{group.slug}-pareto.png")
+    return [*chosen, *fronts]
+
+
+def _write(text: str, path: Path) -> None:
+    with replace_atomically(path) as file:
+        file.write(text.encode())
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replace_atomically(path) as file:
+        figure.savefig(file, format="png", dpi=120)

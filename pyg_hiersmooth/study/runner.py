@@ -1,0 +1,165 @@
+r"""Does the runs of a study, several at a time, and none of them twice."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from pyg_hiersmooth.certificates import certify_votes
+from pyg_hiersmooth.certificates.vote_bounds import KINDS
+from pyg_hiersmooth.experiment import Experiment, Outcome, differences
+from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
+from pyg_hiersmooth.experiment.task import choose_device
+from pyg_hiersmooth.sampling.engine import num_cores
+from pyg_hiersmooth.study.plan import Run
+from pyg_hiersmooth.study.results import Result, Tally
+
+
+def run_all(
+    runs: Sequence[Run],
+    folder: Path,
+    root: str = "data",
+    jobs: int | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    r"""Does the runs whose results are not in the folder yet.
+
+    A run has one core, so that its outcome does not depend on how many there are. Its result is
+    ``<name>.json`` in the folder, and what it was made from is in ``runs/<name>``: a run that was
+    stopped goes on from there.
+
+    Args:
+        runs (list of Run): The runs, with different names.
+        folder (pathlib.Path): The folder.
+        root (str): Folder of the datasets. (default: :obj:`"data"`)
+        jobs (int, optional): Runs at a time. (default: one a core, one on a GPU)
+        progress (bool): Whether to show a progress bar of all samples, with the time that is left.
+            (default: :obj:`True`)
+
+    Returns:
+        The results of all runs, in their order.
+
+    Raises:
+        ValueError: If the folder holds results of runs with the same names and other settings.
+        RuntimeError: If runs failed; the others are done nevertheless.
+        OSError: If the folder cannot be written.
+    """
+    missing = [run for run in runs if not _is_done(run, folder)]
+    if missing:
+        _run_missing(missing, folder, root, jobs or _default_jobs(), progress)
+    return [Result.load(_path(run, folder)) for run in runs]
+
+
+def execute(run: Run, root: str, folder: Path) -> Result:
+    r"""Trains, samples and certifies.
+
+    Args:
+        run (Run): What to do.
+        root (str): Folder of the datasets.
+        folder (pathlib.Path): Where the votes are kept while they come, and afterwards. What is
+            there already is not done again.
+
+    Raises:
+        ValueError: If the run does not fit the data, or the folder holds another run.
+        OSError: If the data are missing or the folder cannot be written.
+    """
+    start = time.perf_counter()
+    experiment = Experiment(run.settings(root, choose_device(None)), folder)
+    outcome = experiment.run(progress=False)
+    parts, begin = {}, 0
+    for part, index in experiment.task.parts.items():
+        objects = slice(begin, begin + len(index))
+        parts[part] = {kind: _tally(experiment, outcome, objects, kind) for kind in KINDS}
+        begin = objects.stop
+    return Result(run, parts, round(time.perf_counter() - start, 1), versions())
+
+
+def _tally(experiment: Experiment, outcome: Outcome, objects: slice, kind: str) -> Tally:
+    labels, transform = outcome.labels[objects], experiment.task.transform
+    if transform is None:
+        return Tally(len(labels), int((outcome.prediction[objects] == labels).sum()), 0, [])
+    pre_votes, votes = (each[objects] for each in experiment.folder.read_votes())
+    certificate = certify_votes(transform, pre_votes, votes, experiment.settings.alpha, kind)
+    return Tally.of(certificate, labels)
+
+
+def _run_missing(runs: list[Run], folder: Path, root: str, jobs: int, progress: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
+    with (
+        ProcessPoolExecutor(min(jobs, len(runs)), context, _start_worker) as pool,
+        tqdm(
+            total=sum(run.num_samples for run in runs), unit=" samples", disable=not progress
+        ) as bar,
+    ):
+        futures = {pool.submit(_run_one, run, folder, root): run for run in runs}
+        try:
+            _watch(futures, folder, bar)
+        except BaseException:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    failed = {run.name: future.exception() for future, run in futures.items() if future.exception()}
+    if failed:
+        name, error = next(iter(failed.items()))
+        raise RuntimeError(
+            f"{len(failed)} of {len(runs)} runs failed, the others are done: {name}: {error}"
+        )
+
+
+def _watch(futures: dict[Future[None], Run], folder: Path, bar: tqdm) -> None:
+    r"""Shows how many samples are drawn until all is done."""
+    pending = set(futures)
+    while pending:
+        _, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
+        bar.n = sum(_num_drawn(run, folder) for run in futures.values())
+        bar.set_postfix_str(f"{len(futures) - len(pending)} of {len(futures)} runs", refresh=False)
+        bar.refresh()
+
+
+def _num_drawn(run: Run, folder: Path) -> int:
+    return RunFolder(_votes(run, folder)).num_samples()
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # leaves a run, which keeps its votes
+    torch.set_num_threads(1)
+
+
+def _run_one(run: Run, folder: Path, root: str) -> None:
+    execute(run, root, _votes(run, folder)).save(_path(run, folder))
+
+
+def _is_done(run: Run, folder: Path) -> bool:
+    path = _path(run, folder)
+    if not path.exists():
+        return False
+    differing = differences(Result.load(path).run, run)
+    if differing:
+        raise ValueError(
+            f"'{path}' is the result of a run with another {', '.join(map(repr, differing))}: "
+            "choose another folder, or delete it"
+        )
+    return True
+
+
+def _path(run: Run, folder: Path) -> Path:
+    return folder / f"{run.name}.json"
+
+
+def _votes(run: Run, folder: Path) -> Path:
+    return folder / "runs" / run.name
+
+
+def _default_jobs() -> int:
+    return 1 if torch.cuda.is_available() else num_cores()

@@ -1,0 +1,141 @@
+r"""Results as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import copy
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from pyg_hiersmooth.study.pareto import ADVERSARIES, best_settings, outcomes
+from pyg_hiersmooth.study.results import EPS, Group, Result, groups, tallies
+
+CHANGED = (1, 2, 3)
+
+LEAST_CLEAN = (0.79, 0.8, 0.81, 0.82, 0.83)
+r"""Clean accuracies that are asked of settings."""
+
+BUDGETS: dict[str, dict[str, tuple[int, ...]]] = {
+    "flips": {
+        **{f"{deletions} del.": (0, deletions) for deletions in (5, 10, 20)},
+        **{f"{additions} add.": (additions, 0) for additions in (1, 2, 5)},
+    },
+    "gaussian": {f"{eps:g} std": (EPS.index(eps),) for eps in (0.5, 1.0, 2.0)},
+}
+r"""Columns of certified accuracy: their heads, and what the adversary may do in all."""
+
+
+def tables(results: Iterable[Result], kind: str, part: str = "test") -> list[Table]:
+    r"""A table for each dataset and model: mean and standard deviation over seeds, in percent.
+
+    Args:
+        results (list of Result): What to show.
+        kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
+        part (str): The part of the split. (default: :obj:`"test"`)
+    """
+    return [_table(group, kind, part) for group in groups(results)]
+
+
+def chosen_settings(results: Iterable[Result], kind: str) -> list[Table]:
+    r"""For each dataset, model, adversary and kind of method, the setting that certifies most
+    validation nodes, and what it does on test nodes, in percent.
+
+    Args:
+        results (list of Result): Results of many settings, for validation and test nodes.
+        kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
+    """
+    return [_choices(group, kind) for group in groups(results)]
+
+
+def front_tables(results: Iterable[Result], kind: str, part: str = "test") -> list[Table]:
+    r"""For each dataset, model and adversary, the most that each method certifies with a setting
+    of at least a given clean accuracy, in percent.
+
+    Args:
+        results (list of Result): Results of many settings.
+        kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
+        part (str): The part of the split. (default: :obj:`"test"`)
+    """
+    return [_fronts(group, kind, part) for group in groups(results)]
+
+
+def markdown(tables: Iterable[Table]) -> str:
+    r"""Tables as Markdown, each below its title."""
+    texts = []
+    for table in tables:
+        plain = copy(table)
+        plain.title, plain.box = None, box.MARKDOWN
+        console = Console(width=1_000, color_system=None)
+        with console.capture() as capture:
+            console.print(plain)
+        lines = [line.rstrip() for line in capture.get().splitlines() if line.strip()]
+        texts.append("\n".join([f"**{table.title}**", "", *lines]))
+    return "\n\n".join(texts) + "\n"
+
+
+def _table(group: Group, kind: str, part: str) -> Table:
+    table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
+    budgets = BUDGETS[group.noise]
+    table.add_column("method")
+    for head in ("seeds", "clean", "abstained", "r", *budgets):
+        table.add_column(head, justify="right")
+    for method, results in group.seeds.items():
+        seeds = tallies(results, part, kind)
+        clean = _mean_and_std(tally.clean_accuracy for tally in seeds)
+        abstained = _mean_and_std(tally.abstained_share for tally in seeds)
+        start = [method.title, f"{len(seeds)}", clean, abstained]
+        if method.noise is None:
+            table.add_row(*start)
+            continue
+        for r in CHANGED if method.p < 1 else CHANGED[:1]:
+            certified = [
+                _mean_and_std(tally.certified_accuracy(r, *budget) for tally in seeds)
+                for budget in budgets.values()
+            ]
+            table.add_row(*start, f"{r}" if method.p < 1 else "any", *certified)
+            start = [""] * len(start)
+    return table
+
+
+def _choices(group: Group, kind: str) -> Table:
+    table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
+    for head in ("adversary", "chosen on validation nodes"):
+        table.add_column(head)
+    for head in ("clean", "certified"):
+        table.add_column(head, justify="right")
+    for adversary in ADVERSARIES:
+        for chosen in best_settings(group, adversary, kind).values():
+            seeds = tallies(chosen, "test", kind)
+            clean = _mean_and_std(tally.clean_accuracy for tally in seeds)
+            certified = _mean_and_std(adversary.certified_accuracy(tally) for tally in seeds)
+            table.add_row(str(adversary), chosen[0].run.method.title, clean, certified)
+    return table
+
+
+def _fronts(group: Group, kind: str, part: str) -> Table:
+    results = [result for found in group.seeds.values() for result in found]
+    names = list(dict.fromkeys(method.name for method in group.seeds))
+    title = f"{group.title}, {kind}: {' / '.join(names)}"
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    table.add_column("adversary")
+    for least in LEAST_CLEAN:
+        table.add_column(f"clean ≥ {100 * least:.0f}", justify="right")
+    for adversary in ADVERSARIES:
+        points = outcomes(results, adversary, kind, part)
+        cells = ([f"{_most(points[name], least)}" for name in names] for least in LEAST_CLEAN)
+        table.add_row(str(adversary), *(" / ".join(cell) for cell in cells))
+    return table
+
+
+def _most(points: np.ndarray, least_clean: float) -> str:
+    certified = points[points[:, 0] >= least_clean, 1]
+    return f"{100 * certified.max():.1f}" if certified.size else "-"
+
+
+def _mean_and_std(shares: Iterable[float]) -> str:
+    percents = 100 * np.fromiter(shares, float)
+    mean = f"{percents.mean():.1f}"
+    return mean if len(percents) < 2 else f"{mean} ± {percents.std(ddof=1):.1f}"

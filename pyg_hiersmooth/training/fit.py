@@ -1,0 +1,167 @@
+r"""The loop that fits a model, whatever it classifies."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch_geometric.data import Data
+from tqdm import tqdm
+
+from pyg_hiersmooth.nn.model_call import call_model
+
+LogitsAndLabels = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainingHistory:
+    r"""What happened in a training run.
+
+    Args:
+        train_losses (tuple): The training loss of every epoch.
+        val_losses (tuple): The validation loss after every epoch.
+        val_accuracies (tuple): The validation accuracy after every epoch, in :math:`[0, 1]`.
+    """
+
+    train_losses: tuple[float, ...]
+    val_losses: tuple[float, ...]
+    val_accuracies: tuple[float, ...]
+
+    @property
+    def num_epochs(self) -> int:
+        r"""The number of epochs that ran."""
+        return len(self.val_losses)
+
+    @property
+    def best_epoch(self) -> int:
+        r"""The epoch with the lowest validation loss, counted from :obj:`0`."""
+        return self.val_losses.index(min(self.val_losses))
+
+    @property
+    def best_val_loss(self) -> float:
+        r"""The validation loss of the weights that were kept."""
+        return self.val_losses[self.best_epoch]
+
+    @property
+    def best_val_accuracy(self) -> float:
+        r"""The validation accuracy of the weights that were kept."""
+        return self.val_accuracies[self.best_epoch]
+
+
+def fit(
+    model: torch.nn.Module,
+    train: Callable[[], Iterable[LogitsAndLabels]],
+    validate: Callable[[], LogitsAndLabels],
+    *,
+    lr: float,
+    weight_decay: float,
+    max_epochs: int,
+    patience: int,
+    seed: int,
+    progress: bool,
+) -> TrainingHistory:
+    r"""Trains on what :obj:`train` yields, a step each, and keeps the weights with the lowest
+    loss on what :obj:`validate` returns.
+
+    The other arguments are those of :func:`train_node_classifier`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        FloatingPointError: If the training or validation loss is not finite.
+    """
+    _check_arguments(lr, weight_decay, max_epochs, patience)
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr, weight_decay=weight_decay)
+    train_losses: list[float] = []
+    val_losses: list[float] = []
+    val_accuracies: list[float] = []
+    best_epoch, best_state = 0, copy.deepcopy(model.state_dict())
+
+    try:
+        with (
+            _seeded(seed, device_of(model)),
+            tqdm(range(max_epochs), desc="Training", disable=not progress) as epochs,
+        ):
+            for epoch in epochs:
+                model.train()
+                step_losses = []
+                for logits, labels in train():
+                    optimizer.zero_grad()
+                    loss = F.cross_entropy(logits, labels)
+                    step_losses.append(_finite(loss, "training", epoch))
+                    loss.backward()
+                    optimizer.step()
+                train_losses.append(sum(step_losses) / len(step_losses))
+
+                model.eval()
+                with torch.no_grad():
+                    logits, labels = validate()
+                    val_loss = F.cross_entropy(logits, labels)
+                    val_losses.append(_finite(val_loss, "validation", epoch))
+                    val_accuracies.append(float((logits.argmax(dim=-1) == labels).float().mean()))
+
+                if epoch == 0 or val_losses[epoch] < val_losses[best_epoch]:
+                    best_epoch, best_state = epoch, copy.deepcopy(model.state_dict())
+                epochs.set_postfix(
+                    refresh=False,
+                    train_loss=f"{train_losses[epoch]:.3f}",
+                    val_loss=f"{val_losses[epoch]:.3f}",
+                    best=f"{val_losses[best_epoch]:.3f}",
+                )
+                if epoch - best_epoch >= patience:
+                    break
+    finally:
+        model.load_state_dict(best_state)
+        model.eval()
+
+    return TrainingHistory(tuple(train_losses), tuple(val_losses), tuple(val_accuracies))
+
+
+def logits_of(model: torch.nn.Module, graph: Data) -> Tensor:
+    r"""What a model returns for a graph, or a batch of graphs, when it is called as certification
+    calls it.
+    """
+    return call_model(model, graph.x, graph)
+
+
+def device_of(model: torch.nn.Module) -> torch.device:
+    r"""Where the parameters of a model are."""
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    cuda_devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(cuda_devices):
+        # torch.manual_seed would also seed GPUs whose state is not put back.
+        torch.default_generator.manual_seed(seed)
+        for cuda_device in cuda_devices:
+            with torch.cuda.device(cuda_device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def _finite(loss: Tensor, name: str, epoch: int) -> float:
+    value = loss.item()
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f"The {name} loss became {value} in epoch {epoch}; lower the learning rate, or look "
+            "for values in 'data.x' that are not finite"
+        )
+    return value
+
+
+def _check_arguments(lr: float, weight_decay: float, max_epochs: int, patience: int) -> None:
+    if not lr > 0:
+        raise ValueError(f"'lr' must be positive (got {lr})")
+    if not weight_decay >= 0:
+        raise ValueError(f"'weight_decay' must be at least 0 (got {weight_decay})")
+    if max_epochs < 1:
+        raise ValueError(f"'max_epochs' must be at least 1 (got {max_epochs})")
+    if patience < 1:
+        raise ValueError(f"'patience' must be at least 1 (got {patience})")

@@ -1,0 +1,94 @@
+r"""Trains graph classifiers on noisy graphs, so that smoothing them keeps their accuracy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader
+
+from pyg_hiersmooth.datasets import GraphSplit
+from pyg_hiersmooth.nn.graph_list import as_graphs
+from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
+
+
+def train_graph_classifier(
+    model: torch.nn.Module,
+    graphs: Sequence[Data],
+    split: GraphSplit,
+    transform: Callable[[Any], Any] | None = None,
+    *,
+    batch_size: int = 32,
+    lr: float = 1e-2,
+    weight_decay: float = 0.0,
+    max_epochs: int = 300,
+    patience: int = 100,
+    seed: int = 0,
+    progress: bool = True,
+) -> TrainingHistory:
+    r"""Trains a graph classifier on batches of noisy graphs.
+
+    Every batch and every validation gets fresh noise; the weights with the lowest validation loss
+    are kept, as in :func:`train_node_classifier`.
+
+    Args:
+        model (torch.nn.Module): The model, called as :obj:`model(x, edge_index, batch)` to return
+            logits :obj:`[num_graphs, num_classes]`. It is trained in place, on the device of its
+            parameters, from the weights that it has, and left in eval mode.
+        graphs (list of torch_geometric.data.Data or Dataset): The graphs, with :obj:`x`,
+            :obj:`edge_index` and :obj:`y`. They are not changed.
+        split (GraphSplit): The training and validation graphs.
+        transform (callable, optional): A transform that adds noise to a batch. Without one, the
+            model is trained on clean graphs. (default: :obj:`None`)
+        batch_size (int, optional): The number of graphs in a batch, at least :obj:`1`.
+            (default: :obj:`32`)
+        lr, weight_decay, max_epochs, patience, seed, progress: As in
+            :func:`train_node_classifier`.
+
+    Raises:
+        ValueError: If an argument is out of range, or if :obj:`graphs` or :obj:`split` lacks what
+            training needs.
+        FloatingPointError: If the training or validation loss is not finite.
+    """
+    if batch_size < 1:
+        raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
+    every = as_graphs(graphs)
+    device = device_of(model)
+    train, val = (
+        _chosen(every, name, index)
+        for name, index in (("train_index", split.train_index), ("val_index", split.val_index))
+    )
+    val_batch = Batch.from_data_list(val).to(device)
+
+    def logits_and_labels(batch: Data) -> LogitsAndLabels:
+        noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
+        return logits_of(model, noisy), noisy.y.view(-1)
+
+    loader = DataLoader(train, batch_size, shuffle=True)
+    return fit(
+        model,
+        lambda: (logits_and_labels(batch.to(device)) for batch in loader),
+        lambda: logits_and_labels(val_batch),
+        lr=lr,
+        weight_decay=weight_decay,
+        max_epochs=max_epochs,
+        patience=patience,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def _chosen(graphs: list[Data], name: str, index: Tensor) -> list[Data]:
+    if index.numel() == 0 or int(index.min()) < 0 or int(index.max()) >= len(graphs):
+        raise ValueError(
+            f"'split' must have graphs in '{name}', all in [0, {len(graphs)}) (got "
+            f"{index.tolist() or 'none'})"
+        )
+    chosen = [graphs[i] for i in index.tolist()]
+    if any(graph.y is None for graph in chosen):
+        raise ValueError("'graphs' must have 'y', but one lacks it")
+    return chosen

@@ -1,0 +1,130 @@
+r"""Trains node classifiers on noisy graphs, so that smoothing them keeps their accuracy."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_hiersmooth.datasets import NodeSplit, inductive_subgraph
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+
+def train_node_classifier(
+    model: torch.nn.Module,
+    data: Data,
+    split: NodeSplit,
+    transform: Callable[[Any], Any] | None = None,
+    *,
+    lr: float = 1e-3,
+    weight_decay: float = 5e-4,
+    max_epochs: int = 1_000,
+    patience: int = 50,
+    seed: int = 0,
+    progress: bool = True,
+) -> TrainingHistory:
+    r"""Trains a node classifier with the protocol of `"Hierarchical Randomized Smoothing"
+    <https://arxiv.org/abs/2310.16221>`_ (Scholten et al., NeurIPS 2023).
+
+    Training is inductive: it sees the graph without validation and test nodes, and the validation
+    loss is that on the graph without test nodes. Every epoch draws fresh noise for both. Adam
+    minimizes the cross entropy until the validation loss has not improved for :obj:`patience`
+    epochs; then the weights with the lowest validation loss are restored, as they are when
+    training is interrupted.
+
+    Args:
+        model (torch.nn.Module): The model, called as :obj:`model(x, edge_index)` to return logits
+            :obj:`[num_nodes, num_classes]`. It is trained in place, on the device of its
+            parameters, from the weights that it has, and left in eval mode.
+        data (torch_geometric.data.Data): The whole graph, with :obj:`x`, :obj:`edge_index` and
+            :obj:`y`. It is not changed.
+        split (NodeSplit): The training, validation and test nodes.
+        transform (callable, optional): A transform that adds noise to a graph and keeps its nodes
+            and their order, such as
+            :class:`~pyg_hiersmooth.transforms.HierarchicalNodeFeatureNoise`. Without one, the
+            model is trained on the clean graph. (default: :obj:`None`)
+        lr (float, optional): The learning rate, positive. (default: :obj:`1e-3`)
+        weight_decay (float, optional): The weight decay of Adam, at least :obj:`0`.
+            (default: :obj:`5e-4`)
+        max_epochs (int, optional): The largest number of epochs, at least :obj:`1`.
+            (default: :obj:`1000`)
+        patience (int, optional): The number of epochs without improvement after which training
+            stops, at least :obj:`1`. (default: :obj:`50`)
+        seed (int, optional): The seed of dropout and of noise drawn from PyTorch's default
+            generators, whose state is put back afterwards. (default: :obj:`0`)
+        progress (bool, optional): If set to :obj:`False`, no progress bar is shown.
+            (default: :obj:`True`)
+
+    Raises:
+        ValueError: If an argument is out of range, or if :obj:`data` or :obj:`split` lacks what
+            training needs.
+        FloatingPointError: If the training or validation loss is not finite.
+    """
+    _check_nodes(data, split)
+    device = device_of(model)
+
+    held_out = torch.cat([split.val_index, split.test_index])
+    train_graph, position = inductive_subgraph(data, held_out)
+    train_index = position.to(device)[split.train_index.to(device)]
+    val_graph, position = inductive_subgraph(data, split.test_index)
+    val_index = position.to(device)[split.val_index.to(device)]
+    train_graph, val_graph = train_graph.to(device), val_graph.to(device)
+
+    draw_train, draw_val = _draws(transform, train_graph), _draws(transform, val_graph)
+
+    def logits_and_labels(draw: Callable[[], Data], index: Tensor) -> LogitsAndLabels:
+        noisy = draw()
+        return logits_of(model, noisy)[index], noisy.y[index]
+
+    return fit(
+        model,
+        lambda: [logits_and_labels(draw_train, train_index)],
+        lambda: logits_and_labels(draw_val, val_index),
+        lr=lr,
+        weight_decay=weight_decay,
+        max_epochs=max_epochs,
+        patience=patience,
+        seed=seed,
+        progress=progress,
+    )
+
+
+def _draws(transform: Callable[[Any], Any] | None, graph: Data) -> Callable[[], Data]:
+    r"""Fresh noise for one graph at every call, prepared once where the transform can."""
+    if transform is None:
+        return lambda: graph
+    if not isinstance(transform, HierarchicalNodeFeatureNoise):
+        return lambda: transform(copy.copy(graph))
+    transform.check_features(graph.x)
+    smooth = transform.prepare(graph.x)
+
+    def draw() -> Data:
+        noisy = copy.copy(graph)
+        noisy.x = smooth(RandomStream.from_torch(graph.x.device))
+        return noisy
+
+    return draw
+
+
+def _check_nodes(data: Data, split: NodeSplit) -> None:
+    for name in ("x", "edge_index", "y"):
+        if getattr(data, name, None) is None:
+            raise ValueError(f"'data' must have 'x', 'edge_index' and 'y', but lacks '{name}'")
+    for name, index in (("train_index", split.train_index), ("val_index", split.val_index)):
+        if index.numel() == 0:
+            raise ValueError(f"'split' must have at least one node in '{name}' (got none)")
+    parts = torch.cat([split.train_index, split.val_index, split.test_index])
+    num_nodes = int(data.num_nodes or 0)
+    if int(parts.min()) < 0 or int(parts.max()) >= num_nodes:
+        raise ValueError(
+            f"'split' must hold nodes of 'data', in [0, {num_nodes}) (got entries from "
+            f"{int(parts.min())} to {int(parts.max())})"
+        )
+    if parts.unique().numel() != parts.numel():
+        raise ValueError("'split' must not hold a node twice, but its three sets overlap")

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from pyg_hiersmooth.cli.failure import Interrupted, one_sentence
+
+
+def fail(error: BaseException) -> Result:
+    """Runs a command with the options --n0 and --num-workers that raises an error."""
+
+    @click.command()
+    @click.option("--n0")
+    @click.option("--num-workers")
+    def command(n0: object, num_workers: object) -> None:
+        with one_sentence():
+            raise error
+
+    return CliRunner().invoke(command)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("'n0' must be at least 1 (got 0)", "'--n0' must be at least 1 (got 0)"),
+        ("'num_workers' does nothing", "'--num-workers' does nothing"),
+        ("'n' must be n0, as in 'data/n0'", "'n' must be n0, as in 'data/n0'"),
+        ("two\n  lines", "two lines"),
+        ("", "the run failed with ValueError"),
+        ("Traceback ...\n  File\nValueError: 'n0' is bad", "ValueError: '--n0' is bad"),
+    ],
+)
+def test_settings_are_named_as_they_are_typed(said: str, shown: str) -> None:
+    result = fail(ValueError(said))
+    assert result.exit_code == 1 and result.stderr == f"Error: {shown}\n" and not result.stdout
+
+
+@pytest.mark.parametrize(
+    "error", [TypeError, OSError, ImportError, FloatingPointError, MemoryError, RuntimeError]
+)
+def test_expected_errors(error: type[Exception]) -> None:
+    assert fail(error("no")).stderr == "Error: no\n"
+
+
+@pytest.mark.parametrize("error", [KeyError, AssertionError, BrokenPipeError])
+def test_mistakes_of_ours_are_not_hidden(error: type[Exception]) -> None:
+    assert isinstance(fail(error("oh")).exception, error)
+
+
+def test_interruption() -> None:
+    result = fail(Interrupted("Go on"))
+    assert result.exit_code == 130 and result.stderr == "\nGo on\n"

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pyg_hiersmooth.cli import main, options
+from pyg_hiersmooth.experiment.settings import Settings
+
+
+def run(option: Any, *arguments: str) -> tuple[Any, str]:
+    """What a command with one option is given, and its help."""
+    found: list[Any] = []
+
+    @click.command(context_settings={"show_default": True})
+    @option
+    def command(**given: Any) -> None:
+        found.extend(given.values())
+
+    CliRunner().invoke(command, list(arguments), catch_exceptions=False)
+    help = CliRunner().invoke(command, ["--help"]).output
+    return found[0] if found else None, " ".join(help.split())
+
+
+def test_a_setting_is_nothing_unless_it_is_given() -> None:
+    option = options.setting("p_plus", options.PROBABILITY, "Some help.")
+    assert run(option)[0] is None and run(option, "--p-plus", "0.3")[0] == 0.3
+    assert "--p-plus FLOAT RANGE Some help. [default: 0.05; 0.0<=x<=1.0]" in run(option)[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    [
+        ("lr", "0.001, or 0.01 for graphs"),
+        ("max_epochs", "1000, or 300 for graphs"),
+        ("noise", "flips, or ablation for graphs"),
+        ("std", "0.25"),
+        ("n", str(Settings.n)),
+        ("dataset", Settings.dataset),
+    ],
+)
+def test_defaults_are_those_of_the_settings(name: str, default: str) -> None:
+    assert f"[default: {default}]" in run(options.setting(name, str, "Help."))[1]
+
+
+def test_several_values() -> None:
+    option = options.setting("seed", options.SEED, "Seeds.", (3, 4), multiple=True)
+    assert run(option)[0] == () and run(option, "--seed", "1", "--seed", "2")[0] == (1, 2)
+    assert "[default: 3, 4; 0<=x<=4294967295]" in run(option)[1]
+
+
+def test_what_was_given() -> None:
+    assert options.given({"a": None, "b": 0, "c": (), "d": False}) == {"b": 0, "d": False}
+
+
+def test_bundles_keep_their_order() -> None:
+    text = run(options.training_options("node"))[1]
+    assert re.findall(r"--[a-z-]+", text)[:3] == ["--max-epochs", "--patience", "--lr"]
+    assert "graphs" not in text
+    assert "for graphs" in run(options.training_options())[1]
+    text = run(options.sampling_options(5, 7))[1]
+    assert re.findall(r"--[a-z0-9]+", text)[:3] == ["--n0", "--n", "--alpha"]
+    assert "default: 5;" in text and "default: 7;" in text
+
+
+def test_all_commands_spell_a_setting_alike() -> None:
+    shared = ("n0", "n", "alpha", "max_epochs", "patience", "lr", "root")
+    for name in shared:
+        helps = {
+            (option.help, str(option.type))
+            for command in ("certify", "tune", "benchmark")
+            for option in main.commands[command].params
+            if option.name == name
+        }
+        assert len(helps) == 1, name

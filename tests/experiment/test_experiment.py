@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pyg_hiersmooth import experiment
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.datasets import RandomMolecules, split_graphs
+from pyg_hiersmooth.experiment import Experiment, Outcome, RunFolder, Settings
+from pyg_hiersmooth.experiment.task import Task
+from pyg_hiersmooth.training import TrainingHistory
+
+NODES = Settings(n0=10, n=40, max_epochs=3, lr=0.01, device="cpu", num_workers=0)
+GRAPHS = Settings(
+    dataset="RandomMolecules",
+    task="graph",
+    model="gin",
+    n0=10,
+    n=40,
+    max_epochs=40,
+    device="cpu",
+    num_workers=0,
+)
+DOCS = Path(__file__).parents[2] / "docs" / "experiments.md"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A small finished experiment on nodes; not to be changed."""
+    folder = tmp_path_factory.mktemp("experiment") / "run"
+    return folder, Experiment(NODES, folder).run(progress=False)
+
+
+def votes_of(folder: Path) -> list[np.ndarray]:
+    return [*RunFolder(folder).read_votes()]
+
+
+def stop(*args: Any, **kwargs: Any) -> Any:
+    raise KeyboardInterrupt
+
+
+# What comes out
+
+
+def test_outcome_is_that_of_the_certificate(finished: tuple[Path, Outcome]) -> None:
+    folder, outcome = finished
+    certificate = Certificate.load(folder / "certificate.npz")
+    assert outcome.certificate is not None
+    np.testing.assert_array_equal(outcome.certificate.p_lower, certificate.p_lower)
+    np.testing.assert_array_equal(outcome.prediction, certificate.prediction)
+    np.testing.assert_array_equal(outcome.labels, RunFolder(folder).read_labels())
+    assert outcome.summary.accuracy == certificate.clean_accuracy(outcome.labels)
+    assert outcome.summary.num_nodes == len(certificate)
+
+
+def test_nothing_is_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Experiment(replace(NODES, max_epochs=1, n=2, n0=1), tmp_path).run(progress=False)
+    output = capfd.readouterr()
+    assert (output.out, output.err) == ("", "")
+
+
+def test_the_caller_is_told_how_training_went(tmp_path: Path) -> None:
+    said: list[str] = []
+    Experiment(replace(NODES, n=2, n0=1), tmp_path).run(progress=False, say=said.append)
+    (sentence,) = said
+    pattern = r"Trained for 3 epochs, accuracy under noise on the validation nodes \d+\.\d%"
+    assert re.fullmatch(pattern, sentence)
+
+
+# The same folder goes on
+
+
+def test_what_is_done_is_not_done_again(
+    finished: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, outcome = finished
+    before = (folder / "results.json").read_text()
+    monkeypatch.setattr(Task, "train", stop)
+    monkeypatch.setattr("pyg_hiersmooth.sampling.engine._count", lambda *args: iter(()))
+    again = Experiment.resume(folder).run(progress=False)
+    assert again.summary.seconds_per_sample is None
+    np.testing.assert_array_equal(again.prediction, outcome.prediction)
+    assert (folder / "results.json").read_text() == before
+
+
+def test_an_interrupted_experiment_ends_in_the_same_votes(
+    finished: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _ = finished
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "train", stop)
+        with pytest.raises(KeyboardInterrupt):
+            Experiment(NODES, tmp_path / "run").run(progress=False)
+    assert RunFolder(tmp_path / "run").state == "an unfinished run"
+    Experiment(NODES, tmp_path / "run").run(progress=False)
+    assert all(map(np.array_equal, votes_of(tmp_path / "run"), votes_of(folder)))
+
+
+def test_an_interrupted_training_starts_again(
+    finished: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_halfway(self: Task, model: torch.nn.Module, *args: Any) -> None:
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(1.0)
+        raise KeyboardInterrupt
+
+    run = Experiment(NODES, tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "train", stop_halfway)
+        with pytest.raises(KeyboardInterrupt):
+            run.run(progress=False)
+    run.run(progress=False)
+    assert all(map(np.array_equal, votes_of(tmp_path / "run"), votes_of(finished[0])))
+
+
+def test_one_experiment_runs_twice_without_training_twice(tmp_path: Path) -> None:
+    run = Experiment(replace(NODES, n=4, n0=2), tmp_path)
+    first = run.run(progress=False)
+    assert not run.needs_training
+    np.testing.assert_array_equal(run.run(progress=False).prediction, first.prediction)
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"n": 50}, "'n'"),
+        ({"p": 0.9, "seed": 3}, "'p', 'seed'"),
+        ({"noise": "none", "p_plus": None, "p_minus": None}, "'noise', 'p_plus', 'p_minus'"),
+        ({"indicator": False}, "'indicator'"),
+    ],
+)
+def test_a_folder_of_another_experiment_is_refused(
+    change: dict[str, Any], names: str, finished: tuple[Path, Outcome]
+) -> None:
+    with pytest.raises(ValueError, match=f"holds a run with another {names}: choose another"):
+        Experiment(replace(NODES, **change), finished[0])
+
+
+def test_another_device_is_refused(
+    finished: tuple[Path, Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(ValueError, match="holds a run with another 'device'"):
+        Experiment(replace(NODES, device="cuda", num_workers=None), finished[0])
+
+
+def test_other_workers_are_not_refused(finished: tuple[Path, Outcome]) -> None:
+    Experiment(replace(NODES, num_workers=1), finished[0])
+
+
+def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "votes.npz").write_text("precious")
+    with pytest.raises(ValueError, match=r"holds 'votes\.npz' already: choose another folder"):
+        Experiment(NODES, tmp_path)
+    assert (tmp_path / "votes.npz").read_text() == "precious"
+
+
+def test_resuming_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no run"):
+        Experiment.resume(tmp_path)
+
+
+# Graphs
+
+
+def test_graphs(tmp_path: Path) -> None:
+    outcome = Experiment(GRAPHS, tmp_path).run(progress=False)
+    y = torch.cat([graph.y for graph in RandomMolecules()])
+    np.testing.assert_array_equal(outcome.labels, y[split_graphs(y).test_index])
+    assert outcome.certificate is not None and outcome.certificate.num_entities is not None
+    assert outcome.summary.accuracy > 0.6
+    again = Experiment.resume(tmp_path).run(progress=False)
+    np.testing.assert_array_equal(again.prediction, outcome.prediction)
+
+
+# Without noise
+
+
+@pytest.mark.parametrize("settings", [NODES, GRAPHS], ids=["nodes", "graphs"])
+def test_unprotected(settings: Settings, tmp_path: Path) -> None:
+    plain = replace(settings, noise="none", p_plus=None, p_minus=None, part="val+test")
+    run = Experiment(plain, tmp_path)
+    outcome = run.run(progress=False)
+    assert outcome.certificate is None
+    assert not RunFolder(tmp_path).votes.exists() and not RunFolder(tmp_path).pre_votes.exists()
+    assert outcome.summary.accuracy == (outcome.prediction == outcome.labels).mean()
+    assert outcome.summary.certified == [] and outcome.summary.abstained == 0
+    assert len(outcome.labels) == sum(map(len, run.task.parts.values()))
+    first = next(each for each in run.model.parameters() if each.dim() == 2)
+    assert first.size(1) == run.task.data.num_features  # no indicator
+    again = Experiment.resume(tmp_path)
+    assert not again.needs_training
+    np.testing.assert_array_equal(again.run(progress=False).prediction, outcome.prediction)
+
+
+# The documentation
+
+
+def test_the_lines_in_the_docs_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(), flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    small = {"n0": 5, "n": 20, "max_epochs": 2, "num_workers": 0, "device": "cpu"}
+
+    class Small(Settings):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options | small)
+
+    monkeypatch.setattr(experiment, "Settings", Small)
+    exec(compile(code, str(DOCS), "exec"), {})
+    assert 0.0 <= float(capsys.readouterr().out.split()[-1]) <= 1.0
+    assert RunFolder(tmp_path / "runs" / "gat").state == "a finished run"
+
+
+def test_the_package_names_what_it_has() -> None:
+    assert all(getattr(experiment, name) is not None for name in experiment.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = experiment.Nothing  # type: ignore[attr-defined]
+
+
+def test_history_is_that_of_the_trainer(tmp_path: Path) -> None:
+    task = Experiment(NODES, tmp_path).task
+    history = task.train(task.new_model(task.transform), task.transform)
+    assert isinstance(history, TrainingHistory) and history.num_epochs == 3

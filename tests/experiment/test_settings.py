@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pyg_hiersmooth.experiment.settings import (
+    NOISE_DEFAULTS,
+    TASK_DEFAULTS,
+    TRAINING,
+    Settings,
+    differences,
+)
+from pyg_hiersmooth.noise import NOISES
+from pyg_hiersmooth.training import train_graph_classifier, train_node_classifier
+
+
+@pytest.mark.parametrize(
+    ("noise", "own"),
+    [
+        ("flips", {"p_plus": 0.05, "p_minus": 0.8}),
+        ("gaussian", {"std": 0.25}),
+        ("ablation", {}),
+        ("laplace", {"scale": 0.25}),
+        ("uniform", {"scale": 0.25}),
+        ("none", {}),
+    ],
+)
+def test_settings_of_the_noise_alone_are_filled_in(noise: str, own: dict[str, float]) -> None:
+    settings = Settings(noise=noise)
+    names = ("p_plus", "p_minus", "std", "scale")
+    assert {name: getattr(settings, name) for name in names} == dict.fromkeys(names) | own
+
+
+def test_noises_are_those_of_the_library() -> None:
+    assert [*NOISES, "none"] == list(NOISE_DEFAULTS)
+    for name, noise in NOISES.items():
+        NOISES[name](**NOISE_DEFAULTS[name])
+        assert set(NOISE_DEFAULTS[name]) == set(inspect.signature(noise).parameters) - {"token"}
+
+
+@pytest.mark.parametrize(
+    ("task", "noise", "train"),
+    [("node", "flips", train_node_classifier), ("graph", "ablation", train_graph_classifier)],
+)
+def test_training_is_that_of_the_task(task: str, noise: str, train: Any) -> None:
+    settings, defaults = Settings(task=task), inspect.signature(train).parameters
+    assert settings.noise == noise
+    assert {name: getattr(settings, name) for name in TRAINING} == {
+        name: defaults[name].default for name in TRAINING
+    }
+    assert set(TASK_DEFAULTS[task]) == {"noise", *TRAINING}
+
+
+def test_what_is_given_stays() -> None:
+    settings = Settings(task="graph", noise="gaussian", std=0.7, lr=0.1, max_epochs=3, patience=2)
+    assert (settings.std, settings.lr, settings.max_epochs, settings.patience) == (0.7, 0.1, 3, 2)
+
+
+def test_nothing_is_trained_with_a_checkpoint() -> None:
+    settings = Settings(checkpoint="model.pt")
+    assert [getattr(settings, name) for name in TRAINING] == [None] * 3
+
+
+def test_paths_become_strings() -> None:
+    settings = Settings(root=Path("a"), checkpoint=Path("b.pt"))  # type: ignore[arg-type]
+    assert (settings.root, settings.checkpoint) == ("a", "b.pt")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise": "salt"}, "'noise' must be one of flips, .*, none .got 'salt'"),
+        ({"task": "edge"}, "'task' must be one of node, graph .got 'edge'"),
+        ({"part": "train"}, r"'part' must be one of test, val, val\+test .got 'train'"),
+        ({"std": 0.3}, "'std' does nothing with 'noise' flips: leave it out"),
+        ({"noise": "none", "p_plus": 0.3}, "'p_plus' does nothing with 'noise' none"),
+        ({"task": "graph", "p_minus": 0.3}, "'p_minus' does nothing with 'noise' ablation"),
+        ({"checkpoint": "a", "lr": 0.3}, "'lr' does nothing with 'checkpoint': leave it out"),
+        ({"device": "cuda", "num_workers": 2}, "'num_workers' does nothing with 'device' cuda"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**options)
+
+
+def test_dictionary_and_back() -> None:
+    settings = Settings(noise="gaussian", std=0.3, part="val", seed=4, checkpoint="a.pt")
+    assert Settings.from_dict(json.loads(json.dumps(asdict(settings)))) == settings
+
+
+def test_older_dictionaries_name_no_task_and_no_part() -> None:
+    content = asdict(Settings(n=5))
+    del content["task"], content["part"]
+    assert Settings.from_dict(content) == Settings(n=5)
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown"])
+def test_other_dictionaries_are_refused(change: str) -> None:
+    content = asdict(Settings())
+    if change == "missing":
+        del content["seed"]
+    else:
+        content["seeds"] = 3
+    with pytest.raises(ValueError, match="missing or unknown settings seed"):
+        Settings.from_dict(content)
+
+
+def test_parts_title_and_slug() -> None:
+    settings = Settings(dataset="Cora", model="own.gnns:GNN", part="val+test")
+    assert settings.parts == ["val", "test"]
+    assert (settings.title, settings.slug) == ("Cora, own.gnns:GNN", "Cora-own.gnns.GNN")
+
+
+def test_differences_name_both_values() -> None:
+    settings = Settings()
+    other = replace(settings, n=5, model="gat", root="elsewhere", num_workers=3)
+    assert differences(settings, other) == {"model": ("gcn", "gat"), "n": (10_000, 5)}
+    assert differences(settings, settings) == {}
+    assert differences({"a": 1, "b": 2}, {"b": 2, "c": None, "d": 3}) == {
+        "a": (1, None),
+        "d": (None, 3),
+    }
+
+
+def test_they_do_not_wait_for_pytorch() -> None:
+    code = "import sys, pyg_hiersmooth.cli; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

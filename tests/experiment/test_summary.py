@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.experiment.summary import Summary
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise, SparseFlipNoise, UniformNoise
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+Y = np.arange(30) % 3
+
+
+def make_certificate(noise: Noise) -> Certificate:
+    """Thirty objects of three classes, 24 predicted right, and one abstention."""
+    transform = HierarchicalNodeFeatureNoise(0.9, noise)
+    prediction = np.where(np.arange(30) < 24, Y, (Y + 1) % 3)
+    p_lower = np.linspace(0.999, 0.6, 30)
+    p_lower[0] = 0.3
+    return Certificate.from_bounds(transform, prediction, p_lower, 1 - p_lower)
+
+
+@pytest.mark.parametrize(
+    ("noise", "num_cells", "budgets"),
+    [
+        (SparseFlipNoise(0.05, 0.8), 21, {"additions", "deletions"}),
+        (GaussianNoise(0.5), 15, {"eps"}),
+        (UniformNoise(0.5), 15, {"eps"}),
+        (AblationNoise(), 5, set()),
+    ],
+)
+def test_every_cell_is_that_of_the_certificate(
+    noise: Noise, num_cells: int, budgets: set[str]
+) -> None:
+    certificate = make_certificate(noise)
+    summary = Summary.of(certificate, Y, "dense features", 0.25)
+    assert len(summary.certified) == num_cells
+    for cell in summary.certified:
+        assert set(cell.budget) == budgets
+        assert cell.accuracy == certificate.certified_accuracy(Y, cell.r, **cell.budget)
+    assert any(cell.accuracy > 0 for cell in summary.certified)
+
+
+def test_the_rest_of_it() -> None:
+    summary = Summary.of(make_certificate(GaussianNoise(0.5)), Y, "dense features", 0.25)
+    assert summary.smoothing == "BernoulliSelection(p=0.9), GaussianNoise(std=0.5)"
+    assert (summary.num_nodes, summary.accuracy) == (30, pytest.approx(23 / 30))
+    assert summary.abstained == pytest.approx(1 / 30)
+    assert (summary.feature_path, summary.seconds_per_sample) == ("dense features", 0.25)
+
+
+def test_nothing_is_certified_without_noise() -> None:
+    summary = Summary.unprotected(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]))
+    assert summary == Summary("no smoothing", 4, 0.75, 0.0, [], None, None)

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from pyg_hiersmooth.datasets import CitationSBM, RandomMolecules, split_graphs, split_nodes
+from pyg_hiersmooth.experiment import task
+from pyg_hiersmooth.experiment.settings import Settings
+from pyg_hiersmooth.experiment.task import GraphTask, NodeTask, choose_device, smoothing
+from pyg_hiersmooth.models import GCN
+from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.training import train_node_classifier
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+SHORT = Settings(max_epochs=2, lr=0.01, seed=3, device="cpu")
+GRAPHS = Settings(dataset="RandomMolecules", task="graph", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def nodes() -> NodeTask:
+    return NodeTask(SHORT)
+
+
+def test_a_trained_model_is_that_of_the_library(nodes: NodeTask) -> None:
+    transform = HierarchicalNodeFeatureNoise(0.5, GaussianNoise(0.1))
+    data = CitationSBM()[0]
+    torch.manual_seed(3)
+    expected = GCN(data.num_features + 1, 7)
+    train_node_classifier(
+        expected,
+        data,
+        split_nodes(data.y, seed=3),
+        transform,
+        lr=0.01,
+        max_epochs=2,
+        seed=3,
+        progress=False,
+    )
+    for found, weights in zip(
+        nodes.new_trained_model(transform).parameters(), expected.parameters(), strict=True
+    ):
+        assert torch.equal(found, weights)
+
+
+@pytest.mark.parametrize(("part", "names"), [("val", ["val"]), ("val+test", ["val", "test"])])
+def test_parts_come_one_after_another(part: str, names: list[str]) -> None:
+    graphs = GraphTask(Settings(dataset="RandomMolecules", task="graph", part=part, seed=5))
+    y = torch.cat([graph.y for graph in RandomMolecules()])
+    split = split_graphs(y, seed=5)
+    assert list(graphs.parts) == names
+    assert torch.equal(graphs.index, torch.cat([getattr(split, f"{n}_index") for n in names]))
+    assert torch.equal(graphs.labels, y[graphs.index])
+
+
+def test_the_indicator_is_one_more_feature(nodes: NodeTask) -> None:
+    noise = GaussianNoise(1.0)
+    sizes = [
+        next(p for p in nodes.new_model(transform).parameters() if p.dim() == 2).size(1)
+        for transform in (
+            HierarchicalNodeFeatureNoise(0.5, noise),
+            HierarchicalNodeFeatureNoise(0.5, noise, append_indicator=False),
+            None,
+        )
+    ]
+    assert sizes == [1434, 1433, 1433]
+
+
+def test_predictions_without_noise(nodes: NodeTask) -> None:
+    model = nodes.new_model(None).eval()
+    logits = model(nodes.data.x, nodes.data.edge_index)[nodes.index]
+    assert torch.equal(nodes.predict(model.train()), logits.argmax(dim=1))
+    graphs = GraphTask(GRAPHS)
+    model = graphs.new_model(None).eval()
+    each = [model(g.x, g.edge_index).argmax(dim=1) for g in graphs.data[graphs.index]]
+    assert torch.equal(graphs.predict(model.train()), torch.cat(each))
+
+
+@pytest.mark.parametrize(
+    ("noise", "text"),
+    [
+        ({}, "SparseFlipNoise(p_plus=0.05, p_minus=0.8)"),
+        ({"noise": "gaussian", "std": 0.5}, "GaussianNoise(std=0.5)"),
+        ({"noise": "laplace"}, "LaplaceNoise(scale=0.25)"),
+        ({"noise": "uniform", "scale": 2.0}, "UniformNoise(scale=2.0)"),
+        ({"noise": "ablation"}, "AblationNoise()"),
+    ],
+)
+def test_smoothing(noise: dict[str, Any], text: str) -> None:
+    transform = smoothing(Settings(p=0.7, indicator=False, **noise))
+    assert transform is not None and str(transform.noise) == text
+    assert "0.7" in str(transform.selection) and not transform.append_indicator
+    assert smoothing(Settings(noise="none")) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (NodeTask, {"dataset": "RandomMolecules"}, "'dataset' must hold one graph .*got 120 in"),
+        (GraphTask, {"task": "graph"}, "'dataset' must hold at least ten graphs .*got 1 in Cit"),
+        (
+            GraphTask,
+            {"dataset": "RandomMolecules", "task": "graph", "noise": "flips"},
+            "'noise' must be ablation or gaussian for the one-hot rows of .*got flips",
+        ),
+        (NodeTask, {"dataset": "Reddit"}, "must be one of CitationSBM"),
+    ],
+)
+def test_settings_that_do_not_fit_the_data(
+    kind: type[task.Task], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(Settings(**options))
+
+
+def test_features_that_do_not_fit_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = CitationSBM()
+    dataset._data.x = dataset._data.x / 3
+    monkeypatch.setattr(task, "load_dataset", lambda name, root: dataset)
+    message = "'noise' must fit the features of 'dataset' CitationSBM .got flips.: .*binary"
+    with pytest.raises(ValueError, match=message):
+        NodeTask(Settings())
+    NodeTask(Settings(noise="none"))
+
+
+def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device(None) == choose_device("cpu") == "cpu"
+    with pytest.raises(ValueError, match=r"'device' must be cpu, as .*got cuda"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device(None) == choose_device("cuda") == "cuda"
+    assert choose_device("cpu") == "cpu"

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.datasets import CitationSBM, split_nodes
+from pyg_hiersmooth.models import GCN
+from pyg_hiersmooth.study.methods import METHODS
+from pyg_hiersmooth.study.plan import Run
+from pyg_hiersmooth.study.results import Result
+from pyg_hiersmooth.study.runner import execute, run_all
+from pyg_hiersmooth.training import train_node_classifier
+
+ABLATION = Run(
+    "CitationSBM", "gcn", METHODS["node ablation"], 13, n0=10, n=60, max_epochs=3, lr=0.01
+)
+UNPROTECTED = replace(ABLATION, method=METHODS["unprotected"])
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two finished runs; not to be changed."""
+    folder = tmp_path_factory.mktemp("done")
+    run_all([ABLATION, UNPROTECTED], folder, progress=False)
+    return folder
+
+
+def test_results_are_kept_by_name(done: Path) -> None:
+    names = sorted(path.name for path in done.iterdir())
+    assert names == sorted([f"{ABLATION.name}.json", f"{UNPROTECTED.name}.json", "runs"])
+    result = Result.load(done / f"{ABLATION.name}.json")
+    assert result.run == ABLATION and result.seconds > 0 and "torch" in result.versions
+
+
+def test_a_result_is_that_of_the_certificate_of_the_run(done: Path) -> None:
+    result = Result.load(done / f"{ABLATION.name}.json")
+    certificate = Certificate.load(done / "runs" / ABLATION.name / "certificate.npz")
+    data = CitationSBM()[0]
+    y = data.y[split_nodes(data.y, seed=13).test_index]
+    tally = result.parts["test"]["multiclass"]
+    assert tally.num_nodes == len(y)
+    assert tally.clean_accuracy == pytest.approx(certificate.clean_accuracy(y))
+    assert tally.certified_accuracy(1) == pytest.approx(certificate.certified_accuracy(y, 1))
+    assert result.parts["test"]["binary"] != tally
+
+
+def test_unprotected_accuracy(done: Path) -> None:
+    data = CitationSBM()[0]
+    split = split_nodes(data.y, seed=13)
+    torch.manual_seed(13)
+    model = GCN(data.num_features, 7)
+    train_node_classifier(model, data, split, lr=0.01, max_epochs=3, seed=13, progress=False)
+    with torch.no_grad():
+        prediction = model(data.x, data.edge_index).argmax(dim=1)
+    accuracy = float((prediction == data.y)[split.test_index].float().mean())
+    tally = Result.load(done / f"{UNPROTECTED.name}.json").parts["test"]["binary"]
+    assert tally.clean_accuracy == pytest.approx(accuracy)
+    assert (tally.abstained, tally.certified) == (0, [])
+
+
+def test_what_is_done_is_not_done_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr("pyg_hiersmooth.study.runner.ProcessPoolExecutor")
+    results = run_all([UNPROTECTED, ABLATION], done, progress=False)
+    assert [result.run for result in results] == [UNPROTECTED, ABLATION]
+
+
+def test_other_settings_in_the_same_folder_are_refused(done: Path) -> None:
+    with pytest.raises(ValueError, match="is the result of a run with another 'n': choose"):
+        run_all([replace(ABLATION, n=61)], done, progress=False)
+
+
+def test_votes_of_other_settings_are_refused(done: Path) -> None:
+    with pytest.raises(ValueError, match="holds a run with another 'n': choose"):
+        execute(replace(ABLATION, n=61), "data", done / "runs" / ABLATION.name)
+
+
+def test_votes_are_not_sampled_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyg_hiersmooth.training.node.fit", None)
+    monkeypatch.setattr("pyg_hiersmooth.sampling.engine._count", lambda *args: iter(()))
+    again = execute(ABLATION, "data", done / "runs" / ABLATION.name)
+    assert again.parts == Result.load(done / f"{ABLATION.name}.json").parts
+
+
+def test_validation_and_test_nodes_are_told_apart(tmp_path: Path) -> None:
+    both = execute(replace(ABLATION, part="val+test"), "data", tmp_path / "both")
+    val = execute(replace(ABLATION, part="val"), "data", tmp_path / "val")
+    assert list(both.parts) == ["val", "test"]
+    assert both.parts["val"] == val.parts["val"]
+    assert both.parts["val"]["binary"].num_nodes == 7 * 20
+    assert both.parts["test"]["binary"].num_nodes == len(
+        split_nodes(CitationSBM()[0].y, seed=13).test_index
+    )
+
+
+def test_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
+    missing = replace(UNPROTECTED, model="no_such_module:GNN")
+    message = r"^1 of 2 runs failed, the others are done: CitationSBM-no_such_module.*'model"
+    with pytest.raises(RuntimeError, match=message):
+        run_all([missing, UNPROTECTED], tmp_path, progress=False)
+    assert [path.name for path in tmp_path.glob("*.json")] == [f"{UNPROTECTED.name}.json"]
+
+
+def test_the_same_with_any_number_of_jobs(done: Path, tmp_path: Path) -> None:
+    (alone,) = run_all([ABLATION], tmp_path, jobs=1, progress=False)
+    assert alone.parts == Result.load(done / f"{ABLATION.name}.json").parts
+    votes = [
+        np.load(each / "runs" / ABLATION.name / "votes.npz")["votes"] for each in (done, tmp_path)
+    ]
+    assert np.array_equal(*votes)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import re
+
+from pyg_hiersmooth.study.methods import Method
+from pyg_hiersmooth.study.pareto import ADVERSARIES
+from pyg_hiersmooth.study.results import Tally
+from pyg_hiersmooth.study.tables import (
+    LEAST_CLEAN,
+    chosen_settings,
+    front_tables,
+    markdown,
+    tables,
+)
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """The cells of the Markdown tables in a text."""
+    lines = [line for line in text.splitlines() if line.startswith("|") and "---" not in line]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_mean_and_standard_deviation_over_seeds(make_result) -> None:
+    first = Tally(100, 80, 5, [[[80] + [60] * 5 + [40] * 5], [[80] + [20] * 5], []])
+    second = Tally(100, 70, 9, [[[70] + [50] * 5 + [40] * 5], [[70] + [20] * 5], []])
+    results = [make_result(test=first), make_result(test=second, seed=17)]
+    head, *rows = rows_of(markdown(tables(results, "binary")))
+    assert head[:7] == ["method", "seeds", "clean", "abstained", "r", "5 del.", "10 del."]
+    # A difference of ten has a standard deviation of 7.1 (over n - 1), one of four 2.8.
+    name = "hierarchical flips, p=0.81, p_plus=0.05, p_minus=0.8"
+    assert rows[0][:7] == [name, "2", "75.0 ± 7.1", "7.0 ± 2.8", "1", "55.0 ± 7.1", "40.0 ± 0.0"]
+    assert rows[1][:7] == ["", "", "", "", "2", "20.0 ± 0.0", "0.0 ± 0.0"]
+    assert rows[2][4:7] == ["3", "0.0 ± 0.0", "0.0 ± 0.0"] and len(rows) == 3
+
+
+def test_one_seed_has_no_deviation(make_result) -> None:
+    _, row, *_ = rows_of(markdown(tables([make_result()], "multiclass")))
+    assert row[1:4] == ["1", "80.0", "5.0"]
+
+
+def test_columns_of_additions(make_result) -> None:
+    tally = Tally(100, 80, 5, [[[80], [70], [60], [0], [0], [50]]])
+    head, row, *_ = rows_of(markdown(tables([make_result(test=tally)], "multiclass")))
+    assert (
+        dict(zip(head, row, strict=True)).items()
+        >= {
+            "1 add.": "70.0",
+            "2 add.": "60.0",
+            "5 add.": "50.0",
+            "5 del.": "0.0",
+        }.items()
+    )
+
+
+def test_flat_methods_hold_for_any_number_of_nodes(make_result) -> None:
+    _, *rows = rows_of(markdown(tables([make_result("flat flips")], "multiclass")))
+    assert len(rows) == 1 and rows[0][4] == "any"
+
+
+def test_nothing_is_certified_without_protection(make_result) -> None:
+    result = make_result("unprotected", test=Tally(100, 82, 0, []))
+    _, *rows = rows_of(markdown(tables([result], "multiclass")))
+    assert rows == [["unprotected", "1", "82.0", "0.0", *[""] * 7]]
+
+
+def test_distances_of_gaussian_noise(make_result) -> None:
+    tally = Tally(100, 80, 5, [list(range(80, 39, -1))])
+    result = make_result("hierarchical Gaussian", test=tally)
+    head, row, *_ = rows_of(markdown(tables([result], "multiclass")))
+    assert head[5:] == ["0.5 std", "1 std", "2 std"]
+    assert row[5:] == ["75.0", "70.0", "60.0"]
+
+
+def test_markdown_names_each_table(make_result) -> None:
+    text = markdown(tables([make_result(), make_result(dataset="CiteSeer")], "binary"))
+    assert re.findall(r"\*\*(.*)\*\*", text) == ["Cora, gcn, binary", "CiteSeer, gcn, binary"]
+    assert "\n\n|" in text and text.endswith("|\n") and not re.search(r" $", text, re.M)
+
+
+def test_settings_are_chosen_on_validation_nodes(make_result) -> None:
+    strong, weak = Tally(100, 80, 0, [70, 60, 50]), Tally(100, 90, 0, [20, 10])
+    results = [
+        make_result(Method("node ablation", "ablation", 0.7), val=weak, test=strong),
+        make_result(Method("node ablation", "ablation", 0.8), val=strong, test=weak),
+        make_result("flat flips"),
+    ]
+    _, *rows = rows_of(markdown(chosen_settings(results, "multiclass")))
+    ablation = [row for row in rows if row[1].startswith("node ablation")]
+    assert len(ablation) == len(ADVERSARIES) and len(rows) == 2 * len(ADVERSARIES)
+    assert ablation[0] == ["r = 1, 5 deletions", "node ablation, p=0.8", "90.0", "20.0"]
+    assert ablation[3] == ["r = 3, 5 deletions", "node ablation, p=0.8", "90.0", "0.0"]
+
+
+def test_the_most_among_settings_of_enough_clean_accuracy(make_result) -> None:
+    accurate, robust = Tally(1000, 825, 0, [300]), Tally(1000, 805, 0, [700, 600])
+    results = [
+        make_result(Method("node ablation", "ablation", 0.7), test=accurate),
+        make_result(Method("node ablation", "ablation", 0.8), test=robust),
+        make_result("unprotected", test=Tally(1000, 790, 0, [])),
+    ]
+    (table,) = front_tables(results, "multiclass")
+    head, *rows = rows_of(markdown([table]))
+    assert head[1:] == [f"clean ≥ {100 * least:.0f}" for least in LEAST_CLEAN]
+    assert rows[0] == [
+        "r = 1, 5 deletions",
+        *["70.0 / 0.0", "70.0 / -", "30.0 / -", "30.0 / -", "- / -"],
+    ]
+    assert rows[3][1:3] == ["0.0 / 0.0", "0.0 / -"]  # r = 3
+    assert rows[5][1:3] == ["60.0 / 0.0", "60.0 / -"]  # two additions reach two nodes

@@ -1,0 +1,77 @@
+"""Data flows one way: no package imports what stands on it, or what stands beside it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyg_hiersmooth
+
+PACKAGE = Path(pyg_hiersmooth.__file__).parent
+
+LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"__main__"}),
+    frozenset({"cli"}),
+    frozenset({"study", "tuning"}),
+    frozenset({"experiment"}),
+    frozenset({"training"}),
+    frozenset({"nn"}),
+    frozenset({"sampling", "certificates"}),
+    frozenset({"transforms", "serialization", "plotting"}),
+    frozenset({"noise", "selection"}),
+    frozenset({"models", "datasets"}),
+    frozenset({"random", "files", "extras", "chart", "__init__"}),
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+
+
+def imports() -> Iterator[tuple[Path, str, str]]:
+    """Every import within the package: the file, its part of the package, and the other part."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        inside = path.relative_to(PACKAGE).parts
+        part = inside[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            for module in imported(node, inside):
+                yield path, part, (module.split(".")[1:] or ["__init__"])[0]
+
+
+def imported(node: ast.AST, inside: tuple[str, ...]) -> list[str]:
+    """The modules of the package that a statement imports."""
+    if isinstance(node, ast.Import):
+        names = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"relative import in {inside}"
+        names = [str(node.module)]
+        if node.module == "pyg_hiersmooth":  # from pyg_hiersmooth import noise
+            names = [
+                f"{node.module}.{alias.name}" if alias.name in LEVEL else str(node.module)
+                for alias in node.names
+            ]
+    else:
+        return []
+    return [name for name in names if name.split(".")[0] == "pyg_hiersmooth"]
+
+
+def test_every_part_has_its_layer() -> None:
+    parts = {path.name.removesuffix(".py") for path in PACKAGE.iterdir()}
+    assert parts - {"__pycache__", "py.typed"} == set(LEVEL)
+
+
+def test_imports_are_found() -> None:
+    found = {(part, other) for _, part, other in imports()}
+    assert {("cli", "experiment"), ("serialization", "noise"), ("nn", "sampling")} <= found
+    assert ("experiment", "__init__") in found  # the version
+
+
+def test_no_part_imports_what_stands_on_it_or_beside_it() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)} imports {other}"
+        for path, part, other in imports()
+        if part != other and LEVEL[part] >= LEVEL[other]
+    ]
+    assert wrong == []
+
+
+def test_plotting_imports_nothing_of_certificates() -> None:
+    assert ("plotting", "certificates") not in {(part, other) for _, part, other in imports()}

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_hiersmooth.training.fit import device_of, fit, logits_of
+
+PROTOCOL = {
+    "lr": 0.1,
+    "weight_decay": 0.0,
+    "max_epochs": 5,
+    "patience": 5,
+    "seed": 0,
+    "progress": False,
+}
+
+
+def test_a_step_for_each_that_is_yielded() -> None:
+    model = torch.nn.Linear(1, 2)
+    x, y = torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 1])
+    modes = []
+
+    def batches() -> list[tuple[Tensor, Tensor]]:
+        modes.append(model.training)
+        return [(model(x), y), (model(x[:1]), y[:1])]
+
+    history = fit(model, batches, lambda: (model(x), y), **PROTOCOL)  # type: ignore[arg-type]
+    assert modes == [True] * 5 and not model.training
+    assert history.num_epochs == 5 and history.train_losses[-1] < history.train_losses[0]
+    assert history.best_val_accuracy == 1.0
+
+
+def test_dropout_is_that_of_the_seed() -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        model = torch.nn.Linear(1, 2)
+
+        def batches(model: torch.nn.Module = model) -> list[tuple[Tensor, Tensor]]:
+            drawn.append(float(torch.rand(())))
+            return [(model(torch.ones(1, 1)), torch.tensor([0]))]
+
+        given = PROTOCOL | {"seed": seed, "max_epochs": 1}
+        fit(model, batches, lambda m=model: (m(torch.ones(1, 1)), torch.tensor([0])), **given)  # type: ignore[arg-type,misc]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+class Weighted(torch.nn.Module):
+    def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
+        return x * edge_weight.sum()
+
+
+def test_a_model_is_called_as_certification_calls_it() -> None:
+    graph = Data(
+        x=torch.ones(2, 1), edge_index=torch.tensor([[0], [1]]), edge_weight=torch.tensor([3.0])
+    )
+    assert logits_of(Weighted(), graph).tolist() == [[3.0], [3.0]]
+
+
+def test_device() -> None:
+    assert device_of(torch.nn.Linear(1, 1)) == device_of(torch.nn.ReLU()) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay", "max_epochs", "patience"])
+def test_arguments_are_checked_before_anything_is_trained(name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' must be .*got -1"):
+        fit(torch.nn.Linear(1, 1), None, None, **PROTOCOL | {name: -1})  # type: ignore[arg-type]

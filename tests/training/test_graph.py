@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from pyg_hiersmooth.datasets import GraphSplit, split_graphs
+from pyg_hiersmooth.models import MODELS, build_model
+from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.training import train_graph_classifier
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+
+def make_graphs(num_graphs: int = 40) -> list[Data]:
+    """Graphs of two classes, told apart by the mean of their features."""
+    generator = torch.Generator().manual_seed(0)
+    graphs = []
+    for i in range(num_graphs):
+        num_nodes = 4 + i % 5
+        x = torch.randn(num_nodes, 3, generator=generator) + 2 * (i % 2)
+        edges = torch.randint(0, num_nodes, (2, 8), generator=generator)
+        graphs.append(Data(x=x, edge_index=edges, y=torch.tensor([i % 2])))
+    return graphs
+
+
+@pytest.mark.parametrize("name", MODELS["graph"])
+@pytest.mark.parametrize("smooth", [True, False])
+def test_training_learns_and_is_reproducible(name: str, smooth: bool) -> None:
+    graphs = make_graphs()
+    split = split_graphs(torch.cat([graph.y for graph in graphs]), num_folds=4)
+    transform = HierarchicalNodeFeatureNoise(0.5, GaussianNoise(0.5), False) if smooth else None
+    weights, histories = [], []
+    for _ in range(2):
+        torch.manual_seed(1)
+        model = build_model(name, 3, 2, "graph")
+        history = train_graph_classifier(
+            model, graphs, split, transform, batch_size=8, max_epochs=25, progress=False
+        )
+        weights.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+        histories.append(history)
+    assert histories[0] == histories[1]
+    assert torch.equal(weights[0], weights[1])
+    assert histories[0].best_val_accuracy >= 0.9
+    assert graphs[0].x.size(1) == 3
+
+
+def test_bad_training() -> None:
+    graphs, model = make_graphs(), build_model("gin", 3, 2, "graph")
+    split = split_graphs(torch.cat([graph.y for graph in graphs]))
+    none = torch.empty(0, dtype=torch.long)
+    with pytest.raises(ValueError, match="'split' must have graphs in 'val_index'"):
+        train_graph_classifier(model, graphs, GraphSplit(split.train_index, none, none))
+    with pytest.raises(ValueError, match=r"'batch_size' must be at least 1 \(got 0\)"):
+        train_graph_classifier(model, graphs, split, batch_size=0)
+    with pytest.raises(ValueError, match=r"'lr' must be positive \(got 0\)"):
+        train_graph_classifier(model, graphs, split, lr=0)
+    del graphs[int(split.train_index[0])].y
+    with pytest.raises(ValueError, match="'graphs' must have 'y'"):
+        train_graph_classifier(model, graphs, split)
