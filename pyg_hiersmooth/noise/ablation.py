@@ -24,6 +24,8 @@ class AblationNoise(Noise):
         ValueError: If :obj:`token` is not one finite row.
     """
 
+    deterministic = True
+
     def __init__(self, token: Tensor | None = None) -> None:
         if token is not None:
             token = torch.as_tensor(token).detach().clone()

@@ -24,6 +24,9 @@ class Noise(ABC):
     budget: ClassVar[tuple[str, ...]] = ()
     r"""Names of the adversary's budgets, the keywords of a certificate for this noise."""
 
+    deterministic: ClassVar[bool] = False
+    r"""Whether nothing is drawn: the noisy row is a fixed one, whatever the row and the stream."""
+
     @abstractmethod
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
         r"""Draws noise for the selected rows of a copy of :obj:`x`.
