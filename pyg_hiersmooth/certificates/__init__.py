@@ -7,13 +7,17 @@ from pyg_hiersmooth.certificates.confidence import (
     clopper_pearson_upper,
     vote_bounds,
 )
+from pyg_hiersmooth.certificates.exact import certify_counts
+from pyg_hiersmooth.certificates.masks import largest_certified_r
 from pyg_hiersmooth.certificates.votes import certify_votes
 
 __all__ = [
     "Certificate",
     "VoteBounds",
+    "certify_counts",
     "certify_votes",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "largest_certified_r",
     "vote_bounds",
 ]
