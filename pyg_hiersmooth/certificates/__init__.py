@@ -1,6 +1,7 @@
 r"""Certificates: pure functions of vote counts; no model, no data, no sampling."""
 
 from pyg_hiersmooth.certificates.certificate import Certificate
+from pyg_hiersmooth.certificates.collective import CollectiveCertificate
 from pyg_hiersmooth.certificates.confidence import (
     VoteBounds,
     clopper_pearson_lower,
@@ -13,6 +14,7 @@ from pyg_hiersmooth.certificates.votes import certify_votes
 
 __all__ = [
     "Certificate",
+    "CollectiveCertificate",
     "VoteBounds",
     "certify_counts",
     "certify_votes",
