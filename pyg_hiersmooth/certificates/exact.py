@@ -72,7 +72,7 @@ def certify_counts(
         largest = np.maximum(largest, check_integers("largest_r", largest_r, size, least=-1))
     return Certificate.from_bounds(
         transform,
-        np.where(top > rivals, counts.argmax(1), -1),
+        counts.argmax(1),
         top / outcomes,
         rivals / outcomes,
         kind,
