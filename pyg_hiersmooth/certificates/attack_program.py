@@ -50,8 +50,9 @@ def most_fallen(
         \sum_k t_{v,k} \le 1, \quad \sum_j u_{c,j} \le \mathrm{total}_c, \quad
         u_{c,j} \le \mathrm{most}_{c,j} \, b_j
 
-    where :math:`u_0 = b` (Schuchardt et al. 2021, *Collective Robustness Certificates*, for flips).
-    Every attack is a solution, so every upper bound of the optimum is a proof.
+    where :math:`u_0 = b`, and :math:`b_j \le \sum_{c > 0} u_{c,j}` for flips (Schuchardt et al.
+    2021, *Collective Robustness Certificates*, for flat ones). Every attack is a solution, so every
+    upper bound of the optimum is a proof.
 
     Args:
         points (BreakingPoints): What targets fall at.
@@ -162,6 +163,9 @@ def _program(
         spent = none.copy()
         spent[0], spent[1 + budget] = sparse.diags_array(-most[budget]), one
         rows.append([None, *spent])
+        limits.append(np.zeros(num_entities))
+    if whole.any():  # an entity without a single flip is not changed
+        rows.append([None, one, *[-one] * num_budgets])
         limits.append(np.zeros(num_entities))
     if num_points > num_targets:
         once = sparse.csr_array((np.ones(num_points), (target, point)))
