@@ -118,10 +118,9 @@ def measure(
     num_classes = int(data.y.max()) + 1
 
     def voter() -> ForwardVoter:
-        forward = GraphForward(model, call_model, data, num_outputs=data.num_nodes)
-        return ForwardVoter(
-            forward, transform, data.x, [data.num_nodes], targets, num_classes, seed=0
-        )
+        forward = GraphForward(None, [data], node_level=True)
+        sizes = [data.num_nodes]
+        return ForwardVoter(model, forward, transform, data.x, sizes, targets, num_classes, seed=0)
 
     ours, floor = voter(), voter()
     floor.source = ReadyFeatures(floor.source)

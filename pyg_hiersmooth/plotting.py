@@ -144,3 +144,48 @@ def _title(charts: Mapping[str, Chart]) -> str:
     (smoothing,) = smoothings
     named = [name for name in charts if len(charts) == 1 and name not in smoothing]
     return "\n".join([*named, smoothing])
+
+
+def plot_collective(
+    changed: Sequence[int],
+    curves: Mapping[str, ArrayLike],
+    clean_accuracy: float,
+    title: str = "Certified accuracy",
+    path: str | os.PathLike[str] | None = None,
+) -> Figure:
+    r"""Draws certified accuracies over the number of changed entities.
+
+    Args:
+        changed (sequence of int): Numbers of changed entities ``[L]``.
+        curves (Mapping): For each name, certified accuracies ``[L]``.
+        clean_accuracy (float): The accuracy without an adversary, a thin line.
+        title (str): What stands above. (default: :obj:`"Certified accuracy"`)
+        path (str or os.PathLike, optional): As in :func:`plot_certificates`.
+            (default: :obj:`None`)
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        OSError: If :obj:`path` cannot be written.
+    """
+    require("matplotlib", extra="plot")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.0, 3.8), layout="constrained")
+    ax = figure.subplots()
+    ax.axhline(clean_accuracy, color="0.45", linewidth=0.9, label="clean accuracy")
+    for i, (name, accuracy) in enumerate(curves.items()):
+        look = {"color": COLORS[i % len(COLORS)], "linewidth": 1.7, "marker": "o"}
+        ax.step(changed, accuracy, where="post", label=name, **look)
+    ax.set_xlabel("Changed entities $r$")
+    ax.set_ylabel("Certified accuracy")
+    ax.set_ylim(0.0, 1.0)
+    ax.locator_params(axis="x", integer=True)
+    ax.grid(color="0.9", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize="small")
+    figure.suptitle(title, fontsize="medium")
+    if path is not None:
+        with replace_atomically(path) as file:
+            figure.savefig(file, format=Path(path).suffix[1:] or "png", dpi=150)
+    return figure

@@ -3,6 +3,7 @@ r"""The upper level of hierarchical smoothing: which entities are selected to re
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -40,6 +41,36 @@ class Selection(ABC):
         bool ``[sum(sizes)]``.
         """
         return torch.cat([self.sample(size, stream) for size in sizes])
+
+    def num_outcomes(self, num_entities: int | np.ndarray | None = None) -> int | None:
+        r"""How many equally likely outcomes :meth:`mask` lists; :obj:`None` where they are
+        drawn and not listed.
+        """
+        return None
+
+    def mask(self, index: int, sizes: list[int]) -> Tensor:
+        r"""One of the listed outcomes of :math:`\tau`, for objects of the given sizes in a row.
+
+        Args:
+            index (int): Which outcome, in ``[0, num_outcomes)``; the same for every object.
+            sizes (list of int): Entities of each object.
+
+        Returns:
+            torch.Tensor: bool ``[sum(sizes)]``, on the CPU.
+
+        Raises:
+            ValueError: If there is no such outcome, or none is listed.
+        """
+        raise ValueError(f"the outcomes of {self} are drawn, not listed")
+
+    def num_exposing(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
+        r"""The most of the listed outcomes that expose one of :obj:`r` entities (leave it
+        unselected), over all sets of them, or more: int64, of the shape of :obj:`num_entities`.
+
+        Raises:
+            ValueError: If :obj:`r` is negative, or no outcomes are listed.
+        """
+        raise ValueError(f"the outcomes of {self} are drawn, not listed")
 
 
 class BernoulliSelection(Selection):
@@ -167,6 +198,99 @@ class FixedSizeSelection(Selection):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(size={self.size})"
+
+
+class PartitionSelection(Selection):
+    r"""One group of a fixed partition is left out, everything else is selected.
+
+    :obj:`num_partitions` fixed partitions split the entities into :obj:`num_groups` groups of
+    nearly equal size. A draw picks one of all :attr:`num_masks` pairs of a partition and a group
+    uniformly, and leaves that group *unselected*. So few outcomes can be listed, and a noise that
+    draws nothing needs no sampling (voting over disjoint parts: Levine & Feizi 2020,
+    *(De)Randomized Smoothing*; of graphs: Xia et al. 2024, GNNCert).
+
+    Partitions depend on the number of entities and on :obj:`seed` alone. Every graph of a batch is
+    partitioned on its own. An object of fewer entities than groups has empty groups: such an
+    outcome selects all of it.
+
+    Args:
+        num_groups (int): Groups :math:`T` of a partition, at least 2. An entity is selected with
+            probability :math:`1 - 1/T`.
+        num_partitions (int): Partitions :math:`K`, at least 1. (default: :obj:`10`)
+        seed (int): Non-negative seed of the partitions. (default: :obj:`0`)
+
+    Raises:
+        ValueError: If an argument is not an integer in its range.
+    """
+
+    def __init__(self, num_groups: int, num_partitions: int = 10, seed: int = 0) -> None:
+        for name, value, least in (
+            ("num_groups", num_groups, 2),
+            ("num_partitions", num_partitions, 1),
+            ("seed", seed, 0),
+        ):
+            if not (value >= least and value % 1 == 0):
+                raise ValueError(f"'{name}' must be an integer of at least {least} (got {value})")
+        self.num_groups = int(num_groups)
+        self.num_partitions = int(num_partitions)
+        self.seed = int(seed)
+
+    @property
+    def num_masks(self) -> int:
+        r"""Number of outcomes, ``num_groups * num_partitions``."""
+        return self.num_groups * self.num_partitions
+
+    def groups(self, num_entities: int) -> Tensor:
+        r"""The group of each entity in each partition, int32 ``[num_partitions, num_entities]``."""
+        return _groups(self.num_groups, self.num_partitions, self.seed, num_entities).clone()
+
+    def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
+        index = int(stream.subset(self.num_masks, 1))
+        return self.mask(index, [num_entities]).to(stream.device)
+
+    def num_outcomes(self, num_entities: int | np.ndarray | None = None) -> int:
+        return self.num_masks
+
+    def mask(self, index: int, sizes: list[int]) -> Tensor:
+        if not (0 <= index < self.num_masks and index % 1 == 0):
+            raise ValueError(
+                f"'index' must be an integer in [0, {self.num_masks}), the number of outcomes "
+                f"(got {index})"
+            )
+        partition, group = divmod(int(index), self.num_groups)
+        each = [_groups(self.num_groups, self.num_partitions, self.seed, size) for size in sizes]
+        return torch.cat([groups[partition] != group for groups in each])
+
+    def num_exposing(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
+        r"""As in the base class: no more than :math:`K \min(r, N, T)`, and so many where no
+        partition unites two of the entities.
+        """
+        _check_changed(r)
+        met = min(int(r), self.num_groups)
+        if num_entities is None:
+            return np.asarray(self.num_partitions * met)
+        return self.num_partitions * np.minimum(met, np.asarray(num_entities, dtype=np.int64))
+
+    def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
+        r"""As in the base class, or less: :math:`q(r) = 1 - \min(r, N, T) / T`, attained where no
+        partition unites two of the entities.
+        """
+        return (self.num_masks - self.num_exposing(r, num_entities)) / self.num_masks
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}(num_groups={self.num_groups}, "
+            f"num_partitions={self.num_partitions}, seed={self.seed})"
+        )
+
+
+@lru_cache(maxsize=128)
+def _groups(num_groups: int, num_partitions: int, seed: int, num_entities: int) -> Tensor:
+    groups = torch.empty(num_partitions, num_entities, dtype=torch.int32)
+    dealt = torch.arange(num_entities, dtype=torch.int32) % num_groups
+    for partition, row in enumerate(groups):
+        row[RandomStream(seed, partition).subset(num_entities, num_entities)] = dealt
+    return groups
 
 
 def _check_changed(r: int) -> None:

@@ -197,7 +197,7 @@ def _nodes(data: Data, node_index: ArrayLike | Tensor) -> tuple[Tensor, np.ndarr
     for name in ("x", "edge_index", "y"):
         if getattr(data, name, None) is None:
             raise ValueError(f"'data' must have 'x', 'edge_index' and 'y', but lacks '{name}'")
-    nodes = as_target_index(node_index, data.x.size(0))
+    nodes = as_target_index(node_index, data.x.size(0), "node")
     return nodes, check_integers("data.y", data.y.cpu()[nodes], len(nodes))
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from itertools import combinations, product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,12 @@ import torch
 from scipy.stats import binomtest, chisquare
 
 from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.selection import BernoulliSelection, FixedSizeSelection, as_selection
+from pyg_hiersmooth.selection import (
+    BernoulliSelection,
+    FixedSizeSelection,
+    PartitionSelection,
+    as_selection,
+)
 
 FALSE_ALARM = 1e-6  # of each statistical test here, were its seed not fixed
 
@@ -131,7 +137,7 @@ def test_errors_when_the_object_does_not_fit() -> None:
         FixedSizeSelection(4).prob_all_selected(1)
     with pytest.raises(ValueError, match="2 entities"):
         BernoulliSelection(torch.tensor([0.5, 0.5])).prob_all_selected(1, 3)
-    for selection in (FixedSizeSelection(1), BernoulliSelection(0.5)):
+    for selection in (FixedSizeSelection(1), BernoulliSelection(0.5), PartitionSelection(2)):
         for r in (-1, 0.5, float("nan")):
             with pytest.raises(ValueError, match="'r' must be a non-negative integer"):
                 selection.prob_all_selected(r, 3)  # type: ignore[arg-type]
@@ -141,6 +147,8 @@ def test_repr_and_as_selection() -> None:
     assert repr(BernoulliSelection(0.81)) == "BernoulliSelection(p=0.81)"
     assert repr(BernoulliSelection(torch.ones(7))) == "BernoulliSelection(p=[7])"
     assert repr(FixedSizeSelection(3)) == "FixedSizeSelection(size=3)"
+    partition = "PartitionSelection(num_groups=4, num_partitions=10, seed=0)"
+    assert repr(PartitionSelection(4)) == partition
     fixed = FixedSizeSelection(3)
     assert as_selection(fixed) is fixed
     assert repr(as_selection(0.5)) == "BernoulliSelection(p=0.5)"
@@ -151,3 +159,116 @@ def test_own_copy_of_the_probabilities() -> None:
     selection = BernoulliSelection(p)
     p.fill_(1.0)
     assert selection.prob_all_selected(2) == 0.25
+
+
+def exposed(selection: PartitionSelection, num_entities: int) -> np.ndarray:
+    """Which entities each mask exposes: bool ``[num_masks, num_entities]``."""
+    masks = [selection.mask(index, [num_entities]) for index in range(selection.num_masks)]
+    return ~torch.stack(masks).numpy()
+
+
+def test_partitions_split_the_entities_evenly() -> None:
+    for num_entities in (1, 3, 10, 47):
+        selection = PartitionSelection(num_groups=5, num_partitions=3, seed=2)
+        by_partition = exposed(selection, num_entities).reshape(3, 5, num_entities)
+        assert (by_partition.sum(1) == 1).all()  # each entity in exactly one group
+        sizes = by_partition.sum(2)
+        assert sizes.max() - sizes.min() <= 1
+        groups = selection.groups(num_entities)
+        assert groups.dtype == torch.int32 and groups.shape == (3, num_entities)
+        assert np.array_equal(by_partition.argmax(1), groups.numpy())
+    assert selection.num_masks == selection.num_outcomes() == selection.num_outcomes(47) == 15
+
+
+def test_partitions_depend_on_the_number_of_entities_and_the_seed_alone() -> None:
+    groups = PartitionSelection(5, 3, seed=2).groups(47)
+    assert torch.equal(groups, PartitionSelection(5, 3, seed=2).groups(47))
+    assert not torch.equal(groups, PartitionSelection(5, 3, seed=3).groups(47))
+    assert not torch.equal(groups[0], groups[1])
+    assert torch.equal(groups[:2], PartitionSelection(5, 2, seed=2).groups(47))
+    groups.zero_()
+    assert PartitionSelection(5, 3, seed=2).groups(47).any()  # the cached ones are safe
+
+
+def test_each_graph_of_a_batch_is_partitioned_on_its_own() -> None:
+    selection, sizes = PartitionSelection(4, 2), [3, 9, 1, 3]
+    for index in range(8):
+        together = selection.mask(index, sizes)
+        assert together.dtype == torch.bool
+        for part, size in zip(together.split(sizes), sizes, strict=True):
+            assert torch.equal(part, selection.mask(index, [size]))
+    stream = RandomStream(0)
+    drawn = [selection.sample_batch([9, 9], stream).split(9) for _ in range(50)]
+    assert any(not torch.equal(left, right) for left, right in drawn)  # drawn each on its own
+
+
+def test_partition_draws_every_mask_equally_often() -> None:
+    selection, stream = PartitionSelection(4, 3), RandomStream(5)
+    masks = [tuple(row) for row in (~exposed(selection, 11)).tolist()]
+    assert len(set(masks)) == 12
+    draws = [masks.index(tuple(selection.sample(11, stream).tolist())) for _ in range(12_000)]
+    assert chisquare(np.bincount(draws, minlength=12)).pvalue > FALSE_ALARM
+
+
+@pytest.mark.parametrize("num_groups", [2, 3, 4, 6])
+@pytest.mark.parametrize("num_partitions", [1, 3])
+def test_partition_q_against_all_subsets(num_groups: int, num_partitions: int) -> None:
+    for num_entities, seed in product(range(1, 8), range(3)):
+        selection = PartitionSelection(num_groups, num_partitions, seed)
+        shown = exposed(selection, num_entities)
+        groups = selection.groups(num_entities).numpy()
+        for r in range(num_entities + 3):
+            subsets = list(combinations(range(num_entities), min(r, num_entities)))
+            hit = [int(shown[:, list(rows)].any(1).sum()) for rows in subsets]
+            claimed = int(selection.num_exposing(r, num_entities))
+            apart = any(
+                all(len(set(row[list(rows)])) == min(len(rows), num_groups) for row in groups)
+                for rows in subsets
+            )
+            assert max(hit) == claimed if apart else max(hit) < claimed
+            if num_partitions == 1 or num_entities <= num_groups or r <= 1:
+                assert apart  # there the bound is the truth
+            q = selection.prob_all_selected(r, num_entities)
+            assert q == pytest.approx(1 - claimed / selection.num_masks, abs=1e-15)
+
+
+def test_partition_q_of_many_objects_and_of_unknown_ones() -> None:
+    selection = PartitionSelection(4, 2)
+    sizes = np.array([2, 9, 3])
+    assert selection.num_exposing(3, sizes).tolist() == [4, 6, 6]
+    assert selection.prob_all_selected(3, sizes).tolist() == [0.5, 0.25, 0.25]
+    assert selection.num_exposing(9) == 8 and selection.prob_all_selected(9) == 0.0
+    assert selection.num_exposing(9).dtype == selection.num_exposing(9, sizes).dtype == np.int64
+
+
+def test_a_mask_of_a_large_object_is_made_alone() -> None:
+    selection = PartitionSelection(10, 10)
+    mask = selection.mask(99, [170_000])
+    assert mask.shape == (170_000,) and int(mask.sum()) == 153_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((1,), "num_groups"),
+        ((2.5,), "num_groups"),
+        ((float("nan"),), "num_groups"),
+        ((2, 0), "num_partitions"),
+        ((2, 1, -1), "seed"),
+    ],
+)
+def test_partition_rejects_what_is_no_partition(arguments: Any, name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' must be an integer of at least"):
+        PartitionSelection(*arguments)
+
+
+def test_outcomes_that_are_not_there() -> None:
+    for index in (-1, 8, 0.5):
+        with pytest.raises(ValueError, match=r"'index' must be an integer in \[0, 8\)"):
+            PartitionSelection(4, 2).mask(index, [5])  # type: ignore[arg-type]
+    for selection in (BernoulliSelection(0.5), FixedSizeSelection(1)):
+        assert selection.num_outcomes(5) is None
+        with pytest.raises(ValueError, match="are drawn, not listed"):
+            selection.mask(0, [5])
+        with pytest.raises(ValueError, match="are drawn, not listed"):
+            selection.num_exposing(1, 5)

@@ -21,6 +21,7 @@ SELECTIONS = [
     selection.BernoulliSelection(0.81),
     selection.BernoulliSelection(torch.tensor([0.1, 1 / 3], dtype=torch.float64)),
     selection.FixedSizeSelection(7),
+    selection.PartitionSelection(7, 3, 1),
 ]
 
 

@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import curves, robustness, storage
-from pyg_hiersmooth.certificates.checks import check_count, check_integers, check_probabilities
+from pyg_hiersmooth.certificates.checks import (
+    check_count,
+    check_integers,
+    check_listed,
+    check_probabilities,
+)
 from pyg_hiersmooth.certificates.vote_bounds import check_kind
 from pyg_hiersmooth.chart import Chart
 from pyg_hiersmooth.extras import require
@@ -40,7 +45,8 @@ class Certificate:
     Made by :func:`~pyg_hiersmooth.certificates.certify_votes`, :meth:`from_bounds` or the
     ``certify`` method of a smoothed classifier. Every statement about one object holds with
     probability :math:`1 - \alpha` over the sampling; about all objects at once only if the bounds
-    were made ``simultaneous``.
+    are :attr:`simultaneous`. One that is :attr:`exact` was made of all outcomes of the smoothing,
+    without sampling, and holds with certainty.
 
     An adversary changes at most :obj:`r` entities of an object, in total by at most a budget in
     the vocabulary of the noise:
@@ -62,6 +68,9 @@ class Certificate:
         index (numpy.ndarray): Which nodes, graphs or images these are, int64 ``[M]``.
         num_entities (numpy.ndarray or None): Entities of each object, int64 ``[M]``.
         num_features (int or None): Features of an entity.
+        simultaneous (bool): Whether the bounds hold for all objects at once.
+        largest_r (numpy.ndarray or None): If exact, the most changed entities that never change the
+            prediction, int64 ``[M]``; -1 where it abstains.
     """
 
     selection: Selection
@@ -73,6 +82,8 @@ class Certificate:
     index: np.ndarray
     num_entities: np.ndarray | None = None
     num_features: int | None = None
+    simultaneous: bool = False
+    largest_r: np.ndarray | None = None
 
     @classmethod
     def from_bounds(
@@ -86,6 +97,8 @@ class Certificate:
         index: ArrayLike | None = None,
         num_entities: ArrayLike | None = None,
         num_features: int | None = None,
+        simultaneous: bool = False,
+        largest_r: ArrayLike | None = None,
     ) -> Certificate:
         r"""A certificate from known bounds on vote probabilities.
 
@@ -103,10 +116,17 @@ class Certificate:
                 for :class:`~pyg_hiersmooth.selection.FixedSizeSelection`. (default: :obj:`None`)
             num_features (int, optional): Features of an entity; needed for budgets in another
                 norm than the noise's. (default: :obj:`None`)
+            simultaneous (bool): Whether the bounds hold for all objects at once.
+                (default: :obj:`False`)
+            largest_r (array_like, optional): If the bounds are the shares of *all* outcomes: the
+                most changed entities that never change the prediction, integers ``[M]`` of at
+                least -1, as :func:`~pyg_hiersmooth.certificates.certify_counts` finds them. Such
+                bounds are simultaneous. (default: :obj:`None`)
 
         Raises:
-            ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing, or
-                :obj:`num_entities` does not fit the selection.
+            ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing,
+                :obj:`num_entities` does not fit the selection, or :obj:`largest_r` is given for a
+                smoothing that draws.
         """
         check_kind(kind)
         predicted = check_integers("prediction", prediction)
@@ -125,6 +145,11 @@ class Certificate:
         if num_features is not None:
             num_features = check_count("num_features", num_features, least=1)
         wins = (lower - upper > 2.0 * robustness.MARGIN) & (predicted >= 0)
+        if largest_r is not None:
+            check_listed(transform.selection, transform.noise, num_entities)
+            largest_r = check_integers("largest_r", largest_r, size, least=-1)
+            wins &= largest_r >= 0
+            largest_r = np.where(wins, largest_r, -1)
         return cls(
             transform.selection,
             transform.noise,
@@ -135,6 +160,8 @@ class Certificate:
             np.arange(size) if index is None else check_integers("index", index, size),
             num_entities,
             num_features,
+            bool(simultaneous) or largest_r is not None,
+            largest_r,
         )
 
     def __len__(self) -> int:
@@ -144,6 +171,13 @@ class Certificate:
     def abstained(self) -> np.ndarray:
         r"""Where no class is certain enough, bool ``[M]``."""
         return self.prediction < 0
+
+    @property
+    def exact(self) -> bool:
+        r"""Whether all outcomes were enumerated: :attr:`p_lower` and :attr:`p_upper` are the vote
+        shares themselves, and whole numbers of votes decide.
+        """
+        return self.largest_r is not None
 
     def is_robust(self, r: int, **budget: Any) -> np.ndarray:
         r"""Whether no adversary within budget can change the prediction, bool ``[M]``.
@@ -164,6 +198,9 @@ class Certificate:
         reached = int(min(r, self.noise.reach(**budget)))
         if reached == 0:
             return ~self.abstained
+        if self.largest_r is not None:
+            changed = reached if self.num_entities is None else np.minimum(r, self.num_entities)
+            return changed <= self.largest_r
         if own is not None:
             budget = {name: distance * scale for name, distance in budget.items()}
         robust = robustness.is_robust(
@@ -273,6 +310,8 @@ class Certificate:
                 "p_upper": self.p_upper,
             }
         )
+        if self.largest_r is not None:
+            frame["largest_r"] = self.largest_r
         if y is not None:
             frame["y"] = self._labels(y)
             frame["correct"] = self._correct(y)
@@ -307,9 +346,10 @@ class Certificate:
         return storage.load(cls, path)
 
     def __repr__(self) -> str:
+        holds = ", exact" if self.exact else ", simultaneous" if self.simultaneous else ""
         return (
             f"{self.__class__.__name__}({len(self)} objects, kind='{self.kind}', "
-            f"{self.selection}, {self.noise}, abstained={int(self.abstained.sum())})"
+            f"{self.selection}, {self.noise}, abstained={int(self.abstained.sum())}{holds})"
         )
 
     def _q(self, r: int) -> np.ndarray:

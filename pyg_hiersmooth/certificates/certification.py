@@ -48,4 +48,5 @@ def certify_votes(
         index=index,
         num_entities=num_entities,
         num_features=num_features,
+        simultaneous=simultaneous,
     )

@@ -38,12 +38,14 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
         "noise": to_dict(certificate.noise),
         "kind": certificate.kind,
         "num_features": certificate.num_features,
+        "simultaneous": certificate.simultaneous,
     }
     arrays = {
         name: getattr(certificate, name) for name in ("prediction", "p_lower", "p_upper", "index")
     }
-    if certificate.num_entities is not None:
-        arrays["num_entities"] = certificate.num_entities
+    for name in ("num_entities", "largest_r"):
+        if getattr(certificate, name) is not None:
+            arrays[name] = getattr(certificate, name)
     with replace_atomically(path) as file:
         np.savez_compressed(file, settings=np.array(json.dumps(settings)), **arrays)
 
@@ -68,6 +70,7 @@ def load(result: type[Certificate], path: str | os.PathLike[str]) -> Certificate
             ),
             kind=settings["kind"],
             num_features=settings["num_features"],
+            simultaneous=settings.get("simultaneous", False),
             **arrays,
         )
     except Exception as error:  # damage shows anywhere in zipfile, zlib, NumPy or JSON

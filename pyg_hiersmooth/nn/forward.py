@@ -2,7 +2,6 @@ r"""What a model is called on besides features: the objects that stay the same i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -16,9 +15,9 @@ class Forward(Protocol):
     the one graph whose nodes are classified.
     """
 
-    rows: Sequence[int]
+    rows: list[int]
     r"""Rows of features of each unit."""
-    outputs: Sequence[int]
+    outputs: list[int]
     r"""Rows of logits of each unit."""
 
     def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
@@ -52,7 +51,7 @@ class OneByOne:
         self._units = [forward.unit(i) for i in range(len(forward.rows))]
 
     def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Tensor:
-        rows, units = x.split(list(self.rows) * copies), self._units * copies
+        rows, units = x.split(self.rows * copies), self._units * copies
         return torch.cat([unit(model, part, 1) for part, unit in zip(rows, units, strict=True)])
 
     def unit(self, index: int) -> Forward:

@@ -14,7 +14,7 @@ from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.graph_list import as_graphs, stacked_features
 from pyg_hiersmooth.nn.model_call import ModelCall
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
-from pyg_hiersmooth.nn.smoothed_classifier import Index, Kind, SmoothedClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -140,7 +140,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         index: Index = None,
         progress: bool = True,
         *,
-        kind: Kind = "multiclass",
+        kind: str = "multiclass",
         simultaneous: bool = False,
         num_workers: int | None = None,
         block_size: int | None = None,

@@ -11,7 +11,7 @@ from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
-from pyg_hiersmooth.nn.smoothed_classifier import Index, Kind, SmoothedClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -147,7 +147,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
         index: Index = None,
         progress: bool = True,
         *,
-        kind: Kind = "multiclass",
+        kind: str = "multiclass",
         simultaneous: bool = False,
         num_workers: int | None = None,
         block_size: int | None = None,

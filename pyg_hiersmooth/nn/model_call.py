@@ -75,7 +75,8 @@ def _parameters(model: torch.nn.Module) -> dict[str, Any]:
         parameters = inspect.signature(model.forward).parameters.values()
     except (TypeError, ValueError):  # not written in Python
         return {"*": None}
-    any_of = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+    kinds = inspect.Parameter
+    any_of: dict[Any, str] = {kinds.VAR_POSITIONAL: "*", kinds.VAR_KEYWORD: "**"}
     return {any_of.get(each.kind, each.name): each.default for each in parameters}
 
 

@@ -15,7 +15,7 @@ from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
 from pyg_hiersmooth.nn.model_call import ModelCall
-from pyg_hiersmooth.nn.smoothed_classifier import Index, Kind, SmoothedClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -139,7 +139,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         node_index: Index = None,
         progress: bool = True,
         *,
-        kind: Kind = "multiclass",
+        kind: str = "multiclass",
         simultaneous: bool = False,
         num_workers: int | None = None,
         block_size: int | None = None,

@@ -47,7 +47,7 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
     for module in copied.modules():
         empty_caches(module)
         if holds_features(module):
-            module.cached = False
+            module.cached = False  # type: ignore[assignment]
     return copied
 
 

@@ -88,8 +88,8 @@ def keeps_apart(
         copies (int): Copies of the objects in the block.
         strangers (Callable): Makes features for the rest of the block.
     """
-    rows = list(prepared.forward.rows) * copies
-    outputs = list(prepared.forward.outputs) * copies
+    rows = prepared.forward.rows * copies
+    outputs = prepared.forward.outputs * copies
     if len(rows) == 1:
         return True
     block = torch.cat([draws[i % len(draws)] for i in range(copies)])

@@ -6,7 +6,7 @@ import json
 import os
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
@@ -24,7 +24,6 @@ from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 Index = ArrayLike | Tensor | None
-Kind = Literal["multiclass", "binary"]
 
 
 class SmoothedClassifier(torch.nn.Module, ABC):
@@ -125,7 +124,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         index: Index,
         progress: bool,
         *,
-        kind: Kind = "multiclass",
+        kind: str = "multiclass",
         simultaneous: bool = False,
         num_workers: int | None = None,
         block_size: int | None = None,

@@ -51,7 +51,7 @@ class Noise(ABC):
     r"""Whether it draws from sparse features as they are, with :meth:`sample_sparse` as well."""
 
     deterministic: ClassVar[bool] = False
-    r"""Whether it draws nothing: a noisy row is a fixed function of the clean one."""
+    r"""Whether it draws nothing: a noisy row is a fixed one, whatever the row and the stream."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -60,8 +60,8 @@ class VoteCheckpoint:
         """
         if not os.path.exists(self.path):
             return empty
-        *saved, settings = read_votes(self.path)
-        counted = Counted(*saved)
+        votes, done, settings = read_votes(self.path)
+        counted = Counted(votes, done)
         for name, value in self.settings.items():
             if not _same(settings.get(name), value):
                 raise ValueError(

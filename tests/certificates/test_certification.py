@@ -32,6 +32,7 @@ def test_certificates_from_votes() -> None:
             assert np.array_equal(result.p_lower, bound.p_lower)
             assert np.array_equal(result.p_upper, bound.p_upper)
             assert result.index.tolist() == [3, 8] and result.num_features == 2
+            assert result.simultaneous is simultaneous and not result.exact
             assert result.num_entities is not None and result.num_entities.tolist() == [3, 4]
     with pytest.raises(ValueError, match="'alpha'"):
         certify_votes(SMOOTHING, pre_votes, votes, alpha=1.0)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import zipfile
@@ -80,6 +81,25 @@ def test_save_and_load(noise: Any, selection: Any, kind: str, tmp_path: Path) ->
         for r in (1, 2):
             budget = budget_of(noise, 1 if "additions" in noise.budget else 0.1)
             assert np.array_equal(before.is_robust(r, **budget), after.is_robust(r, **budget))
+
+
+def test_simultaneous_bounds_are_kept_and_named(tmp_path: Path) -> None:
+    before = certificate(simultaneous=True)
+    assert before.simultaneous and repr(before).endswith("abstained=1, simultaneous)")
+    before.save(tmp_path / "certificate")
+    assert repr(Certificate.load(tmp_path / "certificate")) == repr(before)
+
+
+def test_files_from_before_there_were_simultaneous_ones(tmp_path: Path) -> None:
+    path = tmp_path / "certificate.npz"
+    saved(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    settings = json.loads(str(arrays["settings"]))
+    del settings["simultaneous"]
+    np.savez(path, **{**arrays, "settings": np.array(json.dumps(settings))})
+    loaded = Certificate.load(path)
+    assert not loaded.simultaneous and not loaded.exact
 
 
 def saved(path: Path) -> bytes:

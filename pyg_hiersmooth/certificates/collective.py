@@ -1,0 +1,268 @@
+r"""How many predictions no single attack can change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyg_hiersmooth.certificates.attack_program import METHODS, most_fallen
+from pyg_hiersmooth.certificates.breaking_points import POWER, breaking_points
+from pyg_hiersmooth.certificates.certificate import Certificate
+from pyg_hiersmooth.certificates.checks import (
+    ReceptiveField,
+    check_count,
+    check_integers,
+    check_receptive_field,
+)
+from pyg_hiersmooth.extras import require
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+CHANGED = (0, 1, 2, 3, 5, 10, 20)
+r"""Numbers of changed entities that a table shows."""
+
+
+class CollectiveCertificate:
+    r"""How many of the predictions of a graph no single attack can change.
+
+    Certificates one by one let the adversary aim at every target anew. One attack spends what it
+    has somewhere, and changes a prediction only if enough of it lies in that target's receptive
+    field. The most that can fall is an integer program; every upper bound of it is a proof
+    (Schuchardt et al. 2021, *Collective Robustness Certificates*). A prediction that is certified
+    by itself never counts as fallen, so there are never fewer than one by one.
+
+    Args:
+        certificate (Certificate): The certificates of the targets, all nodes of one graph, which
+            must hold at once.
+        receptive_field (scipy.sparse or array_like): Which entities' features can reach which
+            target, bool ``[M, N]``. It is a fact about the model, and taken at its word.
+
+    Raises:
+        ValueError: If :obj:`certificate` does not hold for all targets at once, or
+            :obj:`receptive_field` does not fit it.
+    """
+
+    def __init__(self, certificate: Certificate, receptive_field: ReceptiveField) -> None:
+        if not certificate.simultaneous:
+            raise ValueError(
+                "'certificate' must hold for all targets at once (got one that holds for each): "
+                "make it with certify(..., simultaneous=True), or exactly, with a "
+                "PartitionSelection and AblationNoise"
+            )
+        sizes = certificate.num_entities
+        if sizes is not None and len(np.unique(sizes)) > 1:
+            raise ValueError(
+                f"'certificate' must be of the nodes of one graph (got graphs of {sizes.min()} to "
+                f"{sizes.max()} entities)"
+            )
+        num_entities = None if sizes is None or len(sizes) == 0 else int(sizes[0])
+        self.certificate = certificate
+        self.receptive_field = check_receptive_field(
+            receptive_field, len(certificate), num_entities
+        )
+
+    def __len__(self) -> int:
+        return len(self.certificate)
+
+    def num_robust(
+        self,
+        r: int,
+        correct: ArrayLike | None = None,
+        method: str = "milp",
+        time_limit: float = 10.0,
+        max_per_node: Mapping[str, ArrayLike] | None = None,
+        **budget: Any,
+    ) -> int:
+        r"""At least so many predictions stay, whatever one adversary within budget does.
+
+        Args:
+            r (int): Most entities that the adversary changes in all.
+            correct (array_like, optional): Which targets count, bool ``[M]``; never an abstention.
+                (default: all that do not abstain)
+            method (str): ``"lp"`` solves the linear relaxation, which is fast and proves less;
+                ``"milp"`` then branches and takes the better bound it reaches.
+                (default: :obj:`"milp"`)
+            time_limit (float): Seconds to branch. (default: :obj:`10.0`)
+            max_per_node (Mapping, optional): The most of a budget of the noise that one entity may
+                take, a number or one for each entity ``[N]``, such as
+                ``{"deletions": data.x.sum(1)}``. (default: :obj:`None`)
+            **budget: The adversary's strength in all: ``eps`` in the noise's own norm,
+                ``additions`` and ``deletions``, or nothing.
+
+        Returns:
+            int: In ``[0, M]``. Where a solver finds no bound it warns, and only what is proven
+            without it counts.
+
+        Raises:
+            TypeError: If a budget does not belong to the noise, or is missing.
+            ValueError: If an argument is out of range or does not fit the targets.
+        """
+        r = check_count("r", r)
+        if method not in METHODS:
+            raise ValueError(f"'method' must be one of {METHODS} (got {method!r})")
+        if not time_limit > 0.0:
+            raise ValueError(f"'time_limit' must be a positive number (got {time_limit})")
+        noise = self.certificate.noise
+        budget = noise.check_budget(**budget)
+        per_entity = self._most_of_each(budget, max_per_node)
+        counted = ~self.certificate.abstained
+        if correct is not None:
+            counted &= self._mask(correct)
+        r = int(min(r, noise.reach(**budget), self.receptive_field.shape[1]))
+        points = breaking_points(self.certificate, r, **budget)
+        kept = counted[points.target]
+        continuous = noise.norm is not None
+        fallen = most_fallen(
+            points._replace(target=points.target[kept], needs=points.needs[kept]),
+            self.receptive_field,
+            np.array([r, *([1.0] if continuous else budget.values())], dtype=np.float64),
+            per_entity,
+            np.full(len(per_entity), not continuous),
+            method,
+            time_limit,
+        )
+        return int(counted.sum()) - fallen
+
+    def certified_accuracy(self, y: ArrayLike, r: int, **options: Any) -> float:
+        r"""The share of targets that are right and stay, at least.
+
+        Args:
+            y (array_like): Labels of the targets, integers ``[M]``.
+            r (int): Most entities that the adversary changes in all.
+            **options: As in :meth:`num_robust`.
+        """
+        return self._share(r, self._correct(y), **options)
+
+    def certified_ratio(self, r: int, **options: Any) -> float:
+        r"""The share of targets that stay, right or wrong, at least; arguments as in
+        :meth:`num_robust`.
+        """
+        return self._share(r, None, **options)
+
+    def curve(
+        self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
+    ) -> np.ndarray:
+        r"""Certified accuracy, or the certified ratio without :obj:`y`, for each number of changed
+        entities.
+
+        What stays for more of them stays for fewer: a solver that was stopped early takes the
+        better bound of a larger attack.
+
+        Args:
+            y (array_like, optional): Labels of the targets, integers ``[M]``.
+                (default: :obj:`None`)
+            changed (sequence of int): Numbers of changed entities, increasing.
+            **options: As in :meth:`num_robust`.
+
+        Returns:
+            numpy.ndarray: float64 ``[len(changed)]``.
+        """
+        changed = check_integers("changed", changed, least=0).tolist()
+        if sorted(changed) != changed:
+            raise ValueError(f"'changed' must increase (got {changed})")
+        correct = None if y is None else self._correct(y)
+        shares = np.array([self._share(r, correct, **options) for r in changed], dtype=np.float64)
+        return np.maximum.accumulate(shares[::-1])[::-1]
+
+    def to_frame(
+        self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
+    ) -> pd.DataFrame:
+        r"""One row a number of changed entities: what is certified for one attack on all targets
+        (``collective``) and for one attack on each (``one_by_one``). Arguments as in
+        :meth:`curve`. Needs the extra ``frame``.
+        """
+        pandas = require("pandas", extra="frame")
+        return pandas.DataFrame(
+            {
+                "r": list(changed),
+                "collective": self.curve(y, changed, **options),
+                "one_by_one": self._one_by_one(y, changed, options),
+            }
+        )
+
+    def plot(
+        self,
+        y: ArrayLike,
+        path: str | os.PathLike[str] | None = None,
+        changed: Sequence[int] = range(21),
+        **options: Any,
+    ) -> Figure:
+        r"""Draws certified accuracy over the number of changed entities, for one attack on all
+        targets and for one attack on each, and saves it where :obj:`path` is given. Arguments as
+        in :meth:`curve`. Needs the extra ``plot``.
+        """
+        from pyg_hiersmooth.plotting import plot_collective
+
+        curves: dict[str, ArrayLike] = {
+            "one attack on all": self.curve(y, changed, **options),
+            "one attack on each": self._one_by_one(y, changed, options),
+        }
+        certificate = self.certificate
+        title = f"{certificate.selection}, {certificate.noise}"
+        return plot_collective(changed, curves, certificate.clean_accuracy(y), title, path)
+
+    def _one_by_one(
+        self, y: ArrayLike | None, changed: Sequence[int], options: Mapping[str, Any]
+    ) -> list[float]:
+        certificate = self.certificate
+        budget = {name: options[name] for name in certificate.noise.budget if name in options}
+        if y is None:
+            return [certificate.certified_ratio(r, **budget) for r in changed]
+        return [certificate.certified_accuracy(y, r, **budget) for r in changed]
+
+    def _share(self, r: int, correct: np.ndarray | None, **options: Any) -> float:
+        return self.num_robust(r, correct, **options) / max(len(self), 1)
+
+    def _correct(self, y: ArrayLike) -> np.ndarray:
+        return self.certificate.prediction == check_integers("y", y, len(self))
+
+    def _mask(self, correct: ArrayLike) -> np.ndarray:
+        mask = np.asarray(correct)
+        if mask.dtype != bool or mask.shape != (len(self),):
+            raise ValueError(
+                f"'correct' must be a bool mask [{len(self)}], one for each target "
+                f"(got {mask.dtype} {list(mask.shape)})"
+            )
+        return mask
+
+    def _most_of_each(
+        self, budget: Mapping[str, float], max_per_node: Mapping[str, ArrayLike] | None
+    ) -> np.ndarray:
+        r"""The most of each budget that one entity can take, in the units of breaking points:
+        float64 ``[B, N]``.
+        """
+        noise, num_entities = self.certificate.noise, self.receptive_field.shape[1]
+        limits = dict(max_per_node or {})
+        foreign = sorted(set(limits) - set(noise.budget))
+        if foreign:
+            raise TypeError(
+                f"'max_per_node' takes the budgets of {noise}, {list(noise.budget)} "
+                f"(got '{foreign[0]}')"
+            )
+        most = np.empty((len(budget), num_entities))
+        for row, (name, total) in zip(most, budget.items(), strict=True):
+            limit = np.asarray(limits.get(name, total), dtype=np.float64)
+            if limit.shape not in ((), (num_entities,)) or not (limit >= 0.0).all():
+                raise ValueError(
+                    f"'max_per_node' must hold for '{name}' a number of at least 0 or one for each "
+                    f"of {num_entities} entities (got shape {list(limit.shape)})"
+                )
+            row[:] = np.minimum(limit, total)
+            if noise.norm is not None:
+                row[:] = (row / max(total, 1e-300)) ** POWER[noise.norm]
+            else:
+                row[:] = np.floor(row)
+        return most
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.certificate}, "
+            f"{self.receptive_field.shape[1]} entities, "
+            f"{self.receptive_field.nnz / max(len(self), 1):.1f} in a receptive field)"
+        )
