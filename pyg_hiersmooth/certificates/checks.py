@@ -55,7 +55,7 @@ def check_listed(
 ) -> int:
     r"""The number of outcomes of a smoothing that draws nothing."""
     outcomes = selection.num_outcomes(num_entities)
-    if outcomes is None or not noise.deterministic:
+    if outcomes is None or not noise.deterministic or noise.axes:
         raise ValueError(
             "an exact certificate needs a selection that lists its outcomes and a noise that draws "
             f"nothing, such as PartitionSelection and AblationNoise (got {selection} and {noise})"
