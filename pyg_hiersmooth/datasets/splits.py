@@ -2,8 +2,10 @@ r"""Which nodes a model is trained, validated and tested on."""
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,11 +124,29 @@ def inductive_subgraph(data: Data, excluded_index: Tensor) -> tuple[Data, Tensor
                 f"got entries from {low} to {high}"
             )
 
-    keep = torch.ones(num_nodes, dtype=torch.bool, device=data.edge_index.device)
-    keep[excluded_index.to(keep.device)] = False
+    keep = torch.ones(num_nodes, dtype=torch.bool)
+    keep[excluded_index.cpu()] = False
     position = torch.full_like(keep, -1, dtype=torch.int64)
-    position[keep] = torch.arange(int(keep.sum()), device=keep.device)
-    return data.subgraph(keep), position
+    position[keep] = torch.arange(int(keep.sum()))
+    rest = copy.copy(data)
+    if "adj_t" in data:
+        del rest.adj_t
+    some = data.edge_index if data.edge_index is not None else data.x
+    rest = rest.subgraph(keep.to(some.device))
+    if "adj_t" in data:
+        rest.adj_t = _rows_and_columns(data.adj_t, keep)
+    return rest, position.to(some.device)
+
+
+def _rows_and_columns(adjacency: Any, keep: Tensor) -> Any:
+    r"""What is left of a sparse adjacency between some nodes, in the same form."""
+    index = keep.nonzero().view(-1)
+    if not isinstance(adjacency, Tensor):  # a SparseTensor
+        index = index.to(adjacency.device())
+        return adjacency.index_select(0, index).index_select(1, index)
+    index = index.to(adjacency.device)
+    rest = adjacency.to_sparse_coo().index_select(0, index).index_select(1, index).coalesce()
+    return rest if adjacency.layout == torch.sparse_coo else rest.to_sparse_csr()
 
 
 def _check_arguments(y: Tensor, num_per_class: int, test_ratio: float, seed: int) -> None:

@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.nn.generators import seed_generators
+
 
 class Forward(Protocol):
     r"""Calls a model on features of fixed objects.
@@ -20,8 +22,10 @@ class Forward(Protocol):
     outputs: list[int]
     r"""Rows of logits of each unit."""
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
-        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``."""
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
+        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``; the
+        global generators are seeded with :obj:`seed`.
+        """
 
     def unit(self, index: int) -> Forward:
         r"""One unit on its own."""
@@ -40,7 +44,7 @@ class Forward(Protocol):
 
 
 class OneByOne:
-    r"""Calls a model on one unit at a time, for a model that mixes them.
+    r"""Calls a model on one unit at a time, as if there were no other, for a model that mixes them.
 
     Args:
         forward (Forward): Calls the model on all units at once.
@@ -50,9 +54,12 @@ class OneByOne:
         self.rows, self.outputs = forward.rows, forward.outputs
         self._units = [forward.unit(i) for i in range(len(forward.rows))]
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Tensor:
-        rows, units = x.split(self.rows * copies), self._units * copies
-        return torch.cat([unit(model, part, 1) for part, unit in zip(rows, units, strict=True)])
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Tensor:
+        logits = []
+        for part, unit in zip(x.split(self.rows * copies), self._units * copies, strict=True):
+            seed_generators(seed, x.device)
+            logits.append(unit(model, part, 1, seed).clone())
+        return torch.cat(logits)
 
     def unit(self, index: int) -> Forward:
         return self._units[index]

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.nn.forward import Forward, OneByOne
-from pyg_hiersmooth.nn.prepared_model import PreparedModel, generators_put_back
-from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart, shuffled
+from pyg_hiersmooth.nn.generators import generators_put_back
+from pyg_hiersmooth.nn.prepared_model import PreparedModel
+from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import Voter
 from pyg_hiersmooth.sampling.engine import single_thread
@@ -174,14 +175,14 @@ class ForwardVoter(Voter):
 
     def _answer(self, draw: Tensor) -> Any:
         try:
-            return self.prepared(draw)
+            return self.prepared.answer(draw)
         except Exception:
             if len(self.prepared.forward.rows) == 1:
                 raise
             together = self.prepared.forward
             self.prepared.use(OneByOne(together))
             try:
-                return self.prepared(draw)
+                return self.prepared.answer(draw)
             except Exception:
                 self.prepared.use(together)
             raise
@@ -192,12 +193,13 @@ class ForwardVoter(Voter):
             return copies
         if wanted is not None and wanted > 1:
             raise ValueError(
-                f"'block_size' must be 1 for a model that mixes all rows it is given (got {wanted})"
+                f"'block_size' must be 1 for a model that mixes all rows it is given, or "
+                f"draws random numbers (got {wanted})"
             )
         if copies == 1 or not keeps_apart(self.prepared, draws, 1):
             if not isinstance(self.prepared.forward, OneByOne):
                 self.prepared.use(OneByOne(self.prepared.forward))
-            if not keeps_apart(self.prepared, draws, 1, shuffled):
+            if not keeps_apart(self.prepared, draws, 1):
                 raise ValueError(
                     f"'{type(self.prepared.model).__name__}' keeps something of one object that it "
                     "uses for the next: keep nothing between calls"
@@ -229,7 +231,7 @@ class ForwardVoter(Voter):
                     logits = self.prepared(source.mapped(draw), seed=4)
             except NotLinearError as error:
                 return f"the model: {error}"
-            if not agree(logits, twin(draw, seed=4)):
+            if not agree(logits, twin.answer(draw, seed=4)):
                 return "the model answers otherwise behind its first linear map"
         return None
 

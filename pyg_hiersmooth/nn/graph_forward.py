@@ -42,7 +42,7 @@ class GraphForward:
         self._copies = {1: self.graph}
         self._left_out = left_out(whole, self.graph)
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
         if copies not in self._copies:
             self._copies[copies] = side_by_side(self.graph, copies)
         return self.call(model, x, copy.copy(self._copies[copies]))

@@ -64,7 +64,7 @@ class HeteroForward:
         self._copies: dict[int, HeteroData] = {1: self.graph}
         self._left_out = left_out(graph, self.graph)
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
         if copies not in self._copies:
             self._copies[copies] = Batch.from_data_list([self.graph] * copies)
         graph = copy.copy(self._copies[copies])

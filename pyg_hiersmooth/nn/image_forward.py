@@ -36,7 +36,7 @@ class ImageForward:
         self.size, self.normalize, self.has_indicator = size, normalize, has_indicator
         self.rows, self.outputs = [size[0] * size[1]] * num_images, [1] * num_images
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int) -> Any:
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
         return model(self.as_images(x))
 
     def as_images(self, x: Tensor) -> Tensor:

@@ -88,7 +88,11 @@ def _parts(value: Any) -> Parts | None:
         if _is_of_library(value):
             return None
         return _class_parts(value) if isinstance(value, type) else _function_parts(value)
-    if hasattr(value, "coo"):  # a SparseTensor, which completes its other forms when it needs them
+    if isinstance(value, types.ModuleType):
+        return None
+    if callable(
+        getattr(value, "coo", None)
+    ):  # a SparseTensor, which completes its other forms when it needs them
         return [(f".coo[{i}]", part) for i, part in enumerate(value.coo())]
     if isinstance(value, torch.nn.Module):
         return [*_module_parts(value), *_class_parts(type(value))]

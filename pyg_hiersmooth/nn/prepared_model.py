@@ -2,16 +2,14 @@ r"""A model prepared for sampling: private, seeded, and watched."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pyg_hiersmooth.nn.forward import Forward
+from pyg_hiersmooth.nn.generators import seed_generators
 from pyg_hiersmooth.nn.model_state import State, first_difference, leaves, state_of
 from pyg_hiersmooth.nn.private_copy import (
     is_caching,
@@ -78,7 +76,14 @@ class PreparedModel:
     def __call__(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
         r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``."""
         seed_generators(seed, self.device)
-        return self.forward(self._model(copies), x, copies)
+        return self.forward(self._model(copies), x, copies, seed)
+
+    def answer(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
+        r"""Logits of their own memory, as those of a call, for features that stay as they are: a
+        model may write into what it is given, or into what it returned before.
+        """
+        logits = self(x.clone(), copies, seed)
+        return logits.clone() if isinstance(logits, Tensor) else logits
 
     def state(self) -> State:
         r"""What the model keeps now."""
@@ -124,28 +129,6 @@ def refuse_change(path: str | None) -> None:
     )
 
 
-def seed_generators(seed: int, device: torch.device) -> None:
-    r"""Seeds the global generators of PyTorch (on one device), NumPy and Python."""
-    torch.default_generator.manual_seed(seed)
-    if device.type == "cuda":
-        with torch.cuda.device(device):
-            torch.cuda.manual_seed(seed)
-    np.random.seed(seed % 2**32)
-    random.seed(seed)
-
-
-@contextmanager
-def generators_put_back(device: torch.device) -> Iterator[None]:
-    r"""Leaves the global generators of PyTorch, NumPy and Python as they were."""
-    of_numpy, of_python = np.random.get_state(), random.getstate()
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        try:
-            yield
-        finally:
-            np.random.set_state(of_numpy)
-            random.setstate(of_python)
-
-
 def _check_weights(model: torch.nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if torch.nn.parameter.is_lazy(parameter):
@@ -159,18 +142,30 @@ def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> N
     clean = x if x.layout == torch.strided else x.to_dense()
     registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     for path, value in _dense_tensors(model=model, **_functions(forward)):
-        if value.shape == x.shape and torch.equal(value.detach().to(clean), clean):
+        if _contains(value.detach(), clean):
             raise ValueError(
                 f"'{path}' holds the clean features, which would get around the noise: use those "
                 "that the model is called with"
             )
-        if id(value) in registered or not path.startswith("model") or value.dim() != 2:
+        if id(value) in registered or value.dim() != 2 or not value.is_floating_point():
             continue
-        if value.is_floating_point() and value.size(0) == x.size(0) != value.size(1):
+        if value.size(0) == x.size(0) != value.size(1):
             raise ValueError(
                 f"'{path}' holds a row for each of the {x.size(0)} entities and may be made from "
-                "clean features: reset it, or register it as a buffer if it is not"
+                "clean features: reset it, or, if it does not depend on them, register it as a "
+                "buffer of the model or make it an attribute of the graph that 'keep' names"
             )
+
+
+def _contains(value: Tensor, clean: Tensor) -> bool:
+    r"""Whether a tensor holds the clean features, in any order, or with more columns."""
+    if value.is_floating_point() != clean.is_floating_point():
+        return False
+    value = value.to(clean)
+    if value.numel() == clean.numel():
+        return torch.equal(value.flatten().sort().values, clean.flatten().sort().values)
+    wider = value.dim() == 2 and value.size(0) == clean.size(0) and value.size(1) > clean.size(1)
+    return wider and torch.equal(value[:, : clean.size(1)], clean)
 
 
 def _check_own_model(model: torch.nn.Module, forward: Forward) -> None:

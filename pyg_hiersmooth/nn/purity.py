@@ -2,11 +2,13 @@ r"""Tries a prepared model before sampling: are its logits one fixed function of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.nn.forward import OneByOne
 from pyg_hiersmooth.nn.model_state import first_difference
 from pyg_hiersmooth.nn.prepared_model import PreparedModel, refuse_change
 from pyg_hiersmooth.random import RandomStream
@@ -28,31 +30,33 @@ def check_pure(prepared: PreparedModel, draws: list[Tensor]) -> None:
             call, or does not depend on its features.
     """
     one, other = draws
+    name = type(prepared.model).__name__
     twin = prepared.fresh()
-    first = prepared(one, seed=1)
-    second = twin(other, seed=2)
+    first = prepared.answer(one, seed=1)
+    second = twin.answer(other, seed=2)
     kept = prepared.state()
     refuse_change(first_difference(kept, twin.state()))
-    again = [prepared(other, seed=2), prepared(one, seed=1)]
-    refuse_change(first_difference(kept, prepared.state()))
-    if not (agree(again[0], second) and agree(again[1], first)):
-        raise ValueError(
-            f"'{type(prepared.model).__name__}' answers the same features differently from call to "
-            "call: draw random numbers from PyTorch's global generator, which is seeded for each "
-            "sample, and keep nothing between calls"
-        )
+    for draw, seed, expected in ((other, 2, second), (one, 1, first)):
+        logits = prepared.answer(draw, seed=seed)
+        refuse_change(first_difference(kept, prepared.state()))
+        if not agree(logits, expected):
+            raise ValueError(
+                f"'{name}' answers the same features differently from call to call: draw random "
+                "numbers from PyTorch's global generator, which is seeded for each sample, and "
+                "keep nothing between calls"
+            )
     if all(torch.equal(logits, first) for logits in _answers(prepared, draws)):
         raise ValueError(
-            f"the logits of '{type(prepared.model).__name__}' do not depend on the noisy features: "
-            "its 'forward' must use those that it is called with"
+            f"'{name}' does not depend on the noisy features: it, or 'forward', must use those "
+            "that it is called with"
         )
 
 
 def _answers(prepared: PreparedModel, draws: list[Tensor]) -> Iterator[Tensor]:
-    yield prepared(draws[1], seed=1)
+    yield prepared.answer(draws[1], seed=1)
     for seed in range(2):
         try:
-            yield prepared(unrelated(draws[0], seed), seed=1)
+            yield prepared.answer(unrelated(draws[0], seed), seed=1)
         except Exception:  # features that the model does not take
             continue
 
@@ -73,41 +77,38 @@ def shuffled(x: Tensor, seed: int) -> Tensor:
     return x[RandomStream(seed, 2**20, device=x.device).subset(x.size(0), x.size(0))]
 
 
-def keeps_apart(
-    prepared: PreparedModel,
-    draws: list[Tensor],
-    copies: int,
-    strangers: Callable[[Tensor, int], Tensor] = unrelated,
-) -> bool:
+def keeps_apart(prepared: PreparedModel, draws: list[Tensor], copies: int) -> bool:
     r"""Whether the model answers for each unit of a block as it does for that unit alone, with
-    unrelated features everywhere else in the block.
+    unrelated features everywhere else in the block, and with other random numbers.
 
     Args:
         prepared (PreparedModel): The model.
         draws (list of torch.Tensor): Draws of features ``[N, D]``, which take turns.
         copies (int): Copies of the objects in the block.
-        strangers (Callable): Makes features for the rest of the block.
     """
-    rows = prepared.forward.rows * copies
-    outputs = prepared.forward.outputs * copies
+    rows, outputs = prepared.forward.rows * copies, prepared.forward.outputs * copies
     if len(rows) == 1:
         return True
     block = torch.cat([draws[i % len(draws)] for i in range(copies)])
-    others = strangers(block, 7).split(rows)
     own = block.split(rows)
     step = -(-len(rows) // UNITS_TO_COMPARE)
     alone = _alone(prepared, own, sorted({*range(0, len(rows), step), len(rows) - 1}))
-    for turn in range(2):
+    strangers, seed = [shuffled(block, 7)], 3
+    if not isinstance(prepared.forward, OneByOne):  # where some features are too strange
+        wild = unrelated(block, 7)
+        strangers, seed = [*strangers, wild, -wild if wild.is_floating_point() else wild], 4
+    for others, turn in itertools.product(strangers, range(2)):
         compared = {i: logits for i, logits in alone.items() if i // step % 2 == turn}
-        mixed = [own[i] if i in compared else others[i] for i in range(len(rows))]
+        parts = others.split(rows)
+        mixed = torch.cat([own[i] if i in compared else parts[i] for i in range(len(rows))])
         try:
-            together = prepared(torch.cat(mixed), copies, seed=3)
+            together = prepared.answer(mixed, copies, seed)
         except Exception:  # one by one is right for any model, and says why another one fails
             return False
         if not isinstance(together, Tensor) or together.size(0) != sum(outputs):
             return False
-        parts = together.split(outputs)
-        if not all(agree(parts[i], logits) for i, logits in compared.items()):
+        answers = together.split(outputs)
+        if not all(agree(answers[i], logits) for i, logits in compared.items()):
             return False
     return True
 
@@ -118,7 +119,7 @@ def _alone(
     r"""Logits of chosen units, each from a copy that never saw another one."""
     units = len(prepared.forward.rows)
     twins = {i % units: prepared.fresh(prepared.forward.unit(i % units)) for i in chosen}
-    return {i: twins[i % units](features[i], seed=3) for i in chosen}
+    return {i: twins[i % units].answer(features[i], seed=3) for i in chosen}
 
 
 def agree(some: Tensor, others: Tensor) -> bool:

@@ -16,7 +16,7 @@ from pyg_hiersmooth.certificates import Certificate, certify_votes
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.nn.prepared_model import generators_put_back
+from pyg_hiersmooth.nn.generators import generators_put_back
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.sampling import sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint

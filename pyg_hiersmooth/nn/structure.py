@@ -41,7 +41,15 @@ def structure_of(graph: Graph, keep: Collection[str], noised: str | None = None)
         graph (Data or HeteroData): The graph.
         keep (tuple of str): More attributes that do not depend on the features.
         noised (str, optional): The node type whose features are noisy; those of the others stay.
+
+    Raises:
+        ValueError: If the graph lacks one that is to be kept.
     """
+    present = {name for store in graph.stores for name in store.keys()}  # noqa: SIM118
+    if absent := sorted(set(keep) - present):
+        raise ValueError(
+            f"'keep' must name attributes of the graph (got '{absent[0]}', which it lacks)"
+        )
     graph = copy.copy(graph)
     allowed = STRUCTURE.union(keep)
     for store in graph.stores:

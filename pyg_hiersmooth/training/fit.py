@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +14,9 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
-from pyg_hiersmooth.nn.model_call import call_model
+from pyg_hiersmooth.nn.model_call import ModelCall, call_model
+from pyg_hiersmooth.nn.private_copy import without_caches
+from pyg_hiersmooth.nn.structure import structure_of
 
 LogitsAndLabels = tuple[Tensor, Tensor]
 
@@ -85,6 +87,7 @@ def fit(
     try:
         with (
             _seeded(seed, device_of(model)),
+            without_caches(model),
             tqdm(range(max_epochs), desc="Training", disable=not progress) as epochs,
         ):
             for epoch in epochs:
@@ -122,11 +125,24 @@ def fit(
     return TrainingHistory(tuple(train_losses), tuple(val_losses), tuple(val_accuracies))
 
 
-def logits_of(model: torch.nn.Module, graph: Data) -> Tensor:
+def logits_of(
+    model: torch.nn.Module,
+    graph: Data,
+    forward: ModelCall | None = None,
+    keep: Collection[str] = (),
+) -> Tensor:
     r"""What a model returns for a graph, or a batch of graphs, when it is called as certification
-    calls it.
+    calls it: on features, and on the graph's structure.
+
+    Args:
+        model (torch.nn.Module): The model.
+        graph (Data): The graph, with noisy features ``x``.
+        forward (Callable, optional): ``forward(model, x, data)``, for a model with another
+            signature. (default: :obj:`None`)
+        keep (tuple of str, optional): Attributes besides the structure that the model gets.
+            (default: :obj:`()`)
     """
-    return call_model(model, graph.x, graph)
+    return (forward or call_model)(model, graph.x, structure_of(graph, keep))
 
 
 def device_of(model: torch.nn.Module) -> torch.device:

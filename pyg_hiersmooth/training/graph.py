@@ -3,7 +3,7 @@ r"""Trains graph classifiers on noisy graphs, so that smoothing them keeps their
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
@@ -13,6 +13,8 @@ from torch_geometric.loader import DataLoader
 
 from pyg_hiersmooth.datasets import GraphSplit
 from pyg_hiersmooth.nn.graph_list import as_graphs
+from pyg_hiersmooth.nn.model_call import ModelCall
+from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
 
 
@@ -29,6 +31,8 @@ def train_graph_classifier(
     patience: int = 100,
     seed: int = 0,
     progress: bool = True,
+    forward: ModelCall | None = None,
+    keep: Collection[str] = (),
 ) -> TrainingHistory:
     r"""Trains a graph classifier on batches of noisy graphs.
 
@@ -46,7 +50,7 @@ def train_graph_classifier(
             model is trained on clean graphs. (default: :obj:`None`)
         batch_size (int, optional): The number of graphs in a batch, at least :obj:`1`.
             (default: :obj:`32`)
-        lr, weight_decay, max_epochs, patience, seed, progress: As in
+        lr, weight_decay, max_epochs, patience, seed, progress, forward, keep: As in
             :func:`train_node_classifier`.
 
     Raises:
@@ -56,6 +60,7 @@ def train_graph_classifier(
     """
     if batch_size < 1:
         raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
+    keep = check_keep(keep)
     every = as_graphs(graphs)
     device = device_of(model)
     train, val = (
@@ -66,7 +71,7 @@ def train_graph_classifier(
 
     def logits_and_labels(batch: Data) -> LogitsAndLabels:
         noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
-        return logits_of(model, noisy), noisy.y.view(-1)
+        return logits_of(model, noisy, forward, keep), noisy.y.view(-1)
 
     loader = DataLoader(train, batch_size, shuffle=True)
     return fit(

@@ -3,7 +3,7 @@ r"""Trains node classifiers on noisy graphs, so that smoothing them keeps their 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.datasets import NodeSplit, inductive_subgraph
+from pyg_hiersmooth.nn.model_call import ModelCall, adjacency
+from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -28,6 +30,8 @@ def train_node_classifier(
     patience: int = 50,
     seed: int = 0,
     progress: bool = True,
+    forward: ModelCall | None = None,
+    keep: Collection[str] = (),
 ) -> TrainingHistory:
     r"""Trains a node classifier with the protocol of `"Hierarchical Randomized Smoothing"
     <https://arxiv.org/abs/2310.16221>`_ (Scholten et al., NeurIPS 2023).
@@ -39,11 +43,13 @@ def train_node_classifier(
     training is interrupted.
 
     Args:
-        model (torch.nn.Module): The model, called as :obj:`model(x, edge_index)` to return logits
-            :obj:`[num_nodes, num_classes]`. It is trained in place, on the device of its
-            parameters, from the weights that it has, and left in eval mode.
-        data (torch_geometric.data.Data): The whole graph, with :obj:`x`, :obj:`edge_index` and
-            :obj:`y`. It is not changed.
+        model (torch.nn.Module): The model, called as :obj:`model(x, edge_index, ...)` to return
+            logits :obj:`[num_nodes, num_classes]`; :obj:`edge_weight`, :obj:`edge_attr` and
+            :obj:`adj_t` are passed on as in certification. It is trained in place, on the device
+            of its parameters, from the weights that it has, and left in eval mode, with what
+            convolutions of PyG have cached thrown away.
+        data (torch_geometric.data.Data): The whole graph, with :obj:`x`, :obj:`y`, and
+            :obj:`edge_index` or :obj:`adj_t`. It is not changed.
         split (NodeSplit): The training, validation and test nodes.
         transform (callable, optional): A transform that adds noise to a graph and keeps its nodes
             and their order, such as
@@ -60,6 +66,11 @@ def train_node_classifier(
             generators, whose state is put back afterwards. (default: :obj:`0`)
         progress (bool, optional): If set to :obj:`False`, no progress bar is shown.
             (default: :obj:`True`)
+        forward (callable, optional): :obj:`forward(model, x, data)`, for a model with another
+            signature; as in certification, :obj:`data` is the graph's structure alone.
+            (default: :obj:`None`)
+        keep (tuple of str, optional): Names of more attributes of the graph that the model gets,
+            as in certification. (default: :obj:`()`)
 
     Raises:
         ValueError: If an argument is out of range, or if :obj:`data` or :obj:`split` lacks what
@@ -76,11 +87,12 @@ def train_node_classifier(
     val_index = position.to(device)[split.val_index.to(device)]
     train_graph, val_graph = train_graph.to(device), val_graph.to(device)
 
+    keep = check_keep(keep)
     draw_train, draw_val = _draws(transform, train_graph), _draws(transform, val_graph)
 
     def logits_and_labels(draw: Callable[[], Data], index: Tensor) -> LogitsAndLabels:
         noisy = draw()
-        return logits_of(model, noisy)[index], noisy.y[index]
+        return logits_of(model, noisy, forward, keep)[index], noisy.y[index]
 
     return fit(
         model,
@@ -113,9 +125,10 @@ def _draws(transform: Callable[[Any], Any] | None, graph: Data) -> Callable[[], 
 
 
 def _check_nodes(data: Data, split: NodeSplit) -> None:
-    for name in ("x", "edge_index", "y"):
+    for name in ("x", "y"):
         if getattr(data, name, None) is None:
-            raise ValueError(f"'data' must have 'x', 'edge_index' and 'y', but lacks '{name}'")
+            raise ValueError(f"'data' must have 'x', 'y' and edges, but lacks '{name}'")
+    adjacency(data)  # raises where there are no edges
     for name, index in (("train_index", split.train_index), ("val_index", split.val_index)):
         if index.numel() == 0:
             raise ValueError(f"'split' must have at least one node in '{name}' (got none)")

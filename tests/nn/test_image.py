@@ -41,7 +41,7 @@ def test_pixels_and_back() -> None:
     images = make_images()
     pixels = as_pixels(images)
     assert torch.equal(pixels[5], images[0, :, 1, 1])
-    assert torch.equal(ImageForward(5, (3, 4), None, False)(nn.Identity(), pixels, 1), images)
+    assert torch.equal(ImageForward(5, (3, 4), None, False)(nn.Identity(), pixels, 1, 0), images)
 
 
 @pytest.mark.parametrize(("transform", "num_channels"), [(GAUSSIAN, 4), (ABLATION, 3)])
