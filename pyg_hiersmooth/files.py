@@ -39,3 +39,9 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def one_line(error: BaseException) -> str:
+    r"""What an error says, in one line of printable characters."""
+    words = "".join(c if c.isprintable() else " " for c in str(error)).split()
+    return " ".join(words)[:300] or type(error).__name__

@@ -134,8 +134,10 @@ def check_kind(kind: str) -> None:
 
 
 def check_alpha(alpha: float) -> None:
-    r"""Raises a :class:`ValueError` if :obj:`alpha` is not a probability in (0, 1)."""
-    if not 0.0 < alpha < 1.0:
+    r"""Raises a :class:`ValueError` if :obj:`alpha` is not a probability in (0, 1) that floating
+    point can tell from 0.
+    """
+    if not np.finfo(np.float64).tiny <= alpha < 1.0:
         raise ValueError(f"'alpha' must be a probability in (0, 1) (got {alpha})")
 
 

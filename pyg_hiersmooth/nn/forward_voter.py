@@ -2,15 +2,18 @@ r"""Votes of a model that is called on noisy features of fixed objects."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.generators import generators_put_back
-from pyg_hiersmooth.nn.prepared_model import PreparedModel
+from pyg_hiersmooth.nn.model_state import first_difference, state_of
+from pyg_hiersmooth.nn.prepared_model import PreparedModel, refuse_change
 from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import Voter
@@ -145,9 +148,15 @@ class ForwardVoter(Voter):
 
     def _prepare(self, block_size: int | None) -> None:
         smooth = self.transform.prepare(self.x, self.sizes)
-        draws = [smooth(RandomStream(0, TRIAL, i, device=self.device)) for i in range(2)]
+
+        def draw(number: int) -> Tensor:
+            return smooth(RandomStream(0, TRIAL, number, device=self.device))
+
+        draws = [draw(0), draw(1)]
+        graph = state_of(**self.prepared.forward.watched())
         self._try_model(draws[0])
-        self.block_size = self._choose_block_size(draws, block_size)
+        refuse_change(first_difference(graph, state_of(**self.prepared.forward.watched())))
+        self.block_size = self._choose_block_size(draw, block_size)
         self.prepared.renew()
         self._choose_source(draws)
         check_pure(self.prepared, draws)
@@ -164,7 +173,7 @@ class ForwardVoter(Voter):
             indicator = " (the last is the indicator)" if self.transform.append_indicator else ""
             raise ValueError(
                 f"the model failed on {self.prepared.forward.describe(draw)}{indicator}: "
-                f"{error}{hint}"
+                f"{one_line(error)}{hint}"
             ) from error
         expected = [self.num_outputs, self.num_classes]
         if not isinstance(logits, Tensor) or list(logits.shape) != expected:
@@ -187,24 +196,27 @@ class ForwardVoter(Voter):
                 self.prepared.use(together)
             raise
 
-    def _choose_block_size(self, draws: list[Tensor], wanted: int | None) -> int:
+    def _choose_block_size(self, draw: Callable[[int], Tensor], wanted: int | None) -> int:
         copies = wanted or _power_of_two(min(MAX_BLOCK, self._cheapest_block_size()))
-        if keeps_apart(self.prepared, draws, copies):
+        if self._keeps_apart(draw, copies):
             return copies
         if wanted is not None and wanted > 1:
             raise ValueError(
-                f"'block_size' must be 1 for a model that mixes all rows it is given, or "
-                f"draws random numbers (got {wanted})"
+                "'block_size' must be 1 for a model that mixes all rows it is given, or draws "
+                f"random numbers (got {wanted})"
             )
-        if copies == 1 or not keeps_apart(self.prepared, draws, 1):
+        if copies == 1 or not self._keeps_apart(draw, 1):
             if not isinstance(self.prepared.forward, OneByOne):
                 self.prepared.use(OneByOne(self.prepared.forward))
-            if not keeps_apart(self.prepared, draws, 1):
+            if not self._keeps_apart(draw, 1):
                 raise ValueError(
                     f"'{type(self.prepared.model).__name__}' keeps something of one object that it "
                     "uses for the next: keep nothing between calls"
                 )
         return 1
+
+    def _keeps_apart(self, draw: Callable[[int], Tensor], copies: int) -> bool:
+        return keeps_apart(self.prepared, torch.cat([draw(i) for i in range(copies)]), copies)
 
     def _cheapest_block_size(self) -> int:
         if self.device.type != "cuda":

@@ -175,7 +175,8 @@ def _digest(value: Any) -> str:
 
 def _tensor_digest(value: Tensor) -> str:
     try:
-        return fingerprint(value.detach().as_subclass(Tensor))
+        plain = value if type(value) is Tensor else value.as_subclass(Tensor)
+        return fingerprint(plain.detach())
     except (RuntimeError, TypeError):  # of a kind without plain bytes, such as quantised
         return f"{value.dtype} {list(value.shape)}"
 

@@ -99,6 +99,11 @@ def without_caches(model: torch.nn.Module) -> Iterator[None]:
 
 
 def tensor_addresses(model: torch.nn.Module) -> set[int]:
-    r"""Where the parameters and buffers of a model lie in memory."""
-    tensors = (*model.parameters(), *model.buffers())
-    return {tensor.data_ptr() for tensor in tensors if tensor.numel() > 0} - {0}
+    r"""Where the parameters, buffers and other tensors of a model's modules lie in memory."""
+    plain = (value for module in model.modules() for value in vars(module).values())
+    tensors = (*model.parameters(), *model.buffers(), *plain)
+    return {
+        tensor.data_ptr()
+        for tensor in tensors
+        if isinstance(tensor, Tensor) and tensor.layout == torch.strided and tensor.numel() > 0
+    } - {0}

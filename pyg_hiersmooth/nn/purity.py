@@ -7,13 +7,17 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch_geometric.nn import EdgePooling
 
 from pyg_hiersmooth.nn.forward import OneByOne
 from pyg_hiersmooth.nn.model_state import first_difference
 from pyg_hiersmooth.nn.prepared_model import PreparedModel, refuse_change
 from pyg_hiersmooth.random import RandomStream
 
-UNITS_TO_COMPARE = 16
+BREAK_TIES_BY_PLACE = (EdgePooling,)
+r"""Modules of PyG that choose among all edges of a batch, and between equal ones by their order."""
+
+UNITS_TO_COMPARE = 64
 r"""Most units of a block that are compared with themselves alone."""
 
 
@@ -77,19 +81,22 @@ def shuffled(x: Tensor, seed: int) -> Tensor:
     return x[RandomStream(seed, 2**20, device=x.device).subset(x.size(0), x.size(0))]
 
 
-def keeps_apart(prepared: PreparedModel, draws: list[Tensor], copies: int) -> bool:
+def keeps_apart(prepared: PreparedModel, block: Tensor, copies: int) -> bool:
     r"""Whether the model answers for each unit of a block as it does for that unit alone, with
     unrelated features everywhere else in the block, and with other random numbers.
 
     Args:
         prepared (PreparedModel): The model.
-        draws (list of torch.Tensor): Draws of features ``[N, D]``, which take turns.
+        block (torch.Tensor): Features of all copies ``[copies * N, D]``.
         copies (int): Copies of the objects in the block.
     """
     rows, outputs = prepared.forward.rows * copies, prepared.forward.outputs * copies
     if len(rows) == 1:
         return True
-    block = torch.cat([draws[i % len(draws)] for i in range(copies)])
+    if not isinstance(prepared.forward, OneByOne) and any(
+        isinstance(module, BREAK_TIES_BY_PLACE) for module in prepared.model.modules()
+    ):
+        return False
     own = block.split(rows)
     step = -(-len(rows) // UNITS_TO_COMPARE)
     alone = _alone(prepared, own, sorted({*range(0, len(rows), step), len(rows) - 1}))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate, certify_votes
 from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.vote_bounds import vote_bounds
 from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.generators import generators_put_back
@@ -132,6 +133,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         dense: bool = False,
     ) -> Certificate:
         n0, n = check_count("n0", n0, 1), check_count("n", n, 1)
+        one = torch.eye(1, self.num_classes, dtype=torch.long)
+        vote_bounds(one, one, alpha, kind)
         voter, objects = self._checked_voter(data, index, seed, block_size, dense)
 
         def certified(pre_votes: Tensor, votes: Tensor) -> Certificate:

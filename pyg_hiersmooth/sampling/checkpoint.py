@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.files import one_line, replace_atomically
 
 FORMAT = "pyg_hiersmooth votes 2"
 FORMAT_WITHOUT_CHECKSUM = "pyg_hiersmooth votes 1"
@@ -141,7 +141,7 @@ def read_votes(path: str | os.PathLike[str]) -> tuple[Tensor, int, dict[str, Any
         if bool((counted.votes.sum(1) != counted.num_samples).any()):
             raise ValueError("the votes do not add up")
     except Exception as error:  # damaged bytes make their readers fail in many ways
-        raise ValueError(f"'{path}' is not a file of votes: {error}") from error
+        raise ValueError(f"'{path}' is not a file of votes: {one_line(error)}") from error
     return counted.votes, counted.num_samples, values
 
 

@@ -199,7 +199,7 @@ def test_a_model_that_ignores_its_features_is_refused() -> None:
 
 def test_random_numbers_do_not_pass_for_noise() -> None:
     def random(model: nn.Module, x: Tensor, data: Data) -> Tensor:
-        return ignores(model, x, data) + torch.rand(1)
+        return constant(model, x, data) + torch.rand(1)
 
     with pytest.raises(ValueError, match="does not depend on the noisy features"):
         votes_of(seeded(Linear), make_graph(), forward=random)
