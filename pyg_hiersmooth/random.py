@@ -44,7 +44,7 @@ class RandomStream:
 
     def seed(self) -> int:
         r"""A seed for generators of another kind, independent of the stream's own draws."""
-        return int(self._sequence.generate_state(4, np.uint64)[3] >> 1)
+        return int(self._sequence.generate_state(4, np.uint64)[3]) >> 1
 
     def uniform(self, *size: int) -> Tensor:
         r"""Uniform draws on [0, 1), float64."""

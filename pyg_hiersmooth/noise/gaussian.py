@@ -15,7 +15,7 @@ from pyg_hiersmooth.random import RandomStream
 
 class GaussianNoise(AdditiveNoise):
     r"""Isotropic Gaussian noise :math:`s \sim \mathcal{N}(0, \sigma^2 I)`, certified in
-    :math:`\ell_2` (Cohen et al. 2019, Theorem 1):
+    :math:`\ell_2` (Cohen et al. 2019, Theorem 1).
 
     .. math::
         L(t) = \Phi\left(\Phi^{-1}(t) - \epsilon / \sigma\right)

@@ -14,7 +14,7 @@ from pyg_hiersmooth.random import RandomStream
 
 class LaplaceNoise(AdditiveNoise):
     r"""Independent Laplace noise of density :math:`e^{-|s| / \lambda} / 2 \lambda`, certified in
-    :math:`\ell_1` (Teng et al. 2020). With :math:`a = e^{-\epsilon / \lambda}`:
+    :math:`\ell_1` (Teng et al. 2020), with :math:`a = e^{-\epsilon / \lambda}`.
 
     .. math::
         L(t) = \begin{cases}

@@ -14,7 +14,7 @@ from pyg_hiersmooth.random import RandomStream
 
 class UniformNoise(AdditiveNoise):
     r"""Independent noise, uniform on :math:`[-\lambda, \lambda]`, certified in :math:`\ell_1`
-    (Yang et al. 2020):
+    (Yang et al. 2020).
 
     .. math::
         L(t) = \max\left(0, t - \epsilon / 2 \lambda\right)

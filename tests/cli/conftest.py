@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,23 @@ from click.testing import CliRunner, Result
 from pyg_hiersmooth.cli import main
 
 Program = Callable[..., Result]
+
+LEISURELY = """
+import time
+
+from pyg_hiersmooth.cli import main
+from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint
+
+
+def save_and_rest(checkpoint, counted):
+    checkpoint.save(counted)
+    time.sleep(1.0)
+
+
+VoteCheckpoint.save_sometimes = save_and_rest
+if __name__ == "__main__":
+    main()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +58,13 @@ def finished_run(certify: Program, tmp_path_factory: pytest.TempPathFactory) -> 
     result = certify("--out", folder, "--max-epochs", 5, "--n0", 10, "--n", 40)
     assert result.exit_code == 0, result.output
     return folder
+
+
+@pytest.fixture(scope="session")
+def leisurely(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command of a program, and of the processes it spawns, that keeps its votes at once and
+    takes its time: on a busy machine as on an idle one, it can be stopped before it is done.
+    """
+    script = tmp_path_factory.mktemp("programs") / "leisurely.py"
+    script.write_text(LEISURELY)
+    return [sys.executable, str(script)]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch_geometric.transforms as T
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import NeighborLoader
@@ -19,6 +19,7 @@ from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 FLIPS = HierarchicalNodeFeatureNoise(0.7, SparseFlipNoise(0.05, 0.6))
+SIZES = (5, 9, 7)
 GAUSSIAN = HierarchicalNodeFeatureNoise(0.7, GaussianNoise(0.5))
 
 
@@ -48,18 +49,69 @@ def make_graph(num_nodes: int = 60, seed: int = 0) -> Data:
     return T.ToUndirected()(T.RemoveSelfLoops()(Data(x=x, edge_index=edges)))
 
 
-def node_votes(data: Data, name: str = "gcn", transform: Any = FLIPS, **options: Any) -> Tensor:
+class Centred(nn.Module):
+    """A model whose classes are about equally likely, so that its votes tell features apart."""
+
+    def __init__(self, model: nn.Module, data: Data, *arguments: Tensor) -> None:
+        super().__init__()
+        self.model = model.eval()
+        x = torch.cat([data.x, torch.full((data.x.size(0), 1), 0.7)], dim=1)
+        with torch.no_grad():
+            self.register_buffer("centre", model(x, data.edge_index, *arguments).mean(0))
+
+    def forward(self, *arguments: Any) -> Tensor:
+        return self.model(*arguments) - self.centre
+
+
+def without_edges(data: Data) -> Data:
+    data.edge_index = data.edge_index[:, :0]
+    return data
+
+
+def distance(votes: Tensor, others: Tensor) -> float:
+    """The total variation between two shares of votes, on average over targets."""
+    return float((votes - others).abs().sum() / votes.sum() / 2)
+
+
+def node_votes(
+    data: Data,
+    name: str = "gcn",
+    transform: Any = FLIPS,
+    dtype: torch.dtype = torch.float32,
+    num_samples: int = 50,
+    **options: Any,
+) -> Tensor:
     torch.manual_seed(0)
-    model = models.build_model(name, data.x.size(1) + 1, 3)
+    model = Centred(models.build_model(name, data.x.size(1) + 1, 3), make_graph()).to(dtype)
     classifier = SmoothedNodeClassifier(model, transform, 3)
-    return classifier.sample_votes(data, 50, progress=False, num_workers=0, **options)
+    return classifier.sample_votes(data, num_samples, progress=False, num_workers=0, **options)
 
 
 def graph_votes(data: list[Data], name: str) -> Tensor:
     torch.manual_seed(0)
-    model = models.build_model(name, 10, 3, "graph")
+    batch = Batch.from_data_list([make_graph(n, n) for n in SIZES])
+    model = Centred(models.build_model(name, 10, 3, "graph"), batch, batch.batch)
     classifier = SmoothedGraphClassifier(model, FLIPS, 3)
     return classifier.sample_votes(data, 50, progress=False, num_workers=0)
+
+
+@pytest.mark.parametrize("name", ["gcn", "sage", "gat"])
+def test_votes_of_nodes_tell_features_and_adjacencies_apart(name: str) -> None:
+    """What the tests below compare could be different."""
+    votes = node_votes(make_graph(), name)
+    assert float(((votes > 0).sum(1) > 1).float().mean()) > 0.9
+    assert distance(votes, node_votes(without_edges(make_graph()), name)) > 0.2
+    other = make_graph()
+    other.x = 1 - other.x
+    assert distance(votes, node_votes(other, name)) > 0.2
+
+
+@pytest.mark.parametrize("name", ["gin", "gcn"])
+def test_votes_of_graphs_tell_adjacencies_apart(name: str) -> None:
+    votes = graph_votes([make_graph(n, n) for n in SIZES], name)
+    assert bool(((votes > 0).sum(1) > 1).any())
+    others = [without_edges(make_graph(n, n)) for n in SIZES]
+    assert distance(votes, graph_votes(others, name)) > 0.2
 
 
 @pytest.mark.parametrize("held", FORMATS)
@@ -76,9 +128,8 @@ def test_adjacencies_of_a_node_classifier(held: str, name: str) -> None:
 @pytest.mark.parametrize("held", FORMATS)
 @pytest.mark.parametrize("name", ["gin", "gcn"])
 def test_adjacencies_of_a_graph_classifier(held: str, name: str) -> None:
-    sizes = (5, 9, 7)
-    expected = graph_votes([make_graph(n, n) for n in sizes], name)
-    held_so = [FORMATS[held](make_graph(n, n)) for n in sizes]
+    expected = graph_votes([make_graph(n, n) for n in SIZES], name)
+    held_so = [FORMATS[held](make_graph(n, n)) for n in SIZES]
     assert torch.equal(graph_votes(held_so, name), expected)
 
 
@@ -102,11 +153,12 @@ def test_binary_features_of_any_dtype_and_layout(dtype: torch.dtype, layout: Any
 @pytest.mark.parametrize("transform", [GAUSSIAN, FLIPS])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_models_of_other_precision(dtype: torch.dtype, transform: Any) -> None:
-    data, model = make_graph(), models.GCN(10, 3).to(dtype)
+    """The votes of single precision, but for close calls and the draws of normal numbers."""
+    expected = node_votes(make_graph(), transform=transform, num_samples=200)
+    data = make_graph()
     data.x = data.x.to(dtype)
-    classifier = SmoothedNodeClassifier(model, transform, 3)
-    votes = classifier.sample_votes(data, 20, progress=False, num_workers=0)
-    assert bool((votes.sum(1) == 20).all())
+    votes = node_votes(data, transform=transform, dtype=dtype, num_samples=200)
+    assert distance(votes, expected) < 0.1
 
 
 def test_sparse_features_under_continuous_noise_and_ablation() -> None:
@@ -118,11 +170,12 @@ def test_sparse_features_under_continuous_noise_and_ablation() -> None:
 
 def test_a_subgraph_of_a_neighbor_loader() -> None:
     pytest.importorskip("torch_sparse")
-    data = make_graph(300)
-    loader = NeighborLoader(data, num_neighbors=[5, 5], batch_size=10)
+    loader = NeighborLoader(make_graph(300), num_neighbors=[5, 5], batch_size=10)
     subgraph = next(iter(loader))
     votes = node_votes(subgraph, node_index=torch.arange(10))
-    assert votes.shape == (10, 3)
+    plain = Data(x=subgraph.x, edge_index=subgraph.edge_index)
+    assert 10 < subgraph.num_nodes < 300
+    assert torch.equal(votes, node_votes(plain)[:10])
 
 
 @pytest.mark.parametrize("adjacency", [{"edge_index": torch.eye(4)}, {"adj": torch.eye(4)}, {}])

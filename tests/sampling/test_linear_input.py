@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -29,7 +31,7 @@ WEIGHT = torch.randn(D, 3)
         (lambda x: (x @ WEIGHT).new_zeros(x.size(0), x.shape[1]), 1),
     ],
 )
-def test_finds_the_linear_maps(use: object, num_maps: int) -> None:
+def test_finds_the_linear_maps(use: Callable[[Tensor], Tensor], num_maps: int) -> None:
     maps = find_linear_maps(use, (N, D), LIKE)
     assert isinstance(maps, list)
     assert len(maps) == num_maps
@@ -37,24 +39,26 @@ def test_finds_the_linear_maps(use: object, num_maps: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "use",
+    ("use", "name"),
     [
-        lambda x: x.relu() @ WEIGHT,
-        lambda x: (x / x.sum(dim=1, keepdim=True)) @ WEIGHT,
-        lambda x: F.normalize(x) @ WEIGHT,
-        lambda x: x[EDGES[0]] @ WEIGHT,
-        lambda x: x @ WEIGHT + x.sum(),
-        lambda x: F.dropout(x, 0.5, training=True) @ WEIGHT,
-        lambda x: torch.cat([x, x]) @ WEIGHT,
-        lambda x: WEIGHT.t() @ x.t(),
-        lambda x: torch.einsum("nd,dh->nh", x, WEIGHT),
-        lambda x: x @ WEIGHT.double(),
-        lambda x: torch.from_numpy(x.numpy()),
-        lambda x: torch.zeros(N, 3),
+        (lambda x: x.relu() @ WEIGHT, "relu"),
+        (lambda x: (x / x.sum(dim=1, keepdim=True)) @ WEIGHT, "sum"),
+        (lambda x: F.normalize(x) @ WEIGHT, "normalize"),
+        (lambda x: x[EDGES[0]] @ WEIGHT, "__getitem__"),
+        (lambda x: x @ WEIGHT + x.sum(), "sum"),
+        (lambda x: F.dropout(x, 0.5, training=True) @ WEIGHT, "dropout"),
+        (lambda x: torch.cat([x, x]) @ WEIGHT, "cat"),
+        (lambda x: WEIGHT.t() @ x.t(), "t"),
+        (lambda x: torch.einsum("nd,dh->nh", x, WEIGHT), "einsum"),
+        (lambda x: x @ WEIGHT.double(), "a product of other shape or dtype"),
+        (lambda x: x @ WEIGHT[1:], "a product of other shape or dtype"),
+        (lambda x: torch.from_numpy(x.numpy()), "numpy"),
+        (lambda x: torch.zeros(N, 3), "no use at all"),
+        (lambda x: x @ WEIGHT + 1 // 0, "ZeroDivisionError"),
     ],
 )
-def test_any_other_use_is_named(use: object) -> None:
-    assert isinstance(find_linear_maps(use, (N, D), LIKE), str)
+def test_any_other_use_is_named(use: Callable[[Tensor], Tensor], name: str) -> None:
+    assert find_linear_maps(use, (N, D), LIKE) == name
 
 
 @pytest.mark.parametrize(
