@@ -26,7 +26,7 @@ from torch_geometric.data import Data
 
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.models import MODELS, build_model
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.noise import GaussianNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
@@ -120,7 +120,8 @@ def measure(
     def voter() -> ForwardVoter:
         forward = GraphForward(None, [data], node_level=True)
         sizes = [data.num_nodes]
-        return ForwardVoter(model, forward, transform, data.x, sizes, targets, num_classes, seed=0)
+        options = VoterOptions(seed=0)
+        return ForwardVoter(model, forward, transform, data.x, sizes, targets, num_classes, options)
 
     ours, floor = voter(), voter()
     floor.source = ReadyFeatures(floor.source)

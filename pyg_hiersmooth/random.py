@@ -25,6 +25,7 @@ class RandomStream:
 
     def __init__(self, seed: int, *path: int, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
+        self.path = path
         self._sequence = sequence = np.random.SeedSequence(seed, spawn_key=path)
         self._numpy: np.random.Generator | None = None
         if self.device.type == "cpu":

@@ -3,6 +3,7 @@ r"""Votes of a model that is called on noisy features of fixed objects."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +26,7 @@ from pyg_hiersmooth.sampling.features import (
     feature_source,
 )
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
+from pyg_hiersmooth.sampling.outcomes import ListedOutcomes
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 MAX_BLOCK = 512
@@ -32,6 +34,25 @@ ROWS_PER_CPU_BLOCK = 2048
 FINGERPRINT_SAMPLES = 4
 TRIAL = 2**32
 r"""Tells the streams of trials from those of samples."""
+
+
+@dataclass(frozen=True)
+class VoterOptions:
+    r"""How votes are cast.
+
+    Args:
+        seed (int): Non-negative seed.
+        block_size (int, optional): Copies of the objects in one forward pass, at most 1 for a
+            model that mixes all rows it is given, such as a norm over all nodes.
+        dense (bool): Whether to write noisy features out in any case.
+        enumerate_outcomes (bool): Whether sample :math:`i` is the outcome :math:`i` of a selection
+            that lists them.
+    """
+
+    seed: int
+    block_size: int | None = None
+    dense: bool = False
+    enumerate_outcomes: bool = False
 
 
 class ForwardVoter(Voter):
@@ -45,10 +66,7 @@ class ForwardVoter(Voter):
         sizes (list of int): Entities of each object; they sum to ``N``.
         targets (torch.Tensor): The outputs that are voted on, int64 ``[M]``.
         num_classes (int): Number of classes :math:`C`.
-        seed (int): Non-negative seed.
-        block_size (int, optional): Copies of the objects in one forward pass, at most 1 for a
-            model that mixes all rows it is given, such as a norm over all nodes.
-        dense (bool): Whether to write noisy features out in any case.
+        options (VoterOptions): How votes are cast.
         path (tuple of int): What tells its streams from those of other voters of one seed.
 
     Raises:
@@ -65,22 +83,23 @@ class ForwardVoter(Voter):
         sizes: list[int],
         targets: Tensor,
         num_classes: int,
-        *,
-        seed: int,
-        block_size: int | None = None,
-        dense: bool = False,
+        options: VoterOptions,
         path: tuple[int, ...] = (),
     ) -> None:
-        self.transform, self.x, self.sizes, self.path = transform, x, sizes, path
+        if options.enumerate_outcomes:
+            transform = HierarchicalNodeFeatureNoise(
+                ListedOutcomes(transform.selection), transform.noise, transform.append_indicator
+            )
+        self.transform, self.x, self.sizes = transform, x, sizes
         self.targets, self.num_targets, self.num_classes = targets, targets.numel(), num_classes
-        self.seed, self.device = seed, x.device
-        self.dense, self._why_dense = dense, "as asked" if dense else None
+        self.options, self.path, self.device = options, path, x.device
+        self._why_dense = "as asked" if options.dense else None
         self.num_outputs = sum(forward.outputs)
         if 0 in x.shape:
             raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
         self.prepared = PreparedModel(model, forward, x)
         with torch.no_grad(), single_thread(self.device), generators_put_back(self.device):
-            self._prepare(block_size)
+            self._prepare()
 
     @property
     def features(self) -> list[Tensor]:
@@ -133,7 +152,8 @@ class ForwardVoter(Voter):
 
     def _logits(self, samples: range) -> Any:
         streams = [
-            RandomStream(self.seed, *self.path, sample, device=self.device) for sample in samples
+            RandomStream(self.options.seed, *self.path, sample, device=self.device)
+            for sample in samples
         ]
         features = self.source.draw(streams)
         try:
@@ -146,7 +166,7 @@ class ForwardVoter(Voter):
                 "pass dense=True"
             ) from error
 
-    def _prepare(self, block_size: int | None) -> None:
+    def _prepare(self) -> None:
         smooth = self.transform.prepare(self.x, self.sizes)
 
         def draw(number: int) -> Tensor:
@@ -156,10 +176,10 @@ class ForwardVoter(Voter):
         graph = state_of(**self.prepared.forward.watched())
         self._try_model(draws[0])
         refuse_change(first_difference(graph, state_of(**self.prepared.forward.watched())))
-        self.block_size = self._choose_block_size(draw, block_size)
+        self.block_size = self._choose_block_size(draw, self.options.block_size)
         self.prepared.renew()
         self._choose_source(draws)
-        check_pure(self.prepared, draws)
+        check_pure(self.prepared, draws, self.options.enumerate_outcomes)
         self._logits(range(self.block_size))
         self.prepared.watch()
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.graph_list import as_graphs, stacked_features
 from pyg_hiersmooth.nn.model_call import ModelCall
@@ -133,21 +133,27 @@ class SmoothedGraphClassifier(SmoothedClassifier):
     def certify(
         self,
         data: Any,
-        n0: int = 1_000,
-        n: int = 10_000,
-        alpha: float = 0.01,
+        n0: int | None = None,
+        n: int | None = None,
+        alpha: float | None = None,
         seed: int = 0,
         index: Index = None,
         progress: bool = True,
         *,
         kind: str = "multiclass",
-        simultaneous: bool = False,
+        simultaneous: bool | None = None,
         num_workers: int | None = None,
         block_size: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         dense: bool = False,
     ) -> Certificate:
         r"""Samples, and certifies the votes.
+
+        Where a smoothing draws nothing, as with
+        :class:`~pyg_hiersmooth.selection.PartitionSelection` and
+        :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
+        and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
+        :obj:`alpha` and :obj:`simultaneous` are not taken.
 
         Args:
             data, seed, index, progress, num_workers, block_size, dense: As in
@@ -165,7 +171,8 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             Certificate: For the target graphs, in the order of :obj:`index`.
 
         Raises:
-            TypeError, ValueError: As in :meth:`sample_votes`.
+            TypeError, ValueError: As in :meth:`sample_votes`; or if an exact certificate is given
+                what belongs to sampling, or a model that draws random numbers.
         """
         return self._certify(
             data,
@@ -184,7 +191,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         )
 
     def _voter(
-        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
+        self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ShardedVoter, dict[str, Any]]:
         graphs = as_graphs(data)
         sizes = [graph.x.size(0) for graph in graphs]
@@ -198,10 +205,8 @@ class SmoothedGraphClassifier(SmoothedClassifier):
                 x,
                 sizes[shard.start : shard.stop],
                 inside,
-                seed=seed,
-                block_size=block_size,
-                dense=dense,
-                path=(number,),
+                options,
+                (number,),
             )
 
         voter = shard_voters(sizes, targets, make_voter)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
@@ -140,20 +140,26 @@ class SmoothedImageClassifier(SmoothedClassifier):
     def certify(
         self,
         images: Tensor,
-        n0: int = 1_000,
-        n: int = 10_000,
-        alpha: float = 0.01,
+        n0: int | None = None,
+        n: int | None = None,
+        alpha: float | None = None,
         seed: int = 0,
         index: Index = None,
         progress: bool = True,
         *,
         kind: str = "multiclass",
-        simultaneous: bool = False,
+        simultaneous: bool | None = None,
         num_workers: int | None = None,
         block_size: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
     ) -> Certificate:
         r"""Samples, and certifies the votes.
+
+        Where a smoothing draws nothing, as with
+        :class:`~pyg_hiersmooth.selection.PartitionSelection` and
+        :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
+        and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
+        :obj:`alpha` and :obj:`simultaneous` are not taken.
 
         Args:
             images, seed, index, progress, num_workers, block_size: As in
@@ -171,7 +177,8 @@ class SmoothedImageClassifier(SmoothedClassifier):
             Certificate: For the target images, in the order of :obj:`index`.
 
         Raises:
-            ValueError: As in :meth:`sample_votes`.
+            ValueError: As in :meth:`sample_votes`; or if an exact certificate is given what belongs
+                to sampling, or a model that draws random numbers.
         """
         return self._certify(
             images,
@@ -190,7 +197,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
         )
 
     def _voter(
-        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
+        self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ShardedVoter, dict[str, Any]]:
         images = data
         _check_images(images)
@@ -203,10 +210,8 @@ class SmoothedImageClassifier(SmoothedClassifier):
                 self._image_forward(few),
                 *self._pixels(few),
                 inside,
-                seed=seed,
-                block_size=block_size,
-                dense=dense,
-                path=(number,),
+                options,
+                (number,),
             )
 
         voter = shard_voters([num_pixels] * images.size(0), targets, make_voter)

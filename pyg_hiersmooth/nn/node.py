@@ -11,7 +11,7 @@ from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.nn.forward import Forward
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
 from pyg_hiersmooth.nn.model_call import ModelCall
@@ -132,21 +132,27 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     def certify(
         self,
         data: Data | HeteroData,
-        n0: int = 1_000,
-        n: int = 10_000,
-        alpha: float = 0.01,
+        n0: int | None = None,
+        n: int | None = None,
+        alpha: float | None = None,
         seed: int = 0,
         node_index: Index = None,
         progress: bool = True,
         *,
         kind: str = "multiclass",
-        simultaneous: bool = False,
+        simultaneous: bool | None = None,
         num_workers: int | None = None,
         block_size: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         dense: bool = False,
     ) -> Certificate:
         r"""Samples, and certifies the votes.
+
+        Where a smoothing draws nothing, as with
+        :class:`~pyg_hiersmooth.selection.PartitionSelection` and
+        :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
+        and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
+        :obj:`alpha` and :obj:`simultaneous` are not taken.
 
         Args:
             data, seed, node_index, progress, num_workers, block_size, dense: As in
@@ -164,7 +170,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             Certificate: For the target nodes, in the order of :obj:`node_index`.
 
         Raises:
-            ValueError: As in :meth:`sample_votes`.
+            ValueError: As in :meth:`sample_votes`; or if an exact certificate is given what belongs
+                to sampling, or a model that draws random numbers.
         """
         return self._certify(
             data,
@@ -183,7 +190,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         )
 
     def _voter(
-        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
+        self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ForwardVoter, dict[str, Any]]:
         if not isinstance(data, Data | HeteroData):
             raise TypeError(f"'data' must be a Data or HeteroData (got {type(data).__name__})")
@@ -204,7 +211,5 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             forward = GraphForward(self._call, [graph], self.keep, node_level=True)
         targets = as_target_index(index, sum(forward.outputs), "node")
         sizes = store.ptr.diff().tolist() if "ptr" in store else [x.size(0)]
-        voter = self._forward_voter(
-            forward, x, sizes, targets, seed=seed, block_size=block_size, dense=dense
-        )
+        voter = self._forward_voter(forward, x, sizes, targets, options)
         return voter, {"index": targets, "num_entities": x.size(0)}

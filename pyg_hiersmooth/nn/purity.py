@@ -21,13 +21,14 @@ UNITS_TO_COMPARE = 64
 r"""Most units of a block that are compared with themselves alone."""
 
 
-def check_pure(prepared: PreparedModel, draws: list[Tensor]) -> None:
+def check_pure(prepared: PreparedModel, draws: list[Tensor], deterministic: bool = False) -> None:
     r"""Checks that a model answers the same features in the same way, whatever came before, and
     that they make a difference.
 
     Args:
         prepared (PreparedModel): The model.
         draws (list of torch.Tensor): Two draws of features ``[N, D]``.
+        deterministic (bool): Whether random numbers must make no difference either.
 
     Raises:
         ValueError: If it keeps more than the graph determines, answers differently from call to
@@ -49,6 +50,11 @@ def check_pure(prepared: PreparedModel, draws: list[Tensor]) -> None:
                 "numbers from PyTorch's global generator, which is seeded for each sample, and "
                 "keep nothing between calls"
             )
+    if deterministic and not agree(prepared.answer(one, seed=5), first):
+        raise ValueError(
+            f"'{name}' draws random numbers, so that no certificate of it is exact: switch them "
+            "off in evaluation mode, or sample with BernoulliSelection"
+        )
     if all(torch.equal(logits, first) for logits in _answers(prepared, draws)):
         raise ValueError(
             f"'{name}' does not depend on the noisy features: it, or 'forward', must use those "

@@ -61,7 +61,7 @@ class ShardedVoter(Voter):
     def __init__(self, voters: list[ForwardVoter], order: Tensor) -> None:
         self.voters, self.targets = voters, order.to(voters[0].device)
         self.num_targets, self.num_classes = order.numel(), voters[0].num_classes
-        self.device, self.seed, self.dense = voters[0].device, voters[0].seed, voters[0].dense
+        self.device, self.options = voters[0].device, voters[0].options
         self.block_size = max(voter.block_size for voter in voters)
 
     @property

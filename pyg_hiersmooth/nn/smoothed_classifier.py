@@ -12,19 +12,24 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pyg_hiersmooth.certificates import Certificate, certify_votes
+from pyg_hiersmooth.certificates import Certificate, certify_counts, certify_votes
 from pyg_hiersmooth.certificates.checks import check_count
-from pyg_hiersmooth.certificates.vote_bounds import vote_bounds
+from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
 from pyg_hiersmooth.nn.forward import Forward
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.generators import generators_put_back
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.sampling import sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
+from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 Index = ArrayLike | Tensor | None
+
+NUM_PRE_VOTES = 1_000
+NUM_VOTES = 10_000
+ALPHA = 0.01
 
 
 class SmoothedClassifier(torch.nn.Module, ABC):
@@ -81,7 +86,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
 
     @abstractmethod
     def _voter(
-        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
+        self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ForwardVoter | ShardedVoter, dict[str, Any]]:
         r"""What casts the votes, and what a certificate keeps of the objects: their ``index`` and
         ``num_entities``.
@@ -118,41 +123,44 @@ class SmoothedClassifier(torch.nn.Module, ABC):
     def _certify(
         self,
         data: Any,
-        n0: int,
-        n: int,
-        alpha: float,
+        n0: int | None,
+        n: int | None,
+        alpha: float | None,
         seed: int,
         index: Index,
         progress: bool,
         *,
         kind: str = "multiclass",
-        simultaneous: bool = False,
+        simultaneous: bool | None = None,
         num_workers: int | None = None,
         block_size: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         dense: bool = False,
     ) -> Certificate:
-        n0, n = check_count("n0", n0, 1), check_count("n", n, 1)
-        one = torch.eye(1, self.num_classes, dtype=torch.long)
-        vote_bounds(one, one, alpha, kind)
-        voter, objects = self._checked_voter(data, index, seed, block_size, dense)
+        check_kind(kind)
+        exact = draws_nothing(self.transform)
+        n0, n, alpha, simultaneous = self._statistics(exact, kind, n0, n, alpha, simultaneous)
+        voter, objects = self._checked_voter(data, index, seed, block_size, dense, exact)
+        objects["num_features"] = voter.features[0].size(1)
 
-        def certified(pre_votes: Tensor, votes: Tensor) -> Certificate:
+        def certified(votes: list[Tensor]) -> Certificate:
+            if exact:
+                return certify_counts(self.transform, votes[0], kind, **objects)
+            pre_votes, fresh = votes
             return certify_votes(
                 self.transform,
                 pre_votes,
-                votes,
+                fresh,
                 alpha,
                 kind,
                 simultaneous=simultaneous,
-                num_features=voter.features[0].size(1),
                 **objects,
             )
 
+        parts = {"votes": (0, n)} if exact else {"pre_votes": (0, n0), "votes": (n0, n)}
         unanimous = torch.zeros(voter.num_targets, voter.num_classes, dtype=torch.long)
         unanimous[:, 0] = n
-        certified(unanimous, unanimous)  # says before sampling what would fail after it
-        parts = {"pre_votes": (0, n0), "votes": (n0, n)}
+        certified([unanimous] * len(parts))  # says before sampling what would fail after it
         kept: dict[str, VoteCheckpoint | None] = dict.fromkeys(parts)
         if checkpoint is not None:
             empty = Counted.none(voter.num_targets, voter.num_classes)
@@ -171,18 +179,53 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                     num_workers=num_workers,
                     checkpoint=kept[name],
                     progress=progress,
-                    description=name.replace("_", "-").capitalize(),
+                    description="Outcomes" if exact else name.replace("_", "-").capitalize(),
                 )
                 votes.append(sampled)
-        return certified(*votes)
+        return certified(votes)
+
+    def _statistics(
+        self,
+        exact: bool,
+        kind: str,
+        n0: int | None,
+        n: int | None,
+        alpha: float | None,
+        simultaneous: bool | None,
+    ) -> tuple[int, int, float, bool]:
+        r"""What sampling needs, with its defaults, or the number of outcomes where none is."""
+        given = {"n0": n0, "n": n, "alpha": alpha, "simultaneous": simultaneous}
+        if exact:
+            for name, value in given.items():
+                if value is not None:
+                    raise ValueError(
+                        f"'{name}' belongs to sampling, but {self.transform.selection} with "
+                        f"{self.transform.noise} is certified exactly: leave it out (got {value})"
+                    )
+            return 0, self.transform.selection.num_outcomes() or 0, 0.0, True
+        n0 = check_count("n0", NUM_PRE_VOTES if n0 is None else n0, 1)
+        n = check_count("n", NUM_VOTES if n is None else n, 1)
+        alpha = ALPHA if alpha is None else alpha
+        one = torch.eye(1, self.num_classes, dtype=torch.long)
+        vote_bounds(one, one, alpha, kind)
+        return n0, n, alpha, bool(simultaneous)
 
     def _checked_voter(
-        self, data: Any, index: Index, seed: int, block_size: int | None, dense: bool
+        self,
+        data: Any,
+        index: Index,
+        seed: int,
+        block_size: int | None,
+        dense: bool,
+        enumerate_outcomes: bool = False,
     ) -> tuple[ForwardVoter | ShardedVoter, dict[str, Any]]:
-        seed = check_count("seed", seed, 0)
-        if block_size is not None:
-            block_size = check_count("block_size", block_size, 1)
-        return self._voter(data, index, seed, block_size, dense)
+        sampling = VoterOptions(
+            seed=check_count("seed", seed, 0),
+            block_size=None if block_size is None else check_count("block_size", block_size, 1),
+            dense=dense,
+            enumerate_outcomes=enumerate_outcomes,
+        )
+        return self._voter(data, index, sampling)
 
     def _forward_voter(
         self,
@@ -190,10 +233,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         x: Tensor,
         sizes: list[int],
         targets: Tensor,
-        *,
-        seed: int,
-        block_size: int | None,
-        dense: bool,
+        options: VoterOptions,
         path: tuple[int, ...] = (),
     ) -> ForwardVoter:
         voter = ForwardVoter(
@@ -204,10 +244,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             sizes,
             targets.to(self.device),
             self.num_classes,
-            seed=seed,
-            block_size=block_size,
-            dense=dense,
-            path=path,
+            options,
+            path,
         )
         self.feature_path = voter.source.description
         return voter
@@ -235,10 +273,11 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             {
                 "transform": str(self.transform),
                 "smoothing": digest(json.dumps(smoothing).encode()),
-                "seed": voter.seed,
+                "seed": voter.options.seed,
                 "start": start,
                 "device": voter.device.type,
-                "dense": voter.dense,
+                "dense": voter.options.dense,
+                "exact": voter.options.enumerate_outcomes,
                 "model": str(self.model),
                 "model weights": fingerprint(*self.model.parameters(), *self.model.buffers()),
                 "features": fingerprint(*voter.features),

@@ -18,6 +18,7 @@ from pyg_hiersmooth import models
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, graph_list, sharded_voter
 from pyg_hiersmooth.nn.forward import OneByOne
+from pyg_hiersmooth.nn.forward_voter import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import FixedSizeSelection
@@ -215,7 +216,7 @@ class Mixes(nn.Module):
 
 def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
     graphs, classifier = make_graphs(), SmoothedGraphClassifier(Mixes(), GAUSSIAN, 3)
-    voter, _ = classifier._voter(graphs, None, 0, None, False)
+    voter, _ = classifier._voter(graphs, None, VoterOptions(seed=0))
     assert isinstance(voter.voters[0].prepared.forward, OneByOne)
     together = votes(classifier, graphs)
     x = graph_list.stacked_features(graphs)
@@ -229,7 +230,7 @@ def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
                 logits = classifier.model(rows, graphs[i].edge_index, one)
                 apart[i, int(logits.argmax())] += 1
     assert torch.equal(together, apart)
-    plain, _ = smoothed()._voter(graphs, None, 0, None, False)
+    plain, _ = smoothed()._voter(graphs, None, VoterOptions(seed=0))
     assert not isinstance(plain.voters[0].prepared.forward, OneByOne)
 
 
@@ -253,7 +254,7 @@ def test_a_model_that_fails_on_several_graphs_gets_one_at_a_time() -> None:
 
 
 def test_small_graphs_go_through_the_model_by_the_hundred() -> None:
-    voter, _ = smoothed()._voter(make_graph(5), None, 0, None, False)
+    voter, _ = smoothed()._voter(make_graph(5), None, VoterOptions(seed=0))
     assert voter.block_size >= 100
 
 

@@ -1,0 +1,46 @@
+r"""Sampling with known outcomes: sample :math:`i` is the outcome :math:`i` of a selection."""
+
+from __future__ import annotations
+
+import numpy as np
+from torch import Tensor
+
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.selection import Selection
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+
+class ListedOutcomes(Selection):
+    r"""Selects what the outcome says whose number a stream ends in, and draws nothing.
+
+    Args:
+        selection (Selection): A selection that lists its outcomes.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+
+    def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
+        return self.sample_batch([num_entities], stream)
+
+    def sample_batch(self, sizes: list[int], stream: RandomStream) -> Tensor:
+        outcomes = self.num_outcomes(np.asarray(sizes)) or 1
+        return self.selection.mask(stream.path[-1] % outcomes, sizes).to(stream.device)
+
+    def num_outcomes(self, num_entities: int | np.ndarray | None = None) -> int | None:
+        return self.selection.num_outcomes(num_entities)
+
+    def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
+        return self.selection.prob_all_selected(r, num_entities)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.selection})"
+
+
+def draws_nothing(transform: HierarchicalNodeFeatureNoise) -> bool:
+    r"""Whether all that a smoothing can produce can be listed, so that nothing is left to chance,
+    and any change of a row certifies alike.
+    """
+    noise = transform.noise
+    listed = transform.selection.num_outcomes() is not None
+    return listed and noise.deterministic and not noise.axes
