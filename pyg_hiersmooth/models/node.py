@@ -17,6 +17,9 @@ from torch_geometric.nn import GATConv, GATv2Conv, GCNConv, Linear, MessagePassi
 class _TwoConvolutions(torch.nn.Module):
     r"""Convolution, activation, dropout, convolution; subclasses say which."""
 
+    num_hops = 2
+    r"""Message passing steps from a feature to a prediction."""
+
     conv_class: type[MessagePassing]
     conv1: MessagePassing
     conv2: MessagePassing
@@ -178,6 +181,7 @@ class APPNP(torch.nn.Module):
         self.lin1 = Linear(in_channels, hidden_channels)
         self.lin2 = Linear(hidden_channels, num_classes)
         self.propagation = PersonalizedPageRank(K, alpha)
+        self.num_hops = K
         self.dropout = dropout
 
     def reset_parameters(self) -> None:

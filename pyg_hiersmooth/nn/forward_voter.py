@@ -2,7 +2,8 @@ r"""Votes of a model that is called on noisy features of fixed objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -98,7 +99,8 @@ class ForwardVoter(Voter):
         if 0 in x.shape:
             raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
         self.prepared = PreparedModel(model, forward, x)
-        with torch.no_grad(), single_thread(self.device), generators_put_back(self.device):
+        self._smooth = transform.prepare(x, sizes)
+        with self.trying():
             self._prepare()
 
     @property
@@ -119,7 +121,7 @@ class ForwardVoter(Voter):
         return feature_source(self.transform, self.x, self.sizes, self.prepared)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "source"}
+        return {k: v for k, v in vars(self).items() if k not in ("source", "_smooth")}
 
     def predict(self, samples: range) -> Tensor:
         predictions = []
@@ -135,13 +137,23 @@ class ForwardVoter(Voter):
 
     def fingerprint(self) -> list[float]:
         r"""A few numbers that show whether the logits of the first samples are the same."""
-        with torch.no_grad(), single_thread(self.device), generators_put_back(self.device):
+        with self.trying():
             logits = torch.stack(
                 [self._logits(range(i, i + 1)) for i in range(FINGERPRINT_SAMPLES)]
             )
             signs = torch.randn(logits[0].shape, generator=torch.Generator().manual_seed(0))
             shares = (logits.cpu().double() * signs).sum((1, 2)) / logits[0].numel() ** 0.5
         return [float(f"{value:.6g}") for value in shares.tolist()]
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        r"""Tries a model as sampling calls it, and leaves no trace in the global generators."""
+        with torch.no_grad(), single_thread(self.device), generators_put_back(self.device):
+            yield
+
+    def trial_draw(self, number: int) -> Tensor:
+        r"""A draw of dense features that no sample gets, ``[N, D (+ 1)]``."""
+        return self._smooth(RandomStream(0, TRIAL, number, device=self.device))
 
     def _predict_block(self, samples: range) -> Tensor:
         logits = self._logits(samples).view(len(samples), self.num_outputs, -1)
@@ -167,16 +179,11 @@ class ForwardVoter(Voter):
             ) from error
 
     def _prepare(self) -> None:
-        smooth = self.transform.prepare(self.x, self.sizes)
-
-        def draw(number: int) -> Tensor:
-            return smooth(RandomStream(0, TRIAL, number, device=self.device))
-
-        draws = [draw(0), draw(1)]
+        draws = [self.trial_draw(0), self.trial_draw(1)]
         graph = state_of(**self.prepared.forward.watched())
         self._try_model(draws[0])
         refuse_change(first_difference(graph, state_of(**self.prepared.forward.watched())))
-        self.block_size = self._choose_block_size(draw, self.options.block_size)
+        self.block_size = self._choose_block_size(self.options.block_size)
         self.prepared.renew()
         self._choose_source(draws)
         check_pure(self.prepared, draws, self.options.enumerate_outcomes)
@@ -216,27 +223,29 @@ class ForwardVoter(Voter):
                 self.prepared.use(together)
             raise
 
-    def _choose_block_size(self, draw: Callable[[int], Tensor], wanted: int | None) -> int:
+    def _choose_block_size(self, wanted: int | None) -> int:
         copies = wanted or _power_of_two(min(MAX_BLOCK, self._cheapest_block_size()))
-        if self._keeps_apart(draw, copies):
+        if self._keeps_apart(copies):
             return copies
         if wanted is not None and wanted > 1:
             raise ValueError(
                 "'block_size' must be 1 for a model that mixes all rows it is given, or draws "
                 f"random numbers (got {wanted})"
             )
-        if copies == 1 or not self._keeps_apart(draw, 1):
+        if copies == 1 or not self._keeps_apart(1):
             if not isinstance(self.prepared.forward, OneByOne):
                 self.prepared.use(OneByOne(self.prepared.forward))
-            if not self._keeps_apart(draw, 1):
+            if not self._keeps_apart(1):
                 raise ValueError(
                     f"'{type(self.prepared.model).__name__}' keeps something of one object that it "
                     "uses for the next: keep nothing between calls"
                 )
         return 1
 
-    def _keeps_apart(self, draw: Callable[[int], Tensor], copies: int) -> bool:
-        return keeps_apart(self.prepared, torch.cat([draw(i) for i in range(copies)]), copies)
+    def _keeps_apart(self, copies: int) -> bool:
+        return keeps_apart(
+            self.prepared, torch.cat([self.trial_draw(i) for i in range(copies)]), copies
+        )
 
     def _cheapest_block_size(self) -> int:
         if self.device.type != "cuda":

@@ -6,15 +6,18 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
+from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
 from pyg_hiersmooth.nn.model_call import ModelCall
+from pyg_hiersmooth.nn.receptive_field import check_num_hops, receptive_field
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
@@ -52,6 +55,14 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         node_type (str, optional): The node type that is classified, for heterogeneous graphs and
             a model called as ``model(x_dict, edge_index_dict)``, which returns logits of that
             type, or a dictionary with them. (default: :obj:`None`)
+        num_hops (int, optional): Message passing steps from a feature to a prediction, at least 0,
+            such as the number of layers of a GCN; :obj:`None` means unknown, and that every
+            feature may reach every prediction. It is checked against the model. (default: that of
+            the model, if it has an attribute ``num_hops``)
+
+    Raises:
+        TypeError: If an argument is of another type.
+        ValueError: If :obj:`num_hops` is negative.
 
     Example:
         >>> smoothed = SmoothedNodeClassifier(model, transform, num_classes=7)
@@ -67,8 +78,11 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         forward: ModelCall | None = None,
         node_type: str | None = None,
         keep: Collection[str] = (),
+        num_hops: int | None = None,
     ) -> None:
         super().__init__(model, transform, num_classes)
+        num_hops = getattr(model, "num_hops", None) if num_hops is None else num_hops
+        self.num_hops = None if num_hops is None else check_count("num_hops", num_hops)
         self._call, self.node_type, self.keep = forward, node_type, check_keep(keep)
 
     def sample_votes(
@@ -188,6 +202,38 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             checkpoint=checkpoint,
             dense=dense,
         )
+
+    def receptive_field(
+        self, data: Data | HeteroData, node_index: Index = None
+    ) -> sparse.csr_array:
+        r"""The nodes whose features can reach each target: those that :obj:`num_hops` steps of
+        message passing lead from, the target itself included.
+
+        It is tried on the model: features outside of it must not change a target's logits.
+
+        Args:
+            data (Data or HeteroData): The graph; of a heterogeneous one, the nodes of the noisy
+                type are meant.
+            node_index (torch.Tensor, optional): The targets, as in :meth:`sample_votes`.
+                (default: all nodes)
+
+        Returns:
+            scipy.sparse.csr_array: bool ``[M, N]``; all :obj:`True` where :obj:`num_hops` is
+            unknown.
+
+        Raises:
+            ValueError: If features further away change logits, with the number of hops that would
+                do; or as in :meth:`sample_votes`.
+        """
+        voter, _ = self._voter(data, node_index, VoterOptions(seed=0, block_size=1, dense=True))
+        types: tuple[str | None, str | None] = (None, None)
+        if isinstance(data, HeteroData):
+            types = noised_type(self.transform, data), self.node_type
+        if self.num_hops is not None:
+            with voter.trying():
+                draw = voter.trial_draw(0)
+                check_num_hops(voter.prepared, draw, data, voter.targets, self.num_hops, *types)
+        return receptive_field(data, voter.targets, self.num_hops, *types)
 
     def _voter(
         self, data: Any, index: Index, options: VoterOptions

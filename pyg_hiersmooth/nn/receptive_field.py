@@ -1,0 +1,146 @@
+r"""Which entities can reach which targets through message passing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch_geometric.data import Data, HeteroData
+
+from pyg_hiersmooth.nn.prepared_model import PreparedModel
+from pyg_hiersmooth.nn.purity import agree, shuffled, unrelated
+
+TARGETS_TO_TRY = 16
+r"""Targets, far apart in their order, whose receptive fields are tried on the model."""
+
+MOST_HOPS_TO_TRY = 16
+
+
+def receptive_field(
+    graph: Data | HeteroData,
+    targets: Tensor,
+    num_hops: int | None,
+    noised: str | None = None,
+    target_type: str | None = None,
+) -> sparse.csr_array:
+    r"""The entities whose features can reach each target in so many steps of message passing,
+    along edges from source to destination, the target itself included.
+
+    Args:
+        graph (Data or HeteroData): The graph.
+        targets (torch.Tensor): Targets, int64 ``[M]``.
+        num_hops (int, optional): Message passing steps; :obj:`None` means any number, and that
+            everything reaches everything.
+        noised (str, optional): The node type of the entities, in heterogeneous graphs.
+        target_type (str, optional): The node type of the targets, in heterogeneous graphs.
+
+    Returns:
+        scipy.sparse.csr_array: bool ``[M, N]``.
+    """
+    sizes, first = _offsets(graph)
+    columns = slice(first[noised], first[noised] + sizes[noised])
+    if num_hops is None:
+        return sparse.csr_array(np.ones((targets.numel(), sizes[noised]), dtype=bool))
+    total = sum(sizes.values())
+    ones = np.ones(targets.numel(), dtype=bool)
+    rows = (np.arange(targets.numel()), targets.cpu().numpy() + first[target_type])
+    reached = sparse.csr_array((ones, rows), shape=(targets.numel(), total))
+    step = _steps_back(graph, total, first)
+    for _ in range(num_hops):
+        wider = ((reached @ step) != 0).astype(bool)
+        if wider.nnz == reached.nnz:
+            break
+        reached = wider
+    return sparse.csr_array(reached[:, columns])
+
+
+def check_num_hops(
+    prepared: PreparedModel,
+    draw: Tensor,
+    graph: Data | HeteroData,
+    targets: Tensor,
+    num_hops: int,
+    noised: str | None = None,
+    target_type: str | None = None,
+) -> None:
+    r"""Checks on a model that features outside of receptive fields do not move logits.
+
+    Args:
+        prepared (PreparedModel): The model, called on the graph.
+        draw (torch.Tensor): A draw of features ``[N, D]``.
+        graph, targets, num_hops, noised, target_type: As in :func:`receptive_field`.
+
+    Raises:
+        ValueError: If they do, with the number of hops that would be right.
+    """
+    tried = targets[torch.linspace(0, targets.numel() - 1, TARGETS_TO_TRY).long().unique()]
+    logits = prepared.answer(draw)
+
+    def stays_within(hops: int) -> bool:
+        fields = receptive_field(graph, tried, hops, noised, target_type)
+        for row, target in enumerate(tried.tolist()):
+            inside = torch.zeros(draw.size(0), dtype=torch.bool, device=draw.device)
+            inside[torch.from_numpy(fields[[row]].indices.astype(np.int64))] = True
+            for others in (unrelated(draw, row), shuffled(draw, row)):
+                try:
+                    moved = prepared.answer(torch.where(inside.view(-1, 1), draw, others))
+                except Exception:  # features that the model does not take
+                    continue
+                if not agree(moved[[target]], logits[[target]]):
+                    return False
+        return True
+
+    if stays_within(num_hops):
+        return
+    enough = next((k for k in range(num_hops + 1, MOST_HOPS_TO_TRY) if stays_within(k)), None)
+    needed = "no number of hops would do" if enough is None else f"{enough} would do"
+    raise ValueError(
+        f"'num_hops' must be the message passing steps from a feature to a prediction, along the "
+        f"edges, but features further away move logits ({needed}; got {num_hops})"
+    )
+
+
+def _offsets(graph: Data | HeteroData) -> tuple[dict[str | None, int], dict[str | None, int]]:
+    r"""The number of nodes of each type, and where they begin among all nodes."""
+    if isinstance(graph, HeteroData):
+        sizes: dict[str | None, int] = {
+            node_type: int(graph[node_type].num_nodes or 0) for node_type in graph.node_types
+        }
+    else:
+        sizes = {None: int(graph.num_nodes or 0)}
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return sizes, {name: end - sizes[name] for name, end in zip(sizes, ends, strict=True)}
+
+
+def _steps_back(
+    graph: Data | HeteroData, total: int, first: dict[str | None, int]
+) -> sparse.csr_array:
+    r"""For each node, itself and the sources of its edges: bool ``[total, total]``."""
+    source, destination = [np.arange(total)], [np.arange(total)]
+    for kind, edge_index in _edges(graph):
+        begin, end = (kind[0], kind[-1]) if kind else (None, None)
+        source.append(edge_index[0] + first[begin])
+        destination.append(edge_index[1] + first[end])
+    rows, columns = np.concatenate(destination), np.concatenate(source)
+    return sparse.csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), (total, total))
+
+
+def _edges(graph: Data | HeteroData) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+    for store in graph.edge_stores:
+        kind = store._key or ()
+        if "adj_t" in store:
+            yield kind, np.stack(_sources_and_destinations(store.adj_t))
+        elif "edge_index" in store:
+            yield kind, store.edge_index.as_subclass(Tensor).cpu().numpy()
+
+
+def _sources_and_destinations(adj_t: Any) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(adj_t, Tensor):
+        destination, source = adj_t.to_sparse_coo().coalesce().indices()
+    else:  # a SparseTensor
+        destination, source, _ = adj_t.coo()
+    return source.cpu().numpy(), destination.cpu().numpy()
