@@ -134,14 +134,17 @@ def _function_parts(function: types.FunctionType) -> Parts:
         reached = inspect.getclosurevars(function)
     except ValueError:  # a cell that is not filled yet
         return []
-    named = {**reached.nonlocals, **reached.globals}
+    defaults = function.__defaults__ or ()
+    arguments = function.__code__.co_varnames[: function.__code__.co_argcount]
+    named = {
+        **dict(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)),
+        **(function.__kwdefaults__ or {}),
+        **vars(function),
+        **reached.nonlocals,
+        **reached.globals,
+    }
     named.pop("__class__", None)
-    return [
-        *((f".{name}", part) for name, part in named.items()),
-        *((f".default[{i}]", part) for i, part in enumerate(function.__defaults__ or ())),
-        *(_named_pair(pair) for pair in (function.__kwdefaults__ or {}).items()),
-        *(_named_pair(pair) for pair in vars(function).items()),
-    ]
+    return [(f".{name}", part) for name, part in named.items()]
 
 
 def _is_of_library(kind: Any) -> bool:
@@ -150,10 +153,6 @@ def _is_of_library(kind: Any) -> bool:
 
 def _named(key: Any) -> str:
     return f".{key}" if isinstance(key, str) else f"[{key!r}]"
-
-
-def _named_pair(pair: tuple[Any, Any]) -> tuple[str, Any]:
-    return _named(pair[0]), pair[1]
 
 
 def _digest(value: Any) -> str:

@@ -84,7 +84,7 @@ def test_functions_are_followed_through_closures_globals_defaults_and_methods() 
         return seen + extra + COUNTER
 
     before = state_of(forward=closure)
-    assert {"forward.seen[0]", "forward.default[0][0]", "forward.COUNTER[0]"} <= set(before)
+    assert {"forward.seen[0]", "forward.extra[0]", "forward.COUNTER[0]"} <= set(before)
     seen[0] = 5
     assert first_difference(before, state_of(forward=closure)) == "forward.seen[0]"
     bound = dict(leaves(forward=Holder().forward))

@@ -1,0 +1,28 @@
+"""Every module of the package has the file of tests that its path says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyg_hiersmooth
+
+PACKAGE = Path(pyg_hiersmooth.__file__).parent
+TESTS = Path(__file__).parent
+
+ELSEWHERE = {
+    "__init__.py": "names only",
+    "__main__.py": "the command line's own tests",
+    "nn/forward_voter.py": "tests/seam, and the tests of nodes, graphs and images",
+    "nn/smoothed_classifier.py": "the tests of nodes, graphs and images",
+}
+
+
+def test_every_module_has_its_mirror() -> None:
+    modules = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
+    missing = [
+        str(module)
+        for module in modules
+        if module.name not in ELSEWHERE and str(module) not in ELSEWHERE
+        if not (TESTS / module.parent / f"test_{module.name}").exists()
+    ]
+    assert sorted(missing) == []
