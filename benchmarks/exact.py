@@ -68,7 +68,7 @@ def main(
         targets = split.test_index
         y = data.y[targets]
         network = trained(model, data, split, sampled, lr, seed)
-        options = {"n0": n0, "n": n}
+        options: dict[str, Any] = {"n0": n0, "n": n}
         for name, selection in (("sampled", sampled), ("exact", exact)):
             smoothed = smooth(network, selection, data)
             more = options if name == "sampled" else {}
@@ -77,9 +77,11 @@ def main(
             seconds[name].append(took)
         collective = CollectiveCertificate(certificate, smoothed.receptive_field(data, targets))
         for name, row in together.items():
-            for_all: Any = certificate if name == "one by one" else collective
-            more = {} if name == "one by one" else {"method": name, "time_limit": time_limit}
-            row.append([for_all.certified_accuracy(y, r=r, **more) for r in CHANGED_IN_ALL])
+            at_once: Any = certificate if name == "one by one" else collective
+            how: dict[str, Any] = (
+                {} if name == "one by one" else {"method": name, "time_limit": time_limit}
+            )
+            row.append([at_once.certified_accuracy(y, r=r, **how) for r in CHANGED_IN_ALL])
     console = Console(width=120)
     table = Table("certified accuracy", *(f"r={r}" for r in CHANGED), "passes", "seconds")
     for name, rows in single.items():
