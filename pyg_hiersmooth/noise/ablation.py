@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.noise.base import Draw, Noise
+from pyg_hiersmooth.noise.kinds import ABLATION
 from pyg_hiersmooth.random import RandomStream
 
 
@@ -24,8 +25,7 @@ class AblationNoise(Noise):
         ValueError: If :obj:`token` is not one finite row.
     """
 
-    name = "ablation"
-    axes = ()
+    name, axes, parameters = ABLATION
     deterministic = True
 
     def __init__(self, token: Tensor | None = None) -> None:
