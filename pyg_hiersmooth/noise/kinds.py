@@ -18,6 +18,11 @@ class NoiseKind(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
 
     @property
+    def defaults(self) -> dict[str, float]:
+        r"""The parameters by name, with their defaults."""
+        return {parameter.name: parameter.default for parameter in self.parameters}
+
+    @property
     def unit(self) -> str:
         r"""What distances are multiples of: the scale of the noise."""
         return self.parameters[0].name

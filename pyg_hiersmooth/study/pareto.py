@@ -7,29 +7,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyg_hiersmooth.study.budgets import Budget
 from pyg_hiersmooth.study.results import Group, Result, Tally, tallies
 
 
 @dataclass(frozen=True)
 class Adversary:
-    r"""Who changes at most ``r`` nodes, by ``additions`` and ``deletions`` in all."""
+    r"""Who changes at most ``r`` nodes, by a budget in all."""
 
     r: int
-    additions: int = 0
-    deletions: int = 0
+    budget: Budget
 
     def __str__(self) -> str:
-        budget = {"additions": self.additions, "deletions": self.deletions}
-        told = [f"{number} {name}" for name, number in budget.items() if number > 0]
-        return ", ".join([f"r = {self.r}", *told])
+        return f"r = {self.r}, {self.budget}"
 
     def certified_accuracy(self, tally: Tally) -> float:
         r"""Certified accuracy against this adversary."""
-        return tally.certified_accuracy(self.r, self.additions, self.deletions)
+        return self.budget.certified_accuracy(tally, self.r)
 
 
 ADVERSARIES = tuple(
-    Adversary(r, **budget)
+    Adversary(r, Budget.of("flips", **budget))
     for r in (1, 3)
     for budget in ({"deletions": 5}, {"deletions": 20}, {"additions": 2})
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, Settings
+from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.study.methods import METHODS, Method
 
 SEEDS = (13, 17, 26, 35, 69)
@@ -66,8 +67,8 @@ class Run:
 
 
 def fitting_methods(dataset: str, root: str = "data") -> list[Method]:
-    r"""The methods of :obj:`METHODS` for the features of a dataset: flips where they are binary,
-    Gaussian noise where they are not, and those that take any.
+    r"""The methods of :obj:`METHODS` for the features of a dataset: noises that need binary ones
+    where they are, the others where they are not, and wherever a node may be changed at will.
 
     Args:
         dataset (str): A name that :func:`~pyg_hiersmooth.datasets.load_dataset` takes.
@@ -82,8 +83,10 @@ def fitting_methods(dataset: str, root: str = "data") -> list[Method]:
         raise ValueError(f"'dataset' must hold one graph (got {len(graphs)} in {dataset})")
     x = graphs[0].x
     binary = bool(((x == 0) | (x == 1)).all())
-    other = "gaussian" if binary else "flips"
-    return [method for method in METHODS.values() if method.noise != other]
+    misfit = {
+        name for name, kind in NOISES.items() if kind.axes and kind.needs_binary is not binary
+    }
+    return [method for method in METHODS.values() if method.noise not in misfit]
 
 
 def plan(

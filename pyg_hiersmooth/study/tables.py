@@ -10,22 +10,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pyg_hiersmooth.study.budgets import reported_budgets
 from pyg_hiersmooth.study.pareto import ADVERSARIES, best_settings, outcomes
-from pyg_hiersmooth.study.results import EPS, Group, Result, groups, tallies
+from pyg_hiersmooth.study.results import Group, Result, groups, tallies
 
 CHANGED = (1, 2, 3)
 
 LEAST_CLEAN = (0.79, 0.8, 0.81, 0.82, 0.83)
 r"""Clean accuracies that are asked of settings."""
-
-BUDGETS: dict[str, dict[str, tuple[int, ...]]] = {
-    "flips": {
-        **{f"{deletions} del.": (0, deletions) for deletions in (5, 10, 20)},
-        **{f"{additions} add.": (additions, 0) for additions in (1, 2, 5)},
-    },
-    "gaussian": {f"{eps:g} std": (EPS.index(eps),) for eps in (0.5, 1.0, 2.0)},
-}
-r"""Columns of certified accuracy: their heads, and what the adversary may do in all."""
 
 
 def tables(results: Iterable[Result], kind: str, part: str = "test") -> list[Table]:
@@ -78,9 +70,9 @@ def markdown(tables: Iterable[Table]) -> str:
 
 def _table(group: Group, kind: str, part: str) -> Table:
     table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
-    budgets = BUDGETS[group.noise]
+    budgets = reported_budgets(group.noise)
     table.add_column("method")
-    for head in ("seeds", "clean", "abstained", "r", *budgets):
+    for head in ("seeds", "clean", "abstained", "r", *(budget.head for budget in budgets)):
         table.add_column(head, justify="right")
     for method, results in group.seeds.items():
         seeds = tallies(results, part, kind)
@@ -92,8 +84,8 @@ def _table(group: Group, kind: str, part: str) -> Table:
             continue
         for r in CHANGED if method.p < 1 else CHANGED[:1]:
             certified = [
-                _mean_and_std(tally.certified_accuracy(r, *budget) for tally in seeds)
-                for budget in budgets.values()
+                _mean_and_std(budget.certified_accuracy(tally, r) for tally in seeds)
+                for budget in budgets
             ]
             table.add_row(*start, f"{r}" if method.p < 1 else "any", *certified)
             start = [""] * len(start)
