@@ -68,7 +68,8 @@ class RightOn(torch.nn.Module):
         self.register_buffer("logits", F.one_hot((y + wrong) % NUM_CLASSES, NUM_CLASSES).float())
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.logits.repeat(len(x) // NUM_NODES, 1)
+        # What is added to all classes alike depends on the features, and decides nothing.
+        return self.logits.repeat(len(x) // NUM_NODES, 1) + x.mean(1, keepdim=True)
 
 
 def counting(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
