@@ -73,10 +73,25 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
         ValueError: If :obj:`name` is unknown, or if the raw files cannot be read.
         FileNotFoundError: If raw files are missing and cannot be downloaded.
     """
-    for known_name, load in _LOADERS.items():
-        if _normalize(name) == _normalize(known_name):
-            return load(Path(root).expanduser())
-    raise ValueError(f"'name' must be one of {', '.join(_LOADERS)} in any case (got {name!r})")
+    return _LOADERS[dataset_name(name)](Path(root).expanduser())
+
+
+def dataset_name(name: str, argument: str = "name") -> str:
+    r"""The name of a dataset as we spell it.
+
+    Args:
+        name (str): The name, as :func:`load_dataset` takes it.
+        argument (str, optional): What the caller calls it. (default: :obj:`"name"`)
+
+    Raises:
+        ValueError: If there is no such dataset.
+    """
+    known = {_normalize(each): each for each in _LOADERS}
+    if _normalize(name) not in known:
+        raise ValueError(
+            f"'{argument}' must be one of {', '.join(_LOADERS)} in any case (got {name!r})"
+        )
+    return known[_normalize(name)]
 
 
 def _normalize(name: str) -> str:

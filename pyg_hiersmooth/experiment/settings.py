@@ -26,8 +26,25 @@ UNIMPORTANT = ("root", "num_workers")
 r"""Settings that do not alter a single vote."""
 
 
+class Titled:
+    r"""Something about one model on one dataset."""
+
+    dataset: str
+    model: str
+
+    @property
+    def title(self) -> str:
+        r"""Dataset and model."""
+        return f"{self.dataset}, {self.model}"
+
+    @property
+    def slug(self) -> str:
+        r"""Dataset and model as part of the name of a file."""
+        return f"{self.dataset}-{self.model.replace(':', '.')}"
+
+
 @dataclass(frozen=True)
-class Settings:
+class Settings(Titled):
     r"""All that decides the outcome of an experiment.
 
     What is :obj:`None` by default takes the value that belongs to the task or the noise, and stays
@@ -143,16 +160,6 @@ class Settings:
     def parts(self) -> list[str]:
         r"""The parts of the split that are certified, in order."""
         return self.part.split("+")
-
-    @property
-    def title(self) -> str:
-        r"""What is certified."""
-        return f"{self.dataset}, {self.model}"
-
-    @property
-    def slug(self) -> str:
-        r"""Dataset and model as part of the name of a file."""
-        return f"{self.dataset}-{self.model.replace(':', '.')}"
 
 
 def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:

@@ -13,12 +13,12 @@ from torch_geometric.data import Batch, Data, InMemoryDataset
 
 from pyg_hiersmooth.choices import TaskName
 from pyg_hiersmooth.datasets import (
-    GraphSplit,
-    NodeSplit,
+    dataset_name,
     load_dataset,
     split_graphs,
     split_nodes,
 )
+from pyg_hiersmooth.datasets.splits import Split
 from pyg_hiersmooth.experiment.settings import TRAINING, Settings
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
@@ -59,13 +59,13 @@ class Task(ABC):
 
     data: Any
     y: Tensor
-    split: NodeSplit | GraphSplit
+    split: Split
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
         self.transform = smoothing(settings)
-        dataset = load_dataset(settings.dataset, settings.root)
+        dataset = load_dataset(dataset_name(settings.dataset, "dataset"), settings.root)
         self.num_classes: int = dataset.num_classes
         self._read(dataset)
         self.parts: dict[str, Tensor] = {

@@ -56,7 +56,9 @@ class AblationNoise(Noise):
         if self.token is None:
             return x.new_zeros(x.size(1))
         if self.token.numel() != x.size(1):
-            raise ValueError(f"'token' has {self.token.numel()} features, but 'x' has {x.size(1)}")
+            raise ValueError(
+                f"'token' must have the {x.size(1)} features of 'x' (got {self.token.numel()})"
+            )
         return self.token.to(x.device, x.dtype)
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import NOISE_KINDS, Axis
 from pyg_hiersmooth.plotting import COLORS
@@ -25,7 +26,7 @@ MAX_LOSS = 0.12
 r"""Clean accuracy that a setting may lose to the best one and still be drawn."""
 
 
-def draw_certified_accuracy(group: Group, kind: str, part: str = "test") -> Figure:
+def draw_certified_accuracy(group: Group, kind: Kind, part: str = "test") -> Figure:
     r"""Certified accuracy over the strength of the adversary, a column of panels for each
     :math:`r`: means over seeds, with a band of one standard deviation.
 
@@ -60,7 +61,7 @@ def draw_certified_accuracy(group: Group, kind: str, part: str = "test") -> Figu
     return figure
 
 
-def draw_pareto_fronts(results: Iterable[Result], kind: str, part: str = "test") -> Figure:
+def draw_pareto_fronts(results: Iterable[Result], kind: Kind, part: str = "test") -> Figure:
     r"""Every setting as a point of clean and certified accuracy, a panel for each adversary, with
     the front of each method: the settings that no other one of it beats in both.
 
@@ -93,8 +94,7 @@ def draw_pareto_fronts(results: Iterable[Result], kind: str, part: str = "test")
     for panel in panels[:, 0]:
         panel.set_ylabel("certified accuracy")
     _draw_legend(figure, panels[0, 0])
-    run = results[0].run
-    figure.suptitle(f"{run.dataset}, {run.model}, {kind}")
+    figure.suptitle(f"{results[0].run.title}, {kind}")
     return figure
 
 

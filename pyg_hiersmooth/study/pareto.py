@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.study.budgets import Budget
 from pyg_hiersmooth.study.results import Group, Result, Tally, tallies
 
@@ -35,7 +36,7 @@ r"""Those that methods are compared against."""
 
 
 def outcomes(
-    results: Iterable[Result], adversary: Adversary, kind: str, part: str = "test"
+    results: Iterable[Result], adversary: Adversary, kind: Kind, part: str = "test"
 ) -> dict[str, np.ndarray]:
     r"""Clean and certified accuracy of each result, float64 ``[num_results, 2]`` for each method.
 
@@ -53,7 +54,7 @@ def outcomes(
     return {name: np.array(found) for name, found in points.items()}
 
 
-def best_settings(group: Group, adversary: Adversary, kind: str) -> dict[str, list[Result]]:
+def best_settings(group: Group, adversary: Adversary, kind: Kind) -> dict[str, list[Result]]:
     r"""For each kind of method, the results of the setting that certifies most validation nodes,
     and of these the one with the best clean accuracy on them.
     """

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyg_hiersmooth.datasets import load_dataset
-from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, Settings
+from pyg_hiersmooth.choices import Part
+from pyg_hiersmooth.datasets import dataset_name, load_dataset
+from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, Settings, Titled
 from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.study.methods import METHODS, Method
 
@@ -16,7 +17,7 @@ r"""The seeds of the reference."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Titled):
     r"""A dataset, a model and a method, with everything that decides the outcome.
 
     Attributes:
@@ -32,7 +33,7 @@ class Run:
     n0: int = Settings.n0
     n: int = Settings.n
     alpha: float = Settings.alpha
-    part: str = Settings.part
+    part: Part = Settings.part
     max_epochs: int = TASK_DEFAULTS["node"]["max_epochs"]
     patience: int = TASK_DEFAULTS["node"]["patience"]
     lr: float = TASK_DEFAULTS["node"]["lr"]
@@ -45,7 +46,7 @@ class Run:
     @property
     def name(self) -> str:
         r"""A file name: what tells the runs of one study apart."""
-        return f"{self.dataset}-{self.model.replace(':', '.')}-{self.method.slug}-seed{self.seed}"
+        return f"{self.slug}-{self.method.slug}-seed{self.seed}"
 
     @property
     def num_samples(self) -> int:
@@ -78,7 +79,7 @@ def fitting_methods(dataset: str, root: str = "data") -> list[Method]:
         ValueError: If the name is unknown, or that of many graphs.
         OSError: If the data are missing.
     """
-    graphs = load_dataset(dataset, root)
+    graphs = load_dataset(dataset_name(dataset, "dataset"), root)
     if len(graphs) != 1:
         raise ValueError(f"'dataset' must hold one graph (got {len(graphs)} in {dataset})")
     x = graphs[0].x

@@ -12,6 +12,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.experiment.settings import Titled
 from pyg_hiersmooth.files import replace_atomically
 from pyg_hiersmooth.noise import NOISES, Axis
 from pyg_hiersmooth.study.methods import METHODS, Method
@@ -156,7 +158,7 @@ def load_results(folder: Path) -> list[Result]:
 
 
 @dataclass(frozen=True)
-class Group:
+class Group(Titled):
     r"""Results on one dataset with one model, whose adversaries have one kind of budget.
 
     Attributes:
@@ -170,16 +172,6 @@ class Group:
     model: str
     noise: str
     seeds: dict[Method, list[Result]]
-
-    @property
-    def title(self) -> str:
-        r"""Dataset and model."""
-        return f"{self.dataset}, {self.model}"
-
-    @property
-    def slug(self) -> str:
-        r"""The title as part of the name of a file."""
-        return f"{self.dataset}-{self.model.replace(':', '.')}"
 
 
 def groups(results: Iterable[Result]) -> Iterator[Group]:
@@ -200,7 +192,7 @@ def groups(results: Iterable[Result]) -> Iterator[Group]:
             yield Group(dataset, model, noise, chosen)
 
 
-def tallies(results: Iterable[Result], part: str, kind: str) -> list[Tally]:
+def tallies(results: Iterable[Result], part: str, kind: Kind) -> list[Tally]:
     r"""What the results count for one part of the split and one kind of certificate."""
     return [result.parts[part][kind] for result in results]
 

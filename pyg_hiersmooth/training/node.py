@@ -115,7 +115,7 @@ def _draws(transform: Callable[[Any], Any] | None, graph: Data) -> Callable[[], 
 def _check_nodes(data: Data, split: NodeSplit) -> None:
     for name in ("x", "edge_index", "y"):
         if getattr(data, name, None) is None:
-            raise ValueError(f"'data' must have 'x', 'edge_index' and 'y', but lacks '{name}'")
+            raise ValueError(f"'data' must have 'x', 'edge_index' and 'y' (got no '{name}')")
     for name, index in (("train_index", split.train_index), ("val_index", split.val_index)):
         if index.numel() == 0:
             raise ValueError(f"'split' must have at least one node in '{name}' (got none)")
@@ -127,4 +127,4 @@ def _check_nodes(data: Data, split: NodeSplit) -> None:
             f"{int(parts.min())} to {int(parts.max())})"
         )
     if parts.unique().numel() != parts.numel():
-        raise ValueError("'split' must not hold a node twice, but its three sets overlap")
+        raise ValueError("'split' must not hold a node twice (got sets that overlap)")
