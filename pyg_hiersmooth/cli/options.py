@@ -160,10 +160,11 @@ def _help(owners: dict[str, Any]) -> str:
 
 
 def _parameter_option(name: str, owners: dict[str, Parameter]) -> Decorator:
-    parameter = next(iter(owners.values()))
-    low, high = parameter.interval.low, parameter.interval.high
-    numbers = FiniteRange(low, high if high < inf else None, min_open=parameter.interval.low_open)
-    return setting(name, numbers, _help(owners), parameter.default)
+    parameter, *_ = owners.values()
+    numbers = parameter.interval
+    high = numbers.high if numbers.high < inf else None
+    of_interval = FiniteRange(numbers.low, high, min_open=numbers.low_open)
+    return setting(name, of_interval, _help(owners), parameter.default)
 
 
 def _axis_option(name: str, owners: dict[str, Axis]) -> Decorator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyg_hiersmooth.noise import NOISE_KINDS, NOISES, Axis, Noise
+from pyg_hiersmooth.noise import NOISE_KINDS, NOISES, Axis
 from pyg_hiersmooth.study.results import Tally
 
 
@@ -34,10 +34,9 @@ class Budget:
     @property
     def head(self) -> str:
         r"""What it is called at the head of a column."""
-        told = (
+        return ", ".join(
             f"{n} {axis.name[:3]}." if axis.whole else self._scaled(n) for axis, n in self._told
         )
-        return ", ".join(told)
 
     def certified_accuracy(self, tally: Tally, r: int) -> float:
         r"""Share of nodes that are right and robust if at most :obj:`r` of them change.
@@ -45,21 +44,21 @@ class Budget:
         Where a node is changed at will, additions and deletions count as many nodes as they can
         reach.
         """
-        noise = self._noise
-        reach = noise.reach(**dict(zip(noise.budget, self.strengths, strict=True)))
+        noise = NOISES[self.noise].default()
+        reach = noise.reach(**{axis.name: strength for axis, strength in self._each})
         if reach == 0:
             return tally.clean_accuracy
-        cell = (axis.kept.index(n) for axis, n in zip(_axes(noise), self.strengths, strict=True))
+        cell = (axis.kept.index(strength) for axis, strength in self._each)
         return tally.certified_accuracy(int(min(r, reach)), *cell)
 
     @property
-    def _noise(self) -> Noise:
-        return NOISES[self.noise].default()
+    def _each(self) -> list[tuple[Axis, float]]:
+        axes = sorted(NOISE_KINDS[self.noise].axes, key=lambda axis: axis.name)
+        return list(zip(axes, self.strengths, strict=True))
 
     @property
     def _told(self) -> list[tuple[Axis, float]]:
-        each = zip(_axes(self._noise), self.strengths, strict=True)
-        return [(axis, strength) for axis, strength in each if strength > 0]
+        return [(axis, strength) for axis, strength in self._each if strength > 0]
 
     def _scaled(self, strength: float) -> str:
         return f"{strength:g} {NOISE_KINDS[self.noise].unit}"
@@ -73,12 +72,8 @@ def kept_budgets(noise: str, axis: Axis) -> list[Budget]:
 def reported_budgets(noise: str) -> list[Budget]:
     r"""The budgets that tables report, axis after axis."""
     return [
-        Budget.of(noise, **{axis.name: strength})
-        for axis in NOISES[noise].axes
-        for strength in axis.kept[1:]
-        if strength in axis.reported
+        budget
+        for axis in NOISE_KINDS[noise].axes
+        for budget in kept_budgets(noise, axis)
+        if 0 < sum(budget.strengths) in axis.reported
     ]
-
-
-def _axes(noise: Noise) -> list[Axis]:
-    return sorted(noise.axes, key=lambda axis: axis.name)

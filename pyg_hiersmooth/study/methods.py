@@ -49,10 +49,8 @@ class Method:
     def title(self) -> str:
         r"""The name and the settings."""
         names = [] if self.noise is None else ["p", *NOISE_KINDS[self.noise].defaults]
-        told = {name: getattr(self, name) for name in names}
-        return ", ".join(
-            [self.name, *(f"{name}={value:g}" for name, value in told.items() if value is not None)]
-        )
+        given = [name for name in names if getattr(self, name) is not None]
+        return ", ".join([self.name, *(f"{name}={getattr(self, name):g}" for name in given)])
 
     @property
     def slug(self) -> str:
