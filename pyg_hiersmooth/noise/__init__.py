@@ -12,3 +12,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     # The command line shows its help from the kinds alone, without waiting for PyTorch.
     return getattr(import_module(f"{__name__}.noises"), name)
+
+
+def __dir__() -> list[str]:
+    return import_module(f"{__name__}.noises").__all__
