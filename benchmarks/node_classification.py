@@ -13,6 +13,7 @@ from pathlib import Path
 
 import click
 
+from pyg_hiersmooth.study.budgets import Budget
 from pyg_hiersmooth.study.methods import ABLATION, HIERARCHICAL_FLIPS, Method, random_methods
 from pyg_hiersmooth.study.pareto import Adversary, best_settings
 from pyg_hiersmooth.study.plan import fitting_methods, plan
@@ -27,7 +28,7 @@ DOCS = HERE.parent / "docs" / "benchmarks"
 DATASETS, MODELS = ("Cora_ML", "CiteSeer"), ("gat", "gcn")
 TUNED_DATASET, TUNED_MODEL, TUNED_LR = "Cora_ML", "appnp", 1e-2
 NUM_RANDOM, SWEEP_SEED, SWEEP_N0, SWEEP_N = 30, 13, 200, 1_000
-CHOSEN_AGAINST = (Adversary(r=1, deletions=5), Adversary(r=3, deletions=5))
+CHOSEN_AGAINST = [Adversary(r, Budget.of("flips", deletions=5)) for r in (1, 3)]
 
 
 @click.command()

@@ -77,10 +77,7 @@ def plot_certificates(
     axes[0].set_ylabel("Certified accuracy")
     _draw_legends(figure, list(charts), by_budget[0][0])
     figure.suptitle(_title(charts), fontsize="medium")
-    if path is not None:
-        with replace_atomically(path) as file:
-            figure.savefig(file, format=Path(path).suffix[1:] or "png", dpi=150)
-    return figure
+    return _saved(figure, path)
 
 
 def _check_budgets(charts: Mapping[str, Chart]) -> None:
@@ -106,11 +103,7 @@ def _draw_panels(ax: Axes, panels: Sequence[Panel]) -> None:
     end = max(curve.x[-1] for panel in panels for curve in panel.curves)
     ax.set_xlabel(panels[0].label)
     ax.set_xlim(0.0, 1.03 * end or 1.0)
-    ax.set_ylim(0.0, 1.0)
-    ax.locator_params(axis="x", integer=panels[0].whole)
-    ax.grid(color="0.9", linewidth=0.8)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
+    _set_look(ax, panels[0].whole)
 
 
 def _draw_legends(figure: Figure, names: list[str], panel: Panel) -> None:
@@ -178,13 +171,21 @@ def plot_collective(
         ax.step(changed, accuracy, where="post", label=name, **look)
     ax.set_xlabel("Changed entities $r$")
     ax.set_ylabel("Certified accuracy")
+    _set_look(ax, True)
+    ax.legend(frameon=False, fontsize="small")
+    figure.suptitle(title, fontsize="medium")
+    return _saved(figure, path)
+
+
+def _set_look(ax: Axes, whole: bool) -> None:
     ax.set_ylim(0.0, 1.0)
-    ax.locator_params(axis="x", integer=True)
+    ax.locator_params(axis="x", integer=whole)
     ax.grid(color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, fontsize="small")
-    figure.suptitle(title, fontsize="medium")
+
+
+def _saved(figure: Figure, path: str | os.PathLike[str] | None) -> Figure:
     if path is not None:
         with replace_atomically(path) as file:
             figure.savefig(file, format=Path(path).suffix[1:] or "png", dpi=150)

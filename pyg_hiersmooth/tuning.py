@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,11 +19,12 @@ from tqdm import tqdm
 
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha, check_kind
+from pyg_hiersmooth.choices import Kind, check_choice
 from pyg_hiersmooth.experiment.settings import differences
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index
-from pyg_hiersmooth.noise import NOISES, Noise
+from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -60,7 +62,7 @@ def tune_smoothing(
     n0: int = 200,
     n: int = 1_000,
     alpha: float = 0.01,
-    kind: str = "multiclass",
+    kind: Kind = "multiclass",
     seed: int = 0,
     num_workers: int | None = None,
     storage: str | os.PathLike[str] | None = None,
@@ -84,7 +86,7 @@ def tune_smoothing(
         node_index (torch.Tensor): Mask ``[num_nodes]`` or indices ``[M]`` of the nodes that
             smoothings are judged on.
         num_classes (int): Number of classes.
-        noise (str): ``"flips"``, ``"ablation"``, ``"gaussian"``, ``"laplace"`` or ``"uniform"``.
+        noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`.
         r (int): Most nodes that the adversary changes, at least 1. (default: :obj:`1`)
         min_clean_accuracy (float): Least clean accuracy of a smoothing, in :math:`[0, 1]`; others
             rank behind. (default: :obj:`0.0`)
@@ -121,12 +123,16 @@ def tune_smoothing(
     num_trials = check_count("num_trials", num_trials, 1)
     num_classes = check_count("num_classes", num_classes, 2)
     if not 0.0 <= min_clean_accuracy <= 1.0:
-        raise ValueError(f"'min_clean_accuracy' must be in [0, 1], got {min_clean_accuracy}")
+        raise ValueError(f"'min_clean_accuracy' must be in [0, 1] (got {min_clean_accuracy})")
     check_alpha(alpha)
     check_kind(kind)
-    example = _example(noise)
+    check_choice("noise", noise, NOISES)
+    example = NOISES[noise].default()
     budget = example.check_budget(**budget)
     changed = _num_changed(r, example, budget)
+    suggest = partial(
+        _suggest, changed=changed, space=example.search_space(**budget), at_will=not example.axes
+    )
     nodes, y = _nodes(data, node_index)
     example.check_features(data.x)
     settings = {
@@ -153,7 +159,7 @@ def tune_smoothing(
         # own, which takes no account (constant_liar) of trials that never finished.
         study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, number), constant_liar=False)
         trial = study.ask()
-        transform = _smoothing(noise, **_suggest(trial, noise, changed, budget))
+        transform = _smoothing(noise, **suggest(trial))
         smoothed = SmoothedNodeClassifier(train(transform), transform, num_classes)
         certificate = smoothed.certify(
             data,
@@ -173,22 +179,14 @@ def tune_smoothing(
         # Short of clean accuracy, the nearer the better, and always below the others.
         study.tell(trial, certified if clean >= min_clean_accuracy else clean - 1.0)
         bar.set_postfix(best=f"{max(0.0, study.best_value):.1%}")
-    return _ranking(study, noise, changed, budget)
-
-
-def _example(noise: str) -> Noise:
-    r"""Any noise of that name."""
-    if noise not in NOISES:
-        raise ValueError(f"'noise' must be one of {', '.join(NOISES)}, got {noise!r}")
-    parameters = {"flips": (0.1, 0.1), "ablation": ()}.get(noise, (1.0,))
-    return NOISES[noise](*parameters)
+    return _ranking(study, noise, suggest)
 
 
 def _num_changed(r: int, example: Noise, budget: dict[str, Any]) -> int:
     r"""How many nodes the adversary can change within both :obj:`r` and the budget."""
     changed = int(min(check_count("r", r), example.reach(**budget)))
     if changed == 0:
-        raise ValueError(f"'r' and the budget must allow a change, got r={r} and {budget}")
+        raise ValueError(f"'r' and the budget must allow a change (got r={r} and {budget})")
     return changed
 
 
@@ -196,7 +194,7 @@ def _nodes(data: Data, node_index: ArrayLike | Tensor) -> tuple[Tensor, np.ndarr
     r"""The nodes that smoothings are judged on, and their labels."""
     for name in ("x", "edge_index", "y"):
         if getattr(data, name, None) is None:
-            raise ValueError(f"'data' must have 'x', 'edge_index' and 'y', but lacks '{name}'")
+            raise ValueError(f"'data' must have 'x', 'edge_index' and 'y' (got no '{name}')")
     nodes = as_target_index(node_index, data.x.size(0), "node")
     return nodes, check_integers("data.y", data.y.cpu()[nodes], len(nodes))
 
@@ -253,22 +251,21 @@ def _seed(*numbers: int) -> int:
 
 
 def _suggest(
-    trial: optuna.trial.BaseTrial, noise: str, changed: int, budget: dict[str, Any]
+    trial: optuna.trial.BaseTrial, changed: int, space: tuple[SearchRange, ...], at_will: bool
 ) -> dict[str, float]:
     r"""Parameters of a smoothing, to three digits, and more where many nodes change."""
     # Nothing is certified unless all changed nodes are selected with more than one half, and
-    # nothing can be classified if all features are ablated.
+    # nothing can be classified if all features are lost, where rows may change at will.
     digits = 2 + len(str(changed))
     least_p = math.ceil(0.5 ** (1.0 / changed) * 10**digits) / 10**digits
-    most_p = 0.99 ** (1.0 / changed) if noise == "ablation" else 1.0
-    raw = {"p": trial.suggest_float("p", least_p, most_p)}
-    if noise == "flips":
-        raw["p_plus"] = trial.suggest_float("p_plus", 1e-4, 0.2, log=True)
-        raw["p_minus"] = trial.suggest_float("p_minus", 0.05, 0.95)
-    elif noise != "ablation":
-        eps, name = budget["eps"], "std" if noise == "gaussian" else "scale"
-        raw[name] = trial.suggest_float(name, 0.25 * eps, 16.0 * eps, log=True)
-    return {name: float(f"{value:.{digits}g}") for name, value in raw.items()}
+    most_p = 0.99 ** (1.0 / changed) if at_will else 1.0
+    ranges = (SearchRange("p", least_p, most_p), *space)
+    return {
+        each.name: float(
+            f"{trial.suggest_float(each.name, each.low, each.high, log=each.log):.{digits}g}"
+        )
+        for each in ranges
+    }
 
 
 def _smoothing(noise: str, p: float, **parameters: float) -> HierarchicalNodeFeatureNoise:
@@ -276,7 +273,7 @@ def _smoothing(noise: str, p: float, **parameters: float) -> HierarchicalNodeFea
 
 
 def _ranking(
-    study: optuna.Study, noise: str, changed: int, budget: dict[str, Any]
+    study: optuna.Study, noise: str, suggest: Callable[[Any], dict[str, float]]
 ) -> list[TunedSmoothing]:
     import optuna
 
@@ -284,7 +281,7 @@ def _ranking(
     finished.sort(key=lambda trial: (-trial.value, -trial.user_attrs["clean_accuracy"]))
     ranking = []
     for trial in finished:
-        parameters = _suggest(optuna.trial.FixedTrial(trial.params), noise, changed, budget)
+        parameters = suggest(optuna.trial.FixedTrial(trial.params))
         transform = _smoothing(noise, **parameters)
         ranking.append(TunedSmoothing(transform, parameters, **trial.user_attrs))
     return ranking

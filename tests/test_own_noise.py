@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.cli.table import print_summary
+from pyg_hiersmooth.experiment import Summary
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.plotting import plot_certificates
+from pyg_hiersmooth.study.results import Tally
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 SOURCE = '''
@@ -30,7 +34,15 @@ class MaskNoise(Noise):
     """Each entry of a selected row becomes 0 with probability p_mask. Once all n changed entries
     are masked nothing tells clean from perturbed: at most 1 - p_mask ** n is lost."""
 
-    axes = (Axis("changes", "Changed entries", "Entries changed in all", reported=(1, 2, 6)),)
+    axes = (
+        Axis(
+            "changes",
+            "Changed entries",
+            "Entries changed in all",
+            reported=(1, 2, 6),
+            kept=tuple(range(9)),
+        ),
+    )
 
     def __init__(self, p_mask):
         self.p_mask = p_mask
@@ -106,6 +118,36 @@ def test_it_tabulates(certificate: Certificate, noise: Any) -> None:
     assert table == {"1 change": 0.5, "2 changes": 0.5, "6 changes": 0.0}
     pytest.importorskip("pandas")
     assert certificate.to_frame(Y)["correct"].sum() == 5
+
+
+def test_it_is_summed_up_and_printed(
+    certificate: Certificate, capsys: pytest.CaptureFixture[str]
+) -> None:
+    summary = Summary.of(certificate, Y, "dense features", 0.1)
+    cells = {(cell.changes, cell.r): cell.accuracy for cell in summary.certified}
+    assert cells["2 changes", 1] == cells["1 change", 3] == 0.5 and cells["6 changes", 1] == 0.0
+    assert len(cells) == 9
+    print_summary(summary, "Own noise")
+    assert "2 changes" in capsys.readouterr().out
+
+
+def test_a_study_keeps_what_it_says(certificate: Certificate, tmp_path: Path) -> None:
+    tally = Tally.of(certificate, Y)
+    for changes, robust in enumerate(ROBUST):
+        assert tally.certified_accuracy(1, changes) == 0.5 * robust
+    assert tally.certified_accuracy(1, 8) == tally.certified_accuracy(7, 1) == 0.0
+    with pytest.raises(ValueError, match="each budget of the noise"):
+        tally.certified_accuracy(1)
+
+
+def test_a_study_keeps_nothing_that_it_does_not_say(
+    certificate: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    axis = replace(certificate.noise.axes[0], kept=())
+    monkeypatch.setattr(type(certificate.noise), "axes", (axis,))
+    message = r"axis 'changes' of MaskNoise.* must say which strengths are 'kept', .* \(got \(\)\)"
+    with pytest.raises(ValueError, match=message):
+        Tally.of(certificate, Y)
 
 
 def test_it_is_drawn(certificate: Certificate, tmp_path: Path) -> None:

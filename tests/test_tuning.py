@@ -68,7 +68,8 @@ class RightOn(torch.nn.Module):
         self.register_buffer("logits", F.one_hot((y + wrong) % NUM_CLASSES, NUM_CLASSES).float())
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.logits.repeat(len(x) // NUM_NODES, 1)
+        # What is added to all classes alike depends on the features, and decides nothing.
+        return self.logits.repeat(len(x) // NUM_NODES, 1) + x.mean(1, keepdim=True)
 
 
 def counting(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
@@ -425,17 +426,17 @@ def test_storage_that_is_no_file(data: Data, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"noise": "salt"}, "'noise' must be one of flips, gaussian, ablation, .*, got 'salt'"),
+        ({"noise": "salt"}, "'noise' must be one of flips, gaussian, ablation, .* .got 'salt'"),
         ({"num_trials": 0}, "'num_trials' must be .* at least 1 .*0"),
         ({"num_trials": 2.5}, "'num_trials' must be an integer"),
         ({"num_classes": 1}, "'num_classes' must be"),
-        ({"min_clean_accuracy": -0.1}, r"'min_clean_accuracy' must be in \[0, 1\], got -0.1"),
-        ({"min_clean_accuracy": 80}, "'min_clean_accuracy' must be .*, got 80"),
-        ({"min_clean_accuracy": float("nan")}, "'min_clean_accuracy' must be .*, got nan"),
-        ({"r": 0}, "'r' and the budget must allow a change, got r=0"),
+        ({"min_clean_accuracy": -0.1}, r"'min_clean_accuracy' must be in \[0, 1\] .got -0.1"),
+        ({"min_clean_accuracy": 80}, "'min_clean_accuracy' must be .* .got 80"),
+        ({"min_clean_accuracy": float("nan")}, "'min_clean_accuracy' must be .* .got nan"),
+        ({"r": 0}, "'r' and the budget must allow a change .got r=0"),
         ({"r": -1}, "'r' must be"),
         ({"r": 1.5}, "'r' must be"),
-        ({"deletions": 0}, "'r' and the budget must allow a change, got .*'deletions': 0"),
+        ({"deletions": 0}, "'r' and the budget must allow a change .got .*'deletions': 0"),
         ({"deletions": -1}, "'deletions' must be a non-negative integer"),
         ({"n0": 0}, "'n0' must be"),
         ({"n": 0}, "'n' must be"),
@@ -475,14 +476,14 @@ def test_budgets_of_another_noise(
 
 @pytest.mark.parametrize("eps", [0.0, -1.0, float("nan"), float("inf")])
 def test_distances_that_are_refused(eps: float, data: Data) -> None:
-    with pytest.raises(ValueError, match=r"'eps' must be|must allow a change, got .*'eps': 0.0"):
+    with pytest.raises(ValueError, match=r"'eps' must be|must allow a change .got .*'eps': 0.0"):
         tune(data, untrained, noise="gaussian", eps=eps)
 
 
 @pytest.mark.parametrize("name", ["x", "edge_index", "y"])
 def test_incomplete_data(name: str, data: Data) -> None:
     data[name] = None
-    with pytest.raises(ValueError, match=f"'data' must have .* lacks '{name}'"):
+    with pytest.raises(ValueError, match=rf"'data' must have .* \(got no '{name}'\)"):
         tune(data, untrained, **FLIPS)
 
 

@@ -3,7 +3,7 @@ r"""The most predictions that one attack can change: a linear program, and the b
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +11,8 @@ from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from pyg_hiersmooth.certificates.breaking_points import BreakingPoints
 
-METHODS = ("lp", "milp")
+Method = Literal["lp", "milp"]
+METHODS: tuple[Method, ...] = get_args(Method)
 
 
 class AttackProgram(NamedTuple):
@@ -36,7 +37,7 @@ def most_fallen(
     totals: np.ndarray,
     per_entity: np.ndarray,
     whole: np.ndarray,
-    method: str,
+    method: Method,
     time_limit: float,
 ) -> int:
     r"""An upper bound on the number of targets that fall to one attack.

@@ -19,6 +19,7 @@ from pyg_hiersmooth.certificates.checks import (
 )
 from pyg_hiersmooth.certificates.vote_bounds import check_kind
 from pyg_hiersmooth.chart import Chart
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.noise.axes import Norm
@@ -75,7 +76,7 @@ class Certificate:
 
     selection: Selection
     noise: Noise
-    kind: str
+    kind: Kind
     prediction: np.ndarray
     p_lower: np.ndarray
     p_upper: np.ndarray
@@ -92,7 +93,7 @@ class Certificate:
         prediction: ArrayLike,
         p_lower: ArrayLike,
         p_upper: ArrayLike | None = None,
-        kind: str = "multiclass",
+        kind: Kind = "multiclass",
         *,
         index: ArrayLike | None = None,
         num_entities: ArrayLike | None = None,

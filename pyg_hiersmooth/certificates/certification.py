@@ -5,7 +5,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
-from pyg_hiersmooth.certificates.vote_bounds import vote_bounds
+from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
 
 
 def certify_votes(
@@ -38,13 +38,14 @@ def certify_votes(
     Raises:
         ValueError: If the votes are not counts of one shape, or an argument is out of range.
     """
-    prediction, p_lower, p_upper = vote_bounds(pre_votes, votes, alpha, kind, simultaneous)
+    checked = check_kind(kind)
+    prediction, p_lower, p_upper = vote_bounds(pre_votes, votes, alpha, checked, simultaneous)
     return Certificate.from_bounds(
         transform,
         prediction,
         p_lower,
-        None if kind == "binary" else p_upper,
-        kind,
+        None if checked == "binary" else p_upper,
+        checked,
         index=index,
         num_entities=num_entities,
         num_features=num_features,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.attack_program import METHODS, most_fallen
+from pyg_hiersmooth.certificates.attack_program import METHODS, Method, most_fallen
 from pyg_hiersmooth.certificates.breaking_points import POWER, breaking_points
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import (
@@ -18,6 +18,7 @@ from pyg_hiersmooth.certificates.checks import (
     check_integers,
     check_receptive_field,
 )
+from pyg_hiersmooth.choices import check_choice
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class CollectiveCertificate:
         self,
         r: int,
         correct: ArrayLike | None = None,
-        method: str = "milp",
+        method: Method = "milp",
         time_limit: float = 10.0,
         max_per_node: Mapping[str, ArrayLike] | None = None,
         **budget: Any,
@@ -104,8 +105,7 @@ class CollectiveCertificate:
             ValueError: If an argument is out of range or does not fit the targets.
         """
         r = check_count("r", r)
-        if method not in METHODS:
-            raise ValueError(f"'method' must be one of {METHODS} (got {method!r})")
+        check_choice("method", method, METHODS)
         if not time_limit > 0.0:
             raise ValueError(f"'time_limit' must be a positive number (got {time_limit})")
         noise = self.certificate.noise

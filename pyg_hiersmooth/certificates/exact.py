@@ -8,13 +8,14 @@ from numpy.typing import ArrayLike
 from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
 from pyg_hiersmooth.certificates.checks import check_integers, check_listed
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, check_votes
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.selection import Selection
 
 
 def certify_counts(
     transform: Smoothing,
     votes: ArrayLike,
-    kind: str = "multiclass",
+    kind: Kind = "multiclass",
     *,
     index: ArrayLike | None = None,
     num_entities: ArrayLike | None = None,

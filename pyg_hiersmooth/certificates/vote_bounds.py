@@ -2,13 +2,15 @@ r"""From vote counts to bounds on vote probabilities."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv
 
-KINDS = ("multiclass", "binary")
+from pyg_hiersmooth.choices import Kind, check_choice
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class VoteBounds(NamedTuple):
@@ -55,7 +57,7 @@ def vote_bounds(
     pre_votes: ArrayLike,
     votes: ArrayLike,
     alpha: float = 0.01,
-    kind: str = "multiclass",
+    kind: Kind = "multiclass",
     simultaneous: bool = False,
 ) -> VoteBounds:
     r"""Bounds on vote probabilities that hold together, for each object, with probability
@@ -127,10 +129,10 @@ def check_votes(name: str, votes: ArrayLike) -> np.ndarray:
     return whole
 
 
-def check_kind(kind: str) -> None:
-    r"""Raises a :class:`ValueError` if :obj:`kind` is not a kind of certificate."""
-    if kind not in KINDS:
-        raise ValueError(f"'kind' must be one of {KINDS} (got {kind!r})")
+def check_kind(kind: str) -> Kind:
+    r"""A kind of certificate; raises a :class:`ValueError` if :obj:`kind` is none."""
+    check_choice("kind", kind, KINDS)
+    return cast(Kind, kind)
 
 
 def check_alpha(alpha: float) -> None:

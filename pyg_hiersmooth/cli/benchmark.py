@@ -16,7 +16,7 @@ from pyg_hiersmooth.study.methods import METHODS, Method, random_methods
 if TYPE_CHECKING:
     from pyg_hiersmooth.study.plan import Run
 
-METHOD_OPTIONS = ("p", "p_plus", "p_minus", "std")
+METHOD_OPTIONS = ("p", *options.PARAMETERS)
 r"""Options that replace a setting of the methods that have it."""
 
 FULL: dict[str, Any] = {

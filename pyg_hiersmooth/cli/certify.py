@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pyg_hiersmooth.choices import Part, TaskName
 from pyg_hiersmooth.cli import options
 from pyg_hiersmooth.cli.failure import Failure, Interrupted, one_sentence
 from pyg_hiersmooth.experiment.settings import UNIMPORTANT, Settings, differences
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 )
 @options.setting(
     "task",
-    click.Choice(["node", "graph"]),
+    options.choice(TaskName),
     "What is classified: the nodes of one graph, or many graphs.",
 )
 @options.root_option
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     "Noise of the features of selected nodes; flips need binary features, and not one-hot rows.",
 )
 @options.noise_options
-@options.setting("scale", options.POSITIVE, "Scale, or half width (laplace and uniform only).")
 @click.option(
     "--indicator/--no-indicator",
     cls=options.SettingOption,
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
 )
 @options.setting(
     "part",
-    click.Choice(["test", "val", "val+test"]),
+    options.choice(Part),
     "Part of the split to certify: settings are chosen on val and reported on test.",
 )
 @options.training_options()

@@ -3,13 +3,17 @@ r"""What the commands take: types, and the options that several of them share.""
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
-from pyg_hiersmooth.experiment.settings import NOISE_DEFAULTS, TASK_DEFAULTS, Settings
+from pyg_hiersmooth.choices import Kind, TaskName
+from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, Settings
+from pyg_hiersmooth.noise.axes import Axis
+from pyg_hiersmooth.noise.kinds import NOISE_KINDS
+from pyg_hiersmooth.noise.parameter import Parameter
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -54,13 +58,18 @@ class SettingOption(click.Option):
 
 
 NODE_MODEL = ModelName("gcn", "gat", "gatv2", "appnp", "sage")
-NOISE = click.Choice([name for name in NOISE_DEFAULTS if name != "none"])
+NOISE = click.Choice(list(NOISE_KINDS))
 PROBABILITY = FiniteRange(0.0, 1.0)
 SELECTION = FiniteRange(0.0, 1.0, min_open=True)
 ALPHA = FiniteRange(0.0, 1.0, min_open=True, max_open=True)
 POSITIVE = FiniteRange(0.0, min_open=True)
 COUNT = click.IntRange(1)
 SEED = click.IntRange(0, 2**32 - 1)
+
+
+def choice(literal: Any) -> click.Choice:
+    r"""A closed choice."""
+    return click.Choice(get_args(literal))
 
 
 def flag(name: str) -> str:
@@ -101,11 +110,9 @@ def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
 
 
 def _default(name: str) -> Any:
-    values = [defaults[name] for defaults in NOISE_DEFAULTS.values() if name in defaults]
     if name in TASK_DEFAULTS["node"]:
-        node, graph = (TASK_DEFAULTS[task][name] for task in ("node", "graph"))
-        return f"{node}, or {graph} for graphs"
-    return values[0] if values else getattr(Settings, name)
+        return f"{TASK_DEFAULTS['node'][name]}, or {TASK_DEFAULTS['graph'][name]} for graphs"
+    return getattr(Settings, name)
 
 
 def sampling_options(n0: int = Settings.n0, n: int = Settings.n) -> Decorator:
@@ -117,7 +124,7 @@ def sampling_options(n0: int = Settings.n0, n: int = Settings.n) -> Decorator:
     )
 
 
-def training_options(task: str | None = None) -> Decorator:
+def training_options(task: TaskName | None = None) -> Decorator:
     r"""How a model is trained, for one task or for both."""
     defaults = TASK_DEFAULTS[task] if task else {}
     return bundle(
@@ -132,16 +139,50 @@ def training_options(task: str | None = None) -> Decorator:
     )
 
 
+def _of_kinds(attribute: str) -> dict[str, dict[str, Any]]:
+    r"""By name, what kinds of noise have of that attribute."""
+    found: dict[str, dict[str, Any]] = {}
+    for kind in NOISE_KINDS.values():
+        for each in getattr(kind, attribute):
+            found.setdefault(each.name, {})[kind.name] = each
+    return found
+
+
+PARAMETERS, AXES = _of_kinds("parameters"), _of_kinds("axes")
+r"""For each parameter of a noise, and each axis of a budget, what kinds have it."""
+
+
+def _help(owners: dict[str, Any]) -> str:
+    first, *others = dict.fromkeys(each.help for each in owners.values())
+    meaning = ", or ".join([first, *(f"{other[0].lower()}{other[1:]}" for other in others)])
+    *kinds, last = owners
+    return f"{meaning} ({' and '.join(filter(None, [', '.join(kinds), last]))} only)."
+
+
+def _parameter_option(name: str, owners: dict[str, Parameter]) -> Decorator:
+    parameter, *_ = owners.values()
+    numbers = parameter.interval
+    high = numbers.high if numbers.high < inf else None
+    of_interval = FiniteRange(numbers.low, high, min_open=numbers.low_open)
+    return setting(name, of_interval, _help(owners), parameter.default)
+
+
+def _axis_option(name: str, owners: dict[str, Axis]) -> Decorator:
+    whole = all(axis.whole for axis in owners.values())
+    return click.option(
+        flag(name), type=click.IntRange(0) if whole else POSITIVE, help=_help(owners)
+    )
+
+
 noise_options = bundle(
     setting("p", SELECTION, "Probability to select a node."),
-    setting("p_plus", PROBABILITY, "Probability to add a one (flips only)."),
-    setting("p_minus", PROBABILITY, "Probability to delete a one (flips only)."),
-    setting("std", POSITIVE, "Standard deviation (gaussian only)."),
+    *(_parameter_option(name, owners) for name, owners in PARAMETERS.items()),
 )
+budget_options = bundle(*(_axis_option(name, owners) for name, owners in AXES.items()))
 root_option = setting("root", str, "Folder of the datasets, downloaded to there if missing.")
 kind_option = setting(
     "kind",
-    click.Choice(["multiclass", "binary"]),
+    choice(Kind),
     "What the class of a node or graph must beat: every other class, or one half.",
 )
 workers_option = setting(

@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
-from pyg_hiersmooth.experiment.summary import CertifiedAccuracy, Summary
+from pyg_hiersmooth.experiment.summary import Summary
 
 
 def print_summary(summary: Summary, title: str, noun: str = "nodes") -> None:
@@ -34,22 +34,9 @@ def _certified(summary: Summary) -> Table:
     table.add_column("Adversary changes, in total")
     rows: dict[str, list[str]] = {}
     for cell in summary.certified:
-        rows.setdefault(_describe(cell), []).append(f"{cell.accuracy:.1%}")
+        rows.setdefault(cell.changes, []).append(f"{cell.accuracy:.1%}")
     for r in sorted({cell.r for cell in summary.certified}):
         table.add_column(f"r = {r}", justify="right")
     for description, accuracies in rows.items():
         table.add_row(description, *accuracies)
     return table
-
-
-def _describe(cell: CertifiedAccuracy) -> str:
-    if not cell.budget:
-        return "anything in r nodes"
-    if "eps" in cell.budget:
-        return f"eps = {cell.budget['eps']:g}"
-    changes = [_count(number, name) for name, number in cell.budget.items() if number > 0]
-    return ", ".join(changes) or "nothing"
-
-
-def _count(number: int, plural: str) -> str:
-    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"

@@ -34,9 +34,7 @@ r"""Settings of a search that certification goes on with."""
 )
 @options.setting("noise", options.NOISE, "Noise to tune.", TASK_DEFAULTS["node"]["noise"])
 @click.option("--r", type=options.COUNT, default=1, help="Most nodes that the adversary changes.")
-@click.option("--additions", type=click.IntRange(0), help="Ones added in all (flips only).")
-@click.option("--deletions", type=click.IntRange(0), help="Ones deleted in all (flips only).")
-@click.option("--eps", type=options.POSITIVE, help="Distance in all (continuous noise only).")
+@options.budget_options
 @click.option(
     "--min-clean-accuracy",
     type=options.PROBABILITY,
@@ -57,9 +55,6 @@ r"""Settings of a search that certification goes on with."""
 @options.progress_option
 def tune_command(
     r: int,
-    additions: int | None,
-    deletions: int | None,
-    eps: float | None,
     min_clean_accuracy: float,
     trials: int,
     out: Path | None,
@@ -78,10 +73,11 @@ def tune_command(
       hiersmooth tune --noise flips --r 1 --deletions 5 --min-clean-accuracy 0.78
       hiersmooth tune --model my_models:MyGNN --noise ablation --r 3
     """
-    budget = options.given({"additions": additions, "deletions": deletions, "eps": eps})
+    chosen = options.given(chosen)
+    budget = {name: chosen.pop(name) for name in options.AXES if name in chosen}
     with one_sentence():
         defaults: dict[str, Any] = {"n0": N0, "n": N, "part": "val"}
-        settings = Settings(**defaults | options.given(chosen))
+        settings = Settings(**defaults | chosen)
 
         from pyg_hiersmooth.experiment.task import NodeTask
         from pyg_hiersmooth.tuning import tune_smoothing

@@ -2,7 +2,7 @@ r"""Benchmark datasets, splits, a synthetic citation network and synthetic molec
 
 from pyg_hiersmooth.datasets.citation_sbm import CitationSBM
 from pyg_hiersmooth.datasets.graph_splits import GraphSplit, split_graphs
-from pyg_hiersmooth.datasets.load import load_dataset
+from pyg_hiersmooth.datasets.load import dataset_name, load_dataset
 from pyg_hiersmooth.datasets.random_molecules import RandomMolecules
 from pyg_hiersmooth.datasets.splits import NodeSplit, inductive_subgraph, split_nodes
 
@@ -11,6 +11,7 @@ __all__ = [
     "GraphSplit",
     "NodeSplit",
     "RandomMolecules",
+    "dataset_name",
     "inductive_subgraph",
     "load_dataset",
     "split_graphs",

@@ -104,7 +104,7 @@ class CitationSBM(InMemoryDataset):
 
     def __init__(self, seed: int = 0, transform: Callable[[Any], Any] | None = None) -> None:
         if not isinstance(seed, (int, np.integer)) or seed < 0:
-            raise ValueError(f"'seed' must be a non-negative integer, got {seed!r}")
+            raise ValueError(f"'seed' must be a non-negative integer (got {seed!r})")
         super().__init__(None, transform)
         self.seed = seed
 

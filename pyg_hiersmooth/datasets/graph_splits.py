@@ -2,27 +2,17 @@ r"""Which graphs a model is trained, validated and tested on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.datasets.splits import Split
 
-@dataclass(frozen=True, eq=False)
-class GraphSplit:
-    r"""The graphs of a dataset that are used, as indices.
 
-    Args:
-        train_index (torch.Tensor): The graphs a model is fitted on, int64 :obj:`[num_train]`.
-        val_index (torch.Tensor): The graphs that decide when training stops, int64
-            :obj:`[num_val]`.
-        test_index (torch.Tensor): The graphs a result is reported on, int64 :obj:`[num_test]`.
+class GraphSplit(Split):
+    r"""The graphs of a dataset that are used, with the arguments of
+    :class:`~pyg_hiersmooth.datasets.splits.Split`.
     """
-
-    train_index: Tensor
-    val_index: Tensor
-    test_index: Tensor
 
 
 def split_graphs(y: Tensor, fold: int = 0, num_folds: int = 10, seed: int = 0) -> GraphSplit:
@@ -43,14 +33,14 @@ def split_graphs(y: Tensor, fold: int = 0, num_folds: int = 10, seed: int = 0) -
     labels = y.detach().cpu().numpy()
     if labels.ndim != 1 or y.is_floating_point():
         raise ValueError(
-            f"'y' must hold one class for every graph, got {y.dtype} of shape {list(y.shape)}"
+            f"'y' must hold one class for every graph (got {y.dtype} of shape {list(y.shape)})"
         )
     if not 3 <= num_folds <= labels.size:
         raise ValueError(
-            f"'num_folds' must be at least 3 and at most the {labels.size} graphs, got {num_folds}"
+            f"'num_folds' must be at least 3 and at most the {labels.size} graphs (got {num_folds})"
         )
     if not 0 <= fold < num_folds:
-        raise ValueError(f"'fold' must be in [0, {num_folds}), got {fold}")
+        raise ValueError(f"'fold' must be in [0, {num_folds}) (got {fold})")
     # In random order, class after class, graphs are dealt out to the folds.
     shuffled = np.random.default_rng(seed).permutation(labels.size)
     dealt = shuffled[np.argsort(labels[shuffled], kind="stable")]

@@ -73,54 +73,59 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
         ValueError: If :obj:`name` is unknown, or if the raw files cannot be read.
         FileNotFoundError: If raw files are missing and cannot be downloaded.
     """
-    for known_name, load in _LOADERS.items():
-        if _normalize(name) == _normalize(known_name):
-            return load(Path(root).expanduser())
-    raise ValueError(f"'name' must be one of {', '.join(_LOADERS)} in any case (got {name!r})")
+    name = dataset_name(name)
+    return _LOADERS[name](name, Path(root).expanduser())
+
+
+def dataset_name(name: str, argument: str = "name") -> str:
+    r"""The name of a dataset as we spell it.
+
+    Args:
+        name (str): The name, as :func:`load_dataset` takes it.
+        argument (str, optional): What the caller calls it. (default: :obj:`"name"`)
+
+    Raises:
+        ValueError: If there is no such dataset.
+    """
+    known = {_normalize(each): each for each in _LOADERS}
+    if _normalize(name) not in known:
+        raise ValueError(
+            f"'{argument}' must be one of {', '.join(_LOADERS)} in any case (got {name!r})"
+        )
+    return known[_normalize(name)]
 
 
 def _normalize(name: str) -> str:
     return str(name).lower().replace("-", "_")
 
 
-def _load_planetoid(name: str) -> Callable[[Path], InMemoryDataset]:
+def _load_planetoid(name: str, root: Path) -> InMemoryDataset:
     parts = ["x", "tx", "allx", "y", "ty", "ally", "graph", "test.index"]
-
-    def load(root: Path) -> InMemoryDataset:
-        return _load_citations(
-            name,
-            raw_dir=root / "Planetoid" / name / "raw",
-            raw_files=[f"ind.{name.lower()}.{part}" for part in parts],
-            create=lambda folder: Planetoid(folder, name),
-        )
-
-    return load
+    return _load_citations(
+        name,
+        raw_dir=root / "Planetoid" / name / "raw",
+        raw_files=[f"ind.{name.lower()}.{part}" for part in parts],
+        create=lambda folder: Planetoid(folder, name),
+    )
 
 
-def _load_citation_full(name: str) -> Callable[[Path], InMemoryDataset]:
-    def load(root: Path) -> InMemoryDataset:
-        return _load_citations(
-            name,
-            raw_dir=root / "CitationFull" / name.lower() / "raw",
-            raw_files=[f"{name.lower()}.npz"],
-            create=lambda folder: CitationFull(folder, name),
-        )
-
-    return load
+def _load_citation_full(name: str, root: Path) -> InMemoryDataset:
+    return _load_citations(
+        name,
+        raw_dir=root / "CitationFull" / name.lower() / "raw",
+        raw_files=[f"{name.lower()}.npz"],
+        create=lambda folder: CitationFull(folder, name),
+    )
 
 
-def _load_tu_dataset(name: str) -> Callable[[Path], InMemoryDataset]:
+def _load_tu_dataset(name: str, root: Path) -> InMemoryDataset:
     parts = ["A", "graph_indicator", "graph_labels", "node_labels", "edge_labels"]
-
-    def load(root: Path) -> InMemoryDataset:
-        return _create_from_raw(
-            name,
-            raw_dir=root / "TUDataset" / name / "raw",
-            raw_files=[f"{name}_{part}.txt" for part in parts],
-            create=lambda folder: TUDataset(folder, name),
-        )
-
-    return load
+    return _create_from_raw(
+        name,
+        raw_dir=root / "TUDataset" / name / "raw",
+        raw_files=[f"{name}_{part}.txt" for part in parts],
+        create=lambda folder: TUDataset(folder, name),
+    )
 
 
 def _load_citations(
@@ -176,14 +181,14 @@ def _clean_up(data: Data) -> Data:
     return LargestConnectedComponents()(data)
 
 
-_LOADERS: dict[str, Callable[[Path], InMemoryDataset]] = {
-    "CitationSBM": lambda root: CitationSBM(),
-    "Cora": _load_planetoid("Cora"),
-    "CiteSeer": _load_planetoid("CiteSeer"),
-    "PubMed": _load_planetoid("PubMed"),
-    "Cora_ML": _load_citation_full("Cora_ML"),
-    "RandomMolecules": lambda root: RandomMolecules(),
-    "MUTAG": _load_tu_dataset("MUTAG"),
-    "ogbn-arxiv": lambda root: load_ogb("ogbn-arxiv", root),
-    "ogbg-molhiv": lambda root: load_ogb("ogbg-molhiv", root),
+_LOADERS: dict[str, Callable[[str, Path], InMemoryDataset]] = {
+    "CitationSBM": lambda name, root: CitationSBM(),
+    "Cora": _load_planetoid,
+    "CiteSeer": _load_planetoid,
+    "PubMed": _load_planetoid,
+    "Cora_ML": _load_citation_full,
+    "RandomMolecules": lambda name, root: RandomMolecules(),
+    "MUTAG": _load_tu_dataset,
+    "ogbn-arxiv": load_ogb,
+    "ogbg-molhiv": load_ogb,
 }

@@ -93,7 +93,7 @@ def ogb_score(name: str, y_true: ArrayLike, y_pred: ArrayLike) -> dict[str, floa
 
 def _module(name: str) -> Any:
     if name[:5] not in ("ogbn-", "ogbg-"):
-        raise ValueError(f"'name' must begin with 'ogbn-' or 'ogbg-', got {name!r}")
+        raise ValueError(f"'name' must begin with 'ogbn-' or 'ogbg-' (got {name!r})")
     return require(f"ogb.{MODULES[name[:4]]}", extra="ogb")
 
 

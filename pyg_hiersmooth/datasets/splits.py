@@ -14,22 +14,26 @@ from torch_geometric.data import Data
 
 
 @dataclass(frozen=True, eq=False)
-class NodeSplit:
-    r"""The labelled and the evaluated nodes of a graph, as node indices.
-
-    Nodes in none of the three sets are unlabelled: their features and edges are known during
-    training, their classes are not used.
+class Split:
+    r"""What a model is trained, validated and tested on, as indices.
 
     Args:
-        train_index (torch.Tensor): The nodes a model is fitted on, int64 :obj:`[num_train]`.
-        val_index (torch.Tensor): The nodes that decide when training stops, int64
-            :obj:`[num_val]`.
-        test_index (torch.Tensor): The nodes a result is reported on, int64 :obj:`[num_test]`.
+        train_index (torch.Tensor): What a model is fitted on, int64 :obj:`[num_train]`.
+        val_index (torch.Tensor): What decides when training stops, int64 :obj:`[num_val]`.
+        test_index (torch.Tensor): What a result is reported on, int64 :obj:`[num_test]`.
     """
 
     train_index: Tensor
     val_index: Tensor
     test_index: Tensor
+
+
+class NodeSplit(Split):
+    r"""The labelled and the evaluated nodes of a graph, with the arguments of :class:`Split`.
+
+    Nodes in none of the three sets are unlabelled: their features and edges are known during
+    training, their classes are not used.
+    """
 
 
 def split_nodes(
@@ -69,8 +73,8 @@ def split_nodes(
         nodes = np.flatnonzero(labels == label)
         if nodes.size < 2 * num_per_class:
             raise ValueError(
-                f"'y' needs at least 2 * num_per_class = {2 * num_per_class} nodes of every "
-                f"class, but class {label} has {nodes.size}"
+                f"'y' must have at least 2 * num_per_class = {2 * num_per_class} nodes of every "
+                f"class (got {nodes.size} of class {label})"
             )
         nodes = rng.permutation(nodes)
         train.append(nodes[:num_per_class])
@@ -81,8 +85,8 @@ def split_nodes(
     rest = np.setdiff1d(np.arange(labels.size), np.concatenate([train_index, val_index]))
     if rest.size == 0:
         raise ValueError(
-            f"'y' has {labels.size} nodes, and with num_per_class={num_per_class} training and "
-            "validation use them all; none remain to test on"
+            f"'y' must leave nodes to test on, besides the {num_per_class} of every class for "
+            f"training and as many for validation (got {labels.size} in all)"
         )
     # scikit-learn shuffles with a fresh stream and takes the test nodes from the front.
     num_test = math.ceil(test_ratio * rest.size)
@@ -113,15 +117,15 @@ def inductive_subgraph(data: Data, excluded_index: Tensor) -> tuple[Data, Tensor
     num_nodes = int(data.num_nodes or 0)
     if excluded_index.dtype != torch.int64 or excluded_index.dim() != 1:
         raise ValueError(
-            f"'excluded_index' must be a one-dimensional int64 tensor, got "
-            f"{excluded_index.dtype} of shape {list(excluded_index.shape)}"
+            "'excluded_index' must be a one-dimensional int64 tensor (got "
+            f"{excluded_index.dtype} of shape {list(excluded_index.shape)})"
         )
     if excluded_index.numel() > 0:
         low, high = int(excluded_index.min()), int(excluded_index.max())
         if low < 0 or high >= num_nodes:
             raise ValueError(
-                f"'excluded_index' must be in [0, {num_nodes}), the graph's nodes, "
-                f"got entries from {low} to {high}"
+                f"'excluded_index' must be in [0, {num_nodes}), the graph's nodes (got entries "
+                f"from {low} to {high})"
             )
 
     keep = torch.ones(num_nodes, dtype=torch.bool)
@@ -152,12 +156,12 @@ def _rows_and_columns(adjacency: Any, keep: Tensor) -> Any:
 def _check_arguments(y: Tensor, num_per_class: int, test_ratio: float, seed: int) -> None:
     if y.dim() != 1 or y.numel() == 0 or y.is_floating_point() or int(y.min()) < 0:
         raise ValueError(
-            f"'y' must hold one class in 0, 1, ... for every node, got {y.dtype} of shape "
-            f"{list(y.shape)}"
+            f"'y' must hold one class in 0, 1, ... for every node (got {y.dtype} of shape "
+            f"{list(y.shape)})"
         )
     if num_per_class < 1:
-        raise ValueError(f"'num_per_class' must be at least 1, got {num_per_class}")
+        raise ValueError(f"'num_per_class' must be at least 1 (got {num_per_class})")
     if not 0 < test_ratio < 1:
-        raise ValueError(f"'test_ratio' must be between 0 and 1 (exclusive), got {test_ratio}")
+        raise ValueError(f"'test_ratio' must be between 0 and 1, both excluded (got {test_ratio})")
     if not 0 <= seed < 2**32:
-        raise ValueError(f"'seed' must be in [0, 2**32), got {seed}")
+        raise ValueError(f"'seed' must be in [0, 2**32) (got {seed})")

@@ -5,19 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
-NOISE_DEFAULTS: dict[str, dict[str, float]] = {
-    "flips": {"p_plus": 0.05, "p_minus": 0.8},
-    "gaussian": {"std": 0.25},
-    "ablation": {},
-    "laplace": {"scale": 0.25},
-    "uniform": {"scale": 0.25},
-    "none": {},
-}
-r"""The settings of each noise; ``"none"`` leaves the model unprotected."""
+from pyg_hiersmooth.choices import Kind, Part, TaskName, check_choice
+from pyg_hiersmooth.noise.kinds import NOISE_KINDS, NoiseKind
 
-TASK_DEFAULTS: dict[str, dict[str, Any]] = {
+NOISES = {**NOISE_KINDS, "none": NoiseKind("none", ())}
+r"""The noises of experiments; ``"none"`` leaves the model unprotected."""
+
+TASK_DEFAULTS: dict[TaskName, dict[str, Any]] = {
     "node": {"noise": "flips", "max_epochs": 1_000, "patience": 50, "lr": 1e-3},
     "graph": {"noise": "ablation", "max_epochs": 300, "patience": 100, "lr": 1e-2},
 }
@@ -30,8 +26,25 @@ UNIMPORTANT = ("root", "num_workers")
 r"""Settings that do not alter a single vote."""
 
 
+class Titled:
+    r"""Something about one model on one dataset."""
+
+    dataset: str
+    model: str
+
+    @property
+    def title(self) -> str:
+        r"""Dataset and model."""
+        return f"{self.dataset}, {self.model}"
+
+    @property
+    def slug(self) -> str:
+        r"""Dataset and model as part of the name of a file."""
+        return f"{self.dataset}-{self.model.replace(':', '.')}"
+
+
 @dataclass(frozen=True)
-class Settings:
+class Settings(Titled):
     r"""All that decides the outcome of an experiment.
 
     What is :obj:`None` by default takes the value that belongs to the task or the noise, and stays
@@ -42,9 +55,8 @@ class Settings:
         root (str): Folder of the datasets.
         model (str): A name of :obj:`~pyg_hiersmooth.models.MODELS`, or ``module:Class`` for one of
             the user's own.
-        noise (str): ``"flips"``, ``"gaussian"``, ``"ablation"``, ``"laplace"`` or ``"uniform"``;
-            ``"none"`` trains and tests the model as it is. (default: ``"flips"`` for nodes,
-            ``"ablation"`` for graphs)
+        noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; ``"none"`` trains and tests the
+            model as it is. (default: ``"flips"`` for nodes, ``"ablation"`` for graphs)
         p (float): Probability to select a node.
         p_plus (float or None): Probability to add a one, of flips. (default: :obj:`0.05`)
         p_minus (float or None): Probability to delete a one, of flips. (default: :obj:`0.8`)
@@ -69,8 +81,8 @@ class Settings:
         part (str): Part of the split that is certified, ``"test"``, ``"val"`` or ``"val+test"``.
 
     Raises:
-        ValueError: If the noise, the task or the part is unknown, or a setting is given that would
-            do nothing.
+        ValueError: If the noise, the kind, the task or the part is unknown, or a setting is given
+            that would do nothing.
     """
 
     dataset: str = "CitationSBM"
@@ -86,7 +98,7 @@ class Settings:
     n0: int = 1_000
     n: int = 10_000
     alpha: float = 0.01
-    kind: str = "multiclass"
+    kind: Kind = "multiclass"
     simultaneous: bool = False
     seed: int = 0
     max_epochs: int | None = None
@@ -95,19 +107,19 @@ class Settings:
     checkpoint: str | None = None
     num_workers: int | None = None
     device: str | None = None
-    task: str = "node"
-    part: str = "test"
+    task: TaskName = "node"
+    part: Part = "test"
 
     def __post_init__(self) -> None:
         for path in ("root", "checkpoint"):
             if getattr(self, path) is not None:
                 object.__setattr__(self, path, os.fspath(getattr(self, path)))
-        _check_choice("task", self.task, TASK_DEFAULTS)
+        for choice, choices in (("task", TaskName), ("part", Part), ("kind", Kind)):
+            check_choice(choice, getattr(self, choice), get_args(choices))
         defaults = dict(TASK_DEFAULTS[self.task])
         noise = defaults["noise"] if self.noise is None else self.noise
-        _check_choice("noise", noise, NOISE_DEFAULTS)
-        _check_choice("part", self.part, ("test", "val", "val+test"))
-        defaults |= {"noise": noise, **NOISE_DEFAULTS[noise]}
+        check_choice("noise", noise, NOISES)
+        defaults |= {"noise": noise, **NOISES[noise].defaults}
         for name, reason in self._idle(noise).items():
             if getattr(self, name) is not None:
                 raise ValueError(f"{name!r} does nothing with {reason}: leave it out")
@@ -120,9 +132,9 @@ class Settings:
         r"""The settings that would do nothing, each with the setting that is why."""
         idle = {
             name: f"'noise' {noise}"
-            for names in NOISE_DEFAULTS.values()
-            for name in names
-            if name not in NOISE_DEFAULTS[noise]
+            for kind in NOISES.values()
+            for name in kind.defaults
+            if name not in NOISES[noise].defaults
         }
         if self.checkpoint is not None:
             idle |= dict.fromkeys(TRAINING, "'checkpoint'")
@@ -149,16 +161,6 @@ class Settings:
         r"""The parts of the split that are certified, in order."""
         return self.part.split("+")
 
-    @property
-    def title(self) -> str:
-        r"""What is certified."""
-        return f"{self.dataset}, {self.model}"
-
-    @property
-    def slug(self) -> str:
-        r"""Dataset and model as part of the name of a file."""
-        return f"{self.dataset}-{self.model.replace(':', '.')}"
-
 
 def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
     r"""Where two settings of a kind differ, with both values; unimportant ones are not compared.
@@ -173,8 +175,3 @@ def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
         for name in left | right
         if name not in UNIMPORTANT and left.get(name) != right.get(name)
     }
-
-
-def _check_choice(name: str, value: str, choices: Any) -> None:
-    if value not in choices:
-        raise ValueError(f"{name!r} must be one of {', '.join(choices)} (got {value!r})")

@@ -9,20 +9,27 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.noise import GaussianNoise, LaplaceNoise, SparseFlipNoise, UniformNoise
 
-DELETIONS = (0, 5, 10, 20)
-ADDITIONS = (1, 2, 5)
-EPS_PER_SCALE = (0.25, 0.5, 1.0, 1.5, 2.0)
+CHANGED = (1, 2, 3)
+r"""Numbers of changed entities that are reported, and more of them where changes are at will."""
+CHANGED_AT_WILL = (1, 2, 3, 4, 5)
 
 
 @dataclass(frozen=True)
 class CertifiedAccuracy:
-    r"""Certified accuracy against one adversary."""
+    r"""Certified accuracy against one adversary.
+
+    Attributes:
+        r (int): Most entities that the adversary changes.
+        budget (dict): By how much in all.
+        accuracy (float): Share of objects that are right and robust.
+        changes (str): The budget in words.
+    """
 
     r: int
     budget: dict[str, Any]
     accuracy: float
+    changes: str
 
 
 @dataclass(frozen=True)
@@ -57,10 +64,13 @@ class Summary:
         seconds_per_sample: float | None,
     ) -> Summary:
         r"""Sums up a certificate, given the labels of its objects."""
+        noise = certificate.noise
         certified = [
-            CertifiedAccuracy(r, budget, certificate.certified_accuracy(y, r, **budget))
-            for budget in _budgets(certificate)
-            for r in _changed(certificate)
+            CertifiedAccuracy(
+                r, budget, certificate.certified_accuracy(y, r, **budget), noise.describe(**budget)
+            )
+            for budget in noise.reported_budgets()
+            for r in (CHANGED if noise.axes else CHANGED_AT_WILL)
         ]
         return cls(
             f"{certificate.selection}, {certificate.noise}",
@@ -76,20 +86,3 @@ class Summary:
     def unprotected(cls, prediction: np.ndarray, y: np.ndarray) -> Summary:
         r"""Sums up predictions without noise, of which nothing is certified."""
         return cls("no smoothing", len(y), float((prediction == y).mean()), 0.0, [], None, None)
-
-
-def _changed(certificate: Certificate) -> range:
-    return range(1, 4) if certificate.noise.budget else range(1, 6)
-
-
-def _budgets(certificate: Certificate) -> list[dict[str, Any]]:
-    noise = certificate.noise
-    if isinstance(noise, SparseFlipNoise):
-        deletions = [{"additions": 0, "deletions": deletions} for deletions in DELETIONS]
-        additions = [{"additions": additions, "deletions": 0} for additions in ADDITIONS]
-        return deletions + additions
-    if isinstance(noise, GaussianNoise):
-        return [{"eps": noise.std * multiple} for multiple in EPS_PER_SCALE]
-    if isinstance(noise, LaplaceNoise | UniformNoise):
-        return [{"eps": noise.scale * multiple} for multiple in EPS_PER_SCALE]
-    return [{}]

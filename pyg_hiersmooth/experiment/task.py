@@ -11,14 +11,15 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
 
+from pyg_hiersmooth.choices import TaskName
 from pyg_hiersmooth.datasets import (
-    GraphSplit,
-    NodeSplit,
+    dataset_name,
     load_dataset,
     split_graphs,
     split_nodes,
 )
-from pyg_hiersmooth.experiment.settings import NOISE_DEFAULTS, TRAINING, Settings
+from pyg_hiersmooth.datasets.splits import Split
+from pyg_hiersmooth.experiment.settings import TRAINING, Settings
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.noise import NOISES
@@ -58,13 +59,13 @@ class Task(ABC):
 
     data: Any
     y: Tensor
-    split: NodeSplit | GraphSplit
+    split: Split
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
         self.transform = smoothing(settings)
-        dataset = load_dataset(settings.dataset, settings.root)
+        dataset = load_dataset(dataset_name(settings.dataset, "dataset"), settings.root)
         self.num_classes: int = dataset.num_classes
         self._read(dataset)
         self.parts: dict[str, Tensor] = {
@@ -186,17 +187,19 @@ class GraphTask(Task):
             )
         x = torch.cat([graph.x for graph in dataset])
         self._check_features(x)
-        if self.settings.noise == "flips" and bool((x.sum(dim=1) == 1).all()):
+        flips = self.transform is not None and self.transform.noise.needs_binary
+        if flips and bool((x.sum(dim=1) == 1).all()):
+            others = [name for name, kind in NOISES.items() if not kind.needs_binary]
             raise ValueError(
-                "'noise' must be ablation or gaussian for the one-hot rows of 'dataset' "
+                f"'noise' must be one of {', '.join(others)} for the one-hot rows of 'dataset' "
                 f"{self.settings.dataset}, which would become rows of no label or several "
-                "(got flips)"
+                f"(got {self.settings.noise})"
             )
         self.data, self.y = dataset, torch.cat([graph.y for graph in dataset])
         self.split = split_graphs(self.y, seed=self.settings.seed)
 
 
-TASKS: dict[str, type[Task]] = {"node": NodeTask, "graph": GraphTask}
+TASKS: dict[TaskName, type[Task]] = {"node": NodeTask, "graph": GraphTask}
 
 
 def smoothing(settings: Settings) -> Smoothing:
@@ -204,8 +207,9 @@ def smoothing(settings: Settings) -> Smoothing:
     name = str(settings.noise)
     if name == "none":
         return None
-    arguments: dict[str, Any] = {each: getattr(settings, each) for each in NOISE_DEFAULTS[name]}
-    return HierarchicalNodeFeatureNoise(settings.p, NOISES[name](**arguments), settings.indicator)
+    kind = NOISES[name]
+    noise = kind(*(getattr(settings, parameter.name) for parameter in kind.parameters))
+    return HierarchicalNodeFeatureNoise(settings.p, noise, settings.indicator)
 
 
 def choose_device(name: str | None) -> str:

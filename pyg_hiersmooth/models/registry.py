@@ -8,10 +8,11 @@ from importlib import import_module
 
 import torch
 
+from pyg_hiersmooth.choices import TaskName, check_choice
 from pyg_hiersmooth.models.graph import GraphGCN, GraphGIN
 from pyg_hiersmooth.models.node import APPNP, GAT, GCN, GATv2, GraphSAGE
 
-MODELS: dict[str, dict[str, type[torch.nn.Module]]] = {
+MODELS: dict[TaskName, dict[str, type[torch.nn.Module]]] = {
     "node": {"gcn": GCN, "gat": GAT, "gatv2": GATv2, "appnp": APPNP, "sage": GraphSAGE},
     "graph": {"gin": GraphGIN, "gcn": GraphGCN},
 }
@@ -19,7 +20,7 @@ r"""For each task, our models by name."""
 
 
 def build_model(
-    model: str, in_channels: int, num_classes: int, task: str = "node"
+    model: str, in_channels: int, num_classes: int, task: TaskName = "node"
 ) -> torch.nn.Module:
     r"""Builds a model of :obj:`MODELS` with its default hyperparameters, or one of the user's own.
 
@@ -35,8 +36,7 @@ def build_model(
     Raises:
         ValueError: If there is no such task or model, or it cannot be built like this.
     """
-    if task not in MODELS:
-        raise ValueError(f"'task' must be one of {', '.join(MODELS)} (got {task!r})")
+    check_choice("task", task, MODELS)
     if model in MODELS[task]:
         return MODELS[task][model](in_channels, num_classes)
     if ":" not in model:

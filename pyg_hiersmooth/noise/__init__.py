@@ -1,33 +1,18 @@
 r"""Lower-level noise: one file a distribution, its sampler and its worst case side by side."""
 
-from pyg_hiersmooth.noise.ablation import AblationNoise
-from pyg_hiersmooth.noise.axes import L1_DISTANCE, L2_DISTANCE, Axis
-from pyg_hiersmooth.noise.base import AdditiveNoise, Noise
-from pyg_hiersmooth.noise.flips import SparseFlipNoise
-from pyg_hiersmooth.noise.gaussian import GaussianNoise
-from pyg_hiersmooth.noise.laplace import LaplaceNoise
-from pyg_hiersmooth.noise.parameter import Interval, Parameter, SearchRange
-from pyg_hiersmooth.noise.uniform import UniformNoise
+from __future__ import annotations
 
-NOISES: dict[str, type[Noise]] = {
-    kind.name: kind
-    for kind in (SparseFlipNoise, GaussianNoise, AblationNoise, LaplaceNoise, UniformNoise)
-}
-r"""The noises by the names that the command line gives them."""
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "L1_DISTANCE",
-    "L2_DISTANCE",
-    "NOISES",
-    "AblationNoise",
-    "AdditiveNoise",
-    "Axis",
-    "GaussianNoise",
-    "Interval",
-    "LaplaceNoise",
-    "Noise",
-    "Parameter",
-    "SearchRange",
-    "SparseFlipNoise",
-    "UniformNoise",
-]
+if TYPE_CHECKING:
+    from pyg_hiersmooth.noise.noises import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    # The command line shows its help from the kinds alone, without waiting for PyTorch.
+    return getattr(import_module(f"{__name__}.noises"), name)
+
+
+def __dir__() -> list[str]:
+    return import_module(f"{__name__}.noises").__all__

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.noise.base import Draw, Noise
+from pyg_hiersmooth.noise.kinds import ABLATION
 from pyg_hiersmooth.random import RandomStream
 
 
@@ -24,8 +25,7 @@ class AblationNoise(Noise):
         ValueError: If :obj:`token` is not one finite row.
     """
 
-    name = "ablation"
-    axes = ()
+    name, axes, parameters = ABLATION
     deterministic = True
 
     def __init__(self, token: Tensor | None = None) -> None:
@@ -56,7 +56,9 @@ class AblationNoise(Noise):
         if self.token is None:
             return x.new_zeros(x.size(1))
         if self.token.numel() != x.size(1):
-            raise ValueError(f"'token' has {self.token.numel()} features, but 'x' has {x.size(1)}")
+            raise ValueError(
+                f"'token' must have the {x.size(1)} features of 'x' (got {self.token.numel()})"
+            )
         return self.token.to(x.device, x.dtype)
 
     def __repr__(self) -> str:

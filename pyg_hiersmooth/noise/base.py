@@ -61,6 +61,11 @@ class Noise(ABC):
                 "change is certified (got nothing)"
             )
 
+    @classmethod
+    def default(cls) -> Noise:
+        r"""One of the kind, with the defaults of its :attr:`parameters`."""
+        return cls(*(parameter.default for parameter in cls.parameters))
+
     @property
     def budget(self) -> tuple[str, ...]:
         r"""Names of the adversary's budgets, the keywords of a certificate for this noise."""

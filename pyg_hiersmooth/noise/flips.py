@@ -9,9 +9,9 @@ from scipy.stats import binom
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from pyg_hiersmooth.noise.axes import Axis
 from pyg_hiersmooth.noise.base import Draw, Noise
-from pyg_hiersmooth.noise.parameter import PROBABILITY, Parameter, SearchRange
+from pyg_hiersmooth.noise.kinds import FLIPS
+from pyg_hiersmooth.noise.parameter import PROBABILITY, SearchRange
 from pyg_hiersmooth.random import RandomStream
 
 MAX_BITMAP_BYTES = 2**26
@@ -43,27 +43,7 @@ class SparseFlipNoise(Noise):
         ValueError: If a probability lies outside :math:`[0, 1]`.
     """
 
-    name = "flips"
-    axes = (
-        Axis(
-            "deletions",
-            "Deletions (no additions)",
-            "Ones deleted in all",
-            reported=(0, 5, 10, 20),
-            kept=tuple(range(62)),
-        ),
-        Axis(
-            "additions",
-            "Additions (no deletions)",
-            "Ones added in all",
-            reported=(1, 2, 5),
-            kept=tuple(range(42)),
-        ),
-    )
-    parameters = (
-        Parameter("p_plus", 0.05, PROBABILITY, "Probability to add a one"),
-        Parameter("p_minus", 0.8, PROBABILITY, "Probability to delete a one"),
-    )
+    name, axes, parameters = FLIPS
     needs_binary = True
     keeps_sparse = True
 

@@ -7,9 +7,9 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from pyg_hiersmooth.noise.axes import L2_DISTANCE
 from pyg_hiersmooth.noise.base import AdditiveNoise, Draw
-from pyg_hiersmooth.noise.parameter import POSITIVE, Parameter
+from pyg_hiersmooth.noise.kinds import GAUSSIAN
+from pyg_hiersmooth.noise.parameter import POSITIVE
 from pyg_hiersmooth.random import RandomStream
 
 
@@ -27,9 +27,7 @@ class GaussianNoise(AdditiveNoise):
         ValueError: If :obj:`std` is not positive and finite.
     """
 
-    name = "gaussian"
-    axes = (L2_DISTANCE,)
-    parameters = (Parameter("std", 0.25, POSITIVE, "Standard deviation"),)
+    name, axes, parameters = GAUSSIAN
 
     def __init__(self, std: float) -> None:
         self.std = POSITIVE.check("std", std)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.noise.axes import L1_DISTANCE
 from pyg_hiersmooth.noise.base import AdditiveNoise
-from pyg_hiersmooth.noise.parameter import POSITIVE, Parameter
+from pyg_hiersmooth.noise.kinds import LAPLACE
+from pyg_hiersmooth.noise.parameter import POSITIVE
 from pyg_hiersmooth.random import RandomStream
 
 
@@ -31,9 +31,7 @@ class LaplaceNoise(AdditiveNoise):
         ValueError: If :obj:`scale` is not positive and finite.
     """
 
-    name = "laplace"
-    axes = (L1_DISTANCE,)
-    parameters = (Parameter("scale", 0.25, POSITIVE, "Scale"),)
+    name, axes, parameters = LAPLACE
 
     def __init__(self, scale: float) -> None:
         self.scale = POSITIVE.check("scale", scale)

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.noise.axes import L1_DISTANCE
 from pyg_hiersmooth.noise.base import AdditiveNoise
-from pyg_hiersmooth.noise.parameter import POSITIVE, Parameter
+from pyg_hiersmooth.noise.kinds import UNIFORM
+from pyg_hiersmooth.noise.parameter import POSITIVE
 from pyg_hiersmooth.random import RandomStream
 
 
@@ -26,9 +26,7 @@ class UniformNoise(AdditiveNoise):
         ValueError: If :obj:`scale` is not positive and finite.
     """
 
-    name = "uniform"
-    axes = (L1_DISTANCE,)
-    parameters = (Parameter("scale", 0.25, POSITIVE, "Half width"),)
+    name, axes, parameters = UNIFORM
 
     def __init__(self, scale: float) -> None:
         self.scale = POSITIVE.check("scale", scale)

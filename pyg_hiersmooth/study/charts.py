@@ -3,23 +3,18 @@ r"""Results as charts."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.extras import require
+from pyg_hiersmooth.noise import NOISE_KINDS, Axis
 from pyg_hiersmooth.plotting import COLORS
+from pyg_hiersmooth.study.budgets import kept_budgets
 from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES, outcomes, pareto_front
-from pyg_hiersmooth.study.results import (
-    EPS,
-    MAX_ADDITIONS,
-    MAX_DELETIONS,
-    Group,
-    Result,
-    Tally,
-    tallies,
-)
+from pyg_hiersmooth.study.results import Group, Result, Tally, tallies
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,36 +26,7 @@ MAX_LOSS = 0.12
 r"""Clean accuracy that a setting may lose to the best one and still be drawn."""
 
 
-class Strength(NamedTuple):
-    r"""A row of panels: what grows from left to right, and what the adversary may do there."""
-
-    label: str
-    values: tuple[float, ...]
-    budgets: tuple[tuple[int, ...], ...]
-
-
-STRENGTHS = {
-    "flips": (
-        Strength(
-            "deletions $r_d$ (no additions)",
-            tuple(range(1, MAX_DELETIONS + 1)),
-            tuple((0, deletions) for deletions in range(1, MAX_DELETIONS + 1)),
-        ),
-        Strength(
-            "additions $r_a$ (no deletions)",
-            tuple(range(1, MAX_ADDITIONS + 1)),
-            tuple((additions, 0) for additions in range(1, MAX_ADDITIONS + 1)),
-        ),
-    ),
-    "gaussian": (
-        Strength(
-            r"$\ell_2$ distance / std", EPS[1:], tuple((step,) for step in range(1, len(EPS)))
-        ),
-    ),
-}
-
-
-def draw_certified_accuracy(group: Group, kind: str, part: str = "test") -> Figure:
+def draw_certified_accuracy(group: Group, kind: Kind, part: str = "test") -> Figure:
     r"""Certified accuracy over the strength of the adversary, a column of panels for each
     :math:`r`: means over seeds, with a band of one standard deviation.
 
@@ -80,13 +46,13 @@ def draw_certified_accuracy(group: Group, kind: str, part: str = "test") -> Figu
         for method, results in group.seeds.items()
         if method.noise is not None
     }
-    strengths = STRENGTHS[group.noise]
-    figure = Figure(figsize=(9.6, 0.8 + 2.5 * len(strengths)), layout="constrained")
-    panels = figure.subplots(len(strengths), len(CHANGED), sharey=True, squeeze=False)
-    for row, strength in zip(panels, strengths, strict=True):
+    noise = NOISE_KINDS[group.noise]
+    figure = Figure(figsize=(9.6, 0.8 + 2.5 * len(noise.axes)), layout="constrained")
+    panels = figure.subplots(len(noise.axes), len(CHANGED), sharey=True, squeeze=False)
+    for row, axis in zip(panels, noise.axes, strict=True):
         for r, panel in zip(CHANGED, row, strict=True):
-            _draw_curves(panel, smoothed, r, strength)
-            panel.set_xlabel(strength.label)
+            _draw_curves(panel, smoothed, r, noise.name, axis)
+            panel.set_xlabel(axis.label if axis.whole else f"{axis.label} / {noise.unit}")
         row[0].set_ylabel("certified accuracy")
     for r, panel in zip(CHANGED, panels[0], strict=True):
         panel.set_title(f"r = {r}", fontsize="medium")
@@ -95,7 +61,7 @@ def draw_certified_accuracy(group: Group, kind: str, part: str = "test") -> Figu
     return figure
 
 
-def draw_pareto_fronts(results: Iterable[Result], kind: str, part: str = "test") -> Figure:
+def draw_pareto_fronts(results: Iterable[Result], kind: Kind, part: str = "test") -> Figure:
     r"""Every setting as a point of clean and certified accuracy, a panel for each adversary, with
     the front of each method: the settings that no other one of it beats in both.
 
@@ -128,28 +94,23 @@ def draw_pareto_fronts(results: Iterable[Result], kind: str, part: str = "test")
     for panel in panels[:, 0]:
         panel.set_ylabel("certified accuracy")
     _draw_legend(figure, panels[0, 0])
-    run = results[0].run
-    figure.suptitle(f"{run.dataset}, {run.model}, {kind}")
+    figure.suptitle(f"{results[0].run.title}, {kind}")
     return figure
 
 
 def _draw_curves(
-    panel: Axes, smoothed: dict[Method, list[Tally]], r: int, strength: Strength
+    panel: Axes, smoothed: dict[Method, list[Tally]], r: int, noise: str, axis: Axis
 ) -> None:
-    x = np.array([0.0, *strength.values])
+    x, budgets = np.array(axis.kept), kept_budgets(noise, axis)
     end = 0.0
     for color, (method, seeds) in zip(COLORS, smoothed.items(), strict=False):
         curves = np.array(
-            [
-                [tally.clean_accuracy]
-                + [tally.certified_accuracy(r, *budget) for budget in strength.budgets]
-                for tally in seeds
-            ]
+            [[budget.certified_accuracy(tally, r) for budget in budgets] for tally in seeds]
         )
         mean, std = curves.mean(axis=0), curves.std(axis=0)
         panel.plot(x, mean, color=color, label=method.name)
         panel.fill_between(x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
-        if method.noise != "ablation":  # whose curves never end
+        if method.noise == noise:  # else it is changed at will, and its curve never ends
             end = max(end, x[min(int((mean > 0).sum()), len(x) - 1)])
     panel.set_xlim(0.0, end or x[-1])
     panel.set_ylim(0.0, 1.0)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyg_hiersmooth.choices import check_choice
+from pyg_hiersmooth.noise.kinds import NOISE_KINDS
+
 HIERARCHICAL_FLIPS = "hierarchical flips"
 FLAT_FLIPS = "flat flips"
 ABLATION = "node ablation"
@@ -21,8 +24,13 @@ class Method:
 
     Attributes:
         name (str): What it is called in tables.
-        noise (str or None): The noise; :obj:`None` leaves the classifier as it is.
-        p, p_plus, p_minus, std: As in :class:`~pyg_hiersmooth.experiment.settings.Settings`.
+        noise (str or None): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; :obj:`None` leaves the
+            classifier as it is.
+        p, p_plus, p_minus, std, scale: As in
+            :class:`~pyg_hiersmooth.experiment.settings.Settings`.
+
+    Raises:
+        ValueError: If there is no such noise.
     """
 
     name: str
@@ -31,13 +39,18 @@ class Method:
     p_plus: float | None = None
     p_minus: float | None = None
     std: float | None = None
+    scale: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.noise is not None:
+            check_choice("noise", self.noise, NOISE_KINDS)
 
     @property
     def title(self) -> str:
         r"""The name and the settings."""
-        settings = {"p": self.p, "p_plus": self.p_plus, "p_minus": self.p_minus, "std": self.std}
-        told = [f"{name}={value:g}" for name, value in settings.items() if value is not None]
-        return ", ".join([self.name, *(told if self.noise is not None else [])])
+        names = [] if self.noise is None else ["p", *NOISE_KINDS[self.noise].defaults]
+        given = [name for name in names if getattr(self, name) is not None]
+        return ", ".join([self.name, *(f"{name}={getattr(self, name):g}" for name in given)])
 
     @property
     def slug(self) -> str:

@@ -7,29 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.study.budgets import Budget
 from pyg_hiersmooth.study.results import Group, Result, Tally, tallies
 
 
 @dataclass(frozen=True)
 class Adversary:
-    r"""Who changes at most ``r`` nodes, by ``additions`` and ``deletions`` in all."""
+    r"""Who changes at most ``r`` nodes, by a budget in all."""
 
     r: int
-    additions: int = 0
-    deletions: int = 0
+    budget: Budget
 
     def __str__(self) -> str:
-        budget = {"additions": self.additions, "deletions": self.deletions}
-        told = [f"{number} {name}" for name, number in budget.items() if number > 0]
-        return ", ".join([f"r = {self.r}", *told])
+        return f"r = {self.r}, {self.budget}"
 
     def certified_accuracy(self, tally: Tally) -> float:
         r"""Certified accuracy against this adversary."""
-        return tally.certified_accuracy(self.r, self.additions, self.deletions)
+        return self.budget.certified_accuracy(tally, self.r)
 
 
 ADVERSARIES = tuple(
-    Adversary(r, **budget)
+    Adversary(r, Budget.of("flips", **budget))
     for r in (1, 3)
     for budget in ({"deletions": 5}, {"deletions": 20}, {"additions": 2})
 )
@@ -37,7 +36,7 @@ r"""Those that methods are compared against."""
 
 
 def outcomes(
-    results: Iterable[Result], adversary: Adversary, kind: str, part: str = "test"
+    results: Iterable[Result], adversary: Adversary, kind: Kind, part: str = "test"
 ) -> dict[str, np.ndarray]:
     r"""Clean and certified accuracy of each result, float64 ``[num_results, 2]`` for each method.
 
@@ -55,7 +54,7 @@ def outcomes(
     return {name: np.array(found) for name, found in points.items()}
 
 
-def best_settings(group: Group, adversary: Adversary, kind: str) -> dict[str, list[Result]]:
+def best_settings(group: Group, adversary: Adversary, kind: Kind) -> dict[str, list[Result]]:
     r"""For each kind of method, the results of the setting that certifies most validation nodes,
     and of these the one with the best clean accuracy on them.
     """

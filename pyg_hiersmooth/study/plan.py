@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pyg_hiersmooth.datasets import load_dataset
-from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, Settings
+from pyg_hiersmooth.choices import Part
+from pyg_hiersmooth.datasets import dataset_name, load_dataset
+from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, Settings, Titled
+from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.study.methods import METHODS, Method
 
 SEEDS = (13, 17, 26, 35, 69)
@@ -15,7 +17,7 @@ r"""The seeds of the reference."""
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Titled):
     r"""A dataset, a model and a method, with everything that decides the outcome.
 
     Attributes:
@@ -31,7 +33,7 @@ class Run:
     n0: int = Settings.n0
     n: int = Settings.n
     alpha: float = Settings.alpha
-    part: str = Settings.part
+    part: Part = Settings.part
     max_epochs: int = TASK_DEFAULTS["node"]["max_epochs"]
     patience: int = TASK_DEFAULTS["node"]["patience"]
     lr: float = TASK_DEFAULTS["node"]["lr"]
@@ -44,7 +46,7 @@ class Run:
     @property
     def name(self) -> str:
         r"""A file name: what tells the runs of one study apart."""
-        return f"{self.dataset}-{self.model.replace(':', '.')}-{self.method.slug}-seed{self.seed}"
+        return f"{self.slug}-{self.method.slug}-seed{self.seed}"
 
     @property
     def num_samples(self) -> int:
@@ -66,8 +68,8 @@ class Run:
 
 
 def fitting_methods(dataset: str, root: str = "data") -> list[Method]:
-    r"""The methods of :obj:`METHODS` for the features of a dataset: flips where they are binary,
-    Gaussian noise where they are not, and those that take any.
+    r"""The methods of :obj:`METHODS` for the features of a dataset: noises that need binary ones
+    where they are, the others where they are not, and wherever a node may be changed at will.
 
     Args:
         dataset (str): A name that :func:`~pyg_hiersmooth.datasets.load_dataset` takes.
@@ -77,13 +79,15 @@ def fitting_methods(dataset: str, root: str = "data") -> list[Method]:
         ValueError: If the name is unknown, or that of many graphs.
         OSError: If the data are missing.
     """
-    graphs = load_dataset(dataset, root)
+    graphs = load_dataset(dataset_name(dataset, "dataset"), root)
     if len(graphs) != 1:
         raise ValueError(f"'dataset' must hold one graph (got {len(graphs)} in {dataset})")
     x = graphs[0].x
     binary = bool(((x == 0) | (x == 1)).all())
-    other = "gaussian" if binary else "flips"
-    return [method for method in METHODS.values() if method.noise != other]
+    misfit = {
+        name for name, kind in NOISES.items() if kind.axes and kind.needs_binary is not binary
+    }
+    return [method for method in METHODS.values() if method.noise not in misfit]
 
 
 def plan(

@@ -3,29 +3,26 @@ r"""What came out of runs, small enough to be committed, and sorted for comparis
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.experiment.settings import Titled
 from pyg_hiersmooth.files import replace_atomically
-from pyg_hiersmooth.noise import GaussianNoise, SparseFlipNoise
+from pyg_hiersmooth.noise import NOISES, Axis
 from pyg_hiersmooth.study.methods import METHODS, Method
 from pyg_hiersmooth.study.plan import Run
 
 FORMAT = "pyg_hiersmooth benchmark 1"
 
-MAX_R, MAX_ADDITIONS, MAX_DELETIONS = 4, 41, 61
-r"""Corner of the grid that is kept for flips, that of the paper's figure on Cora-ML."""
-
-MAX_R_ABLATION = 32
-
-EPS = tuple(round(0.1 * step, 1) for step in range(41))
-r"""Distances that are kept for Gaussian noise, in standard deviations."""
+MAX_R, MAX_R_AT_WILL = 4, 32
+r"""Most changed nodes that are kept, and more of them where a node is changed at will."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,9 @@ class Tally:
         correct (int): Nodes predicted right; abstentions are not.
         abstained (int): Nodes without a prediction.
         certified (list): Nodes predicted right and robust, without zeros at the ends of lists:
-            ``[r - 1][additions][deletions]`` for flips, ``[r - 1][step]`` at the distance
-            ``EPS[step] * std`` for Gaussian noise, ``[r - 1]`` for ablation.
+            ``[r - 1]`` where a node is changed at will, else in a list for each budget of the
+            noise, in their order, at the strengths that its axis keeps, such as
+            ``[r - 1][additions][deletions]``.
     """
 
     num_nodes: int
@@ -48,13 +46,25 @@ class Tally:
 
     @classmethod
     def of(cls, certificate: Certificate, y: ArrayLike) -> Tally:
-        r"""Counts the nodes of a certificate, given their labels."""
-        accuracies = _accuracies(certificate, np.asarray(y))
+        r"""Counts the nodes of a certificate, given their labels.
+
+        Raises:
+            ValueError: If an axis of the noise does not say which strengths are kept.
+        """
+        noise = certificate.noise
+        for axis in noise.axes:
+            if axis.kept[:1] != (0,):
+                raise ValueError(
+                    f"axis '{axis.name}' of {noise} must say which strengths are 'kept', from 0 on "
+                    f"(got {axis.kept})"
+                )
+        axes = sorted(noise.axes, key=lambda axis: axis.name)
+        most = MAX_R if axes else MAX_R_AT_WILL
         return cls(
             len(certificate),
             round(certificate.clean_accuracy(y) * len(certificate)),
             int(certificate.abstained.sum()),
-            _without_zeros(np.rint(accuracies * len(certificate)).astype(int).tolist()),
+            _until_zero(_count(certificate, y, r, axes) for r in range(1, most + 1)),
         )
 
     @property
@@ -67,24 +77,25 @@ class Tally:
         r"""Share of nodes without a prediction."""
         return self.abstained / self.num_nodes
 
-    def certified_accuracy(self, r: int, *budget: int) -> float:
+    def certified_accuracy(self, r: int, *cell: int) -> float:
         r"""Share of nodes that are right and robust.
 
-        Beyond the cells that were kept nothing is certified.
+        Beyond the cells that were kept nothing is certified. What holds where a node is changed at
+        will holds for any budget.
 
         Args:
             r (int): Most nodes that the adversary changes, at least 1.
-            *budget (int): Additions and deletions in all, or the step of a distance, as in
-                :attr:`certified`. Of what holds for any change of a node, additions and deletions
-                count as many nodes as they can reach.
+            *cell (int): Where its budgets stand in :attr:`certified`.
+
+        Raises:
+            ValueError: If these are budgets of another noise.
         """
-        if len(budget) == 2:
-            r = min(r, sum(budget))
-        counts: Any = self.certified
-        for position in (r - 1, *budget):
-            if not isinstance(counts, list):
-                break
-            counts = counts[position] if position < len(counts) else 0
+        counts = _at(self.certified, r - 1)
+        if isinstance(counts, list):
+            for position in cell:
+                counts = _at(counts, position)
+        if not isinstance(counts, int):
+            raise ValueError("'cell' must name each budget of the noise (got too few)")
         return counts / self.num_nodes
 
 
@@ -147,13 +158,13 @@ def load_results(folder: Path) -> list[Result]:
 
 
 @dataclass(frozen=True)
-class Group:
+class Group(Titled):
     r"""Results on one dataset with one model, whose adversaries have one kind of budget.
 
     Attributes:
         dataset (str): The dataset.
         model (str): The model.
-        noise (str): ``"flips"`` or ``"gaussian"``, which names the budget.
+        noise (str): The kind of noise that has this budget.
         seeds (dict): For each method its results, one a seed.
     """
 
@@ -161,16 +172,6 @@ class Group:
     model: str
     noise: str
     seeds: dict[Method, list[Result]]
-
-    @property
-    def title(self) -> str:
-        r"""Dataset and model."""
-        return f"{self.dataset}, {self.model}"
-
-    @property
-    def slug(self) -> str:
-        r"""The title as part of the name of a file."""
-        return f"{self.dataset}-{self.model.replace(':', '.')}"
 
 
 def groups(results: Iterable[Result]) -> Iterator[Group]:
@@ -181,16 +182,17 @@ def groups(results: Iterable[Result]) -> Iterator[Group]:
         seeds.setdefault((run.dataset, run.model), {}).setdefault(run.method, []).append(result)
     for (dataset, model), methods in seeds.items():
         noises = {method.noise for method in methods}
-        for noise in [name for name in ("flips", "gaussian") if name in noises] or ["flips"]:
+        bounded = [name for name, kind in NOISES.items() if kind.axes]
+        for noise in [name for name in bounded if name in noises] or bounded[:1]:
             chosen = {
                 method: found
                 for method, found in methods.items()
-                if method.noise in (noise, "ablation", None)
+                if method.noise == noise or method.noise not in bounded
             }
             yield Group(dataset, model, noise, chosen)
 
 
-def tallies(results: Iterable[Result], part: str, kind: str) -> list[Tally]:
+def tallies(results: Iterable[Result], part: str, kind: Kind) -> list[Tally]:
     r"""What the results count for one part of the split and one kind of certificate."""
     return [result.parts[part][kind] for result in results]
 
@@ -200,25 +202,31 @@ def _order(result: Result) -> tuple[str, str, int, int]:
     return run.dataset, run.model, list(METHODS).index(run.method.name), run.seed
 
 
-def _accuracies(certificate: Certificate, y: np.ndarray) -> np.ndarray:
-    noise = certificate.noise
-    if isinstance(noise, SparseFlipNoise):
-        return certificate.certified_accuracy_grid(y, MAX_R, MAX_ADDITIONS, MAX_DELETIONS)[1:]
-    if isinstance(noise, GaussianNoise):
-        return np.array(
-            [
-                [certificate.certified_accuracy(y, r, eps=eps * noise.std) for eps in EPS]
-                for r in range(1, MAX_R + 1)
-            ]
-        )
-    return certificate.certified_accuracy_grid(y, MAX_R_ABLATION)[1:]
+def _count(
+    certificate: Certificate, y: ArrayLike, r: int, axes: Sequence[Axis], **budget: float
+) -> Any:
+    r"""Nodes right and robust, in a list for each axis."""
+    if not axes:
+        return round(certificate.certified_accuracy(y, r, **budget) * len(certificate))
+    axis, *others = axes
+    unit = 1 if axis.whole else certificate.noise.unit
+    return _until_zero(
+        _count(certificate, y, r, others, **budget, **{axis.name: strength * unit})
+        for strength in axis.kept
+    )
 
 
-def _without_zeros(counts: list[Any]) -> list[Any]:
-    kept = [_without_zeros(count) if isinstance(count, list) else count for count in counts]
-    while kept and not kept[-1]:
-        kept.pop()
-    return kept
+def _until_zero(counts: Iterable[Any]) -> list[Any]:
+    r"""What comes before nothing is certified, as counts never rise with the adversary."""
+    return list(takewhile(bool, counts))
+
+
+def _at(counts: Any, position: int) -> Any:
+    if isinstance(counts, list):
+        return counts[position] if position < len(counts) else 0
+    if counts > 0:
+        raise ValueError("'cell' must name each budget of the noise (got too many)")
+    return 0
 
 
 def _with_shares(tally: dict[str, Any]) -> dict[str, Any]:

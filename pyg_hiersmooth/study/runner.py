@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from pyg_hiersmooth.certificates import certify_votes
 from pyg_hiersmooth.certificates.vote_bounds import KINDS
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.experiment import Experiment, Outcome, differences
 from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
 from pyg_hiersmooth.experiment.task import choose_device
@@ -74,7 +75,8 @@ def execute(run: Run, root: str, folder: Path) -> Result:
     start = time.perf_counter()
     experiment = Experiment(run.settings(root, choose_device(None)), folder)
     outcome = experiment.run(progress=False)
-    parts, begin = {}, 0
+    parts: dict[str, dict[str, Tally]] = {}
+    begin = 0
     for part, index in experiment.task.parts.items():
         objects = slice(begin, begin + len(index))
         parts[part] = {kind: _tally(experiment, outcome, objects, kind) for kind in KINDS}
@@ -82,7 +84,7 @@ def execute(run: Run, root: str, folder: Path) -> Result:
     return Result(run, parts, round(time.perf_counter() - start, 1), versions())
 
 
-def _tally(experiment: Experiment, outcome: Outcome, objects: slice, kind: str) -> Tally:
+def _tally(experiment: Experiment, outcome: Outcome, objects: slice, kind: Kind) -> Tally:
     labels, transform = outcome.labels[objects], experiment.task.transform
     if transform is None:
         return Tally(len(labels), int((outcome.prediction[objects] == labels).sum()), 0, [])

@@ -10,25 +10,18 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.study.budgets import reported_budgets
 from pyg_hiersmooth.study.pareto import ADVERSARIES, best_settings, outcomes
-from pyg_hiersmooth.study.results import EPS, Group, Result, groups, tallies
+from pyg_hiersmooth.study.results import Group, Result, groups, tallies
 
 CHANGED = (1, 2, 3)
 
 LEAST_CLEAN = (0.79, 0.8, 0.81, 0.82, 0.83)
 r"""Clean accuracies that are asked of settings."""
 
-BUDGETS: dict[str, dict[str, tuple[int, ...]]] = {
-    "flips": {
-        **{f"{deletions} del.": (0, deletions) for deletions in (5, 10, 20)},
-        **{f"{additions} add.": (additions, 0) for additions in (1, 2, 5)},
-    },
-    "gaussian": {f"{eps:g} std": (EPS.index(eps),) for eps in (0.5, 1.0, 2.0)},
-}
-r"""Columns of certified accuracy: their heads, and what the adversary may do in all."""
 
-
-def tables(results: Iterable[Result], kind: str, part: str = "test") -> list[Table]:
+def tables(results: Iterable[Result], kind: Kind, part: str = "test") -> list[Table]:
     r"""A table for each dataset and model: mean and standard deviation over seeds, in percent.
 
     Args:
@@ -39,7 +32,7 @@ def tables(results: Iterable[Result], kind: str, part: str = "test") -> list[Tab
     return [_table(group, kind, part) for group in groups(results)]
 
 
-def chosen_settings(results: Iterable[Result], kind: str) -> list[Table]:
+def chosen_settings(results: Iterable[Result], kind: Kind) -> list[Table]:
     r"""For each dataset, model, adversary and kind of method, the setting that certifies most
     validation nodes, and what it does on test nodes, in percent.
 
@@ -50,7 +43,7 @@ def chosen_settings(results: Iterable[Result], kind: str) -> list[Table]:
     return [_choices(group, kind) for group in groups(results)]
 
 
-def front_tables(results: Iterable[Result], kind: str, part: str = "test") -> list[Table]:
+def front_tables(results: Iterable[Result], kind: Kind, part: str = "test") -> list[Table]:
     r"""For each dataset, model and adversary, the most that each method certifies with a setting
     of at least a given clean accuracy, in percent.
 
@@ -76,11 +69,11 @@ def markdown(tables: Iterable[Table]) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def _table(group: Group, kind: str, part: str) -> Table:
+def _table(group: Group, kind: Kind, part: str) -> Table:
     table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
-    budgets = BUDGETS[group.noise]
+    budgets = reported_budgets(group.noise)
     table.add_column("method")
-    for head in ("seeds", "clean", "abstained", "r", *budgets):
+    for head in ("seeds", "clean", "abstained", "r", *(budget.head for budget in budgets)):
         table.add_column(head, justify="right")
     for method, results in group.seeds.items():
         seeds = tallies(results, part, kind)
@@ -92,15 +85,15 @@ def _table(group: Group, kind: str, part: str) -> Table:
             continue
         for r in CHANGED if method.p < 1 else CHANGED[:1]:
             certified = [
-                _mean_and_std(tally.certified_accuracy(r, *budget) for tally in seeds)
-                for budget in budgets.values()
+                _mean_and_std(budget.certified_accuracy(tally, r) for tally in seeds)
+                for budget in budgets
             ]
             table.add_row(*start, f"{r}" if method.p < 1 else "any", *certified)
             start = [""] * len(start)
     return table
 
 
-def _choices(group: Group, kind: str) -> Table:
+def _choices(group: Group, kind: Kind) -> Table:
     table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
     for head in ("adversary", "chosen on validation nodes"):
         table.add_column(head)
@@ -115,7 +108,7 @@ def _choices(group: Group, kind: str) -> Table:
     return table
 
 
-def _fronts(group: Group, kind: str, part: str) -> Table:
+def _fronts(group: Group, kind: Kind, part: str) -> Table:
     results = [result for found in group.seeds.values() for result in found]
     names = list(dict.fromkeys(method.name for method in group.seeds))
     title = f"{group.title}, {kind}: {' / '.join(names)}"

@@ -95,5 +95,5 @@ def _chosen(graphs: list[Data], name: str, index: Tensor) -> list[Data]:
         )
     chosen = [graphs[i] for i in index.tolist()]
     if any(graph.y is None for graph in chosen):
-        raise ValueError("'graphs' must have 'y', but one lacks it")
+        raise ValueError("'graphs' must have 'y' (got one without)")
     return chosen

@@ -127,7 +127,7 @@ def _draws(transform: Callable[[Any], Any] | None, graph: Data) -> Callable[[], 
 def _check_nodes(data: Data, split: NodeSplit) -> None:
     for name in ("x", "y"):
         if getattr(data, name, None) is None:
-            raise ValueError(f"'data' must have 'x', 'y' and edges, but lacks '{name}'")
+            raise ValueError(f"'data' must have 'x', 'y' and edges (got no '{name}')")
     adjacency(data)  # raises where there are no edges
     for name, index in (("train_index", split.train_index), ("val_index", split.val_index)):
         if index.numel() == 0:
@@ -140,4 +140,4 @@ def _check_nodes(data: Data, split: NodeSplit) -> None:
             f"{int(parts.min())} to {int(parts.max())})"
         )
     if parts.unique().numel() != parts.numel():
-        raise ValueError("'split' must not hold a node twice, but its three sets overlap")
+        raise ValueError("'split' must not hold a node twice (got sets that overlap)")

@@ -99,7 +99,7 @@ def test_settings_of_methods_can_be_replaced(
         (("--method", "flat flips", "--p", 0.9), "'--p' does nothing with any '--method'"),
         (("--method", "magic"), "'magic' is not one of"),
         (("--model", "magic"), "'magic' is not one of"),
-        (("--dataset", "magic"), "'name' must be one of"),
+        (("--dataset", "magic"), "'--dataset' must be one of"),
     ],
 )
 def test_mistakes_are_explained(

@@ -55,7 +55,10 @@ def test_a_finished_run_of_graphs_is_resumed(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--task", "graph", "--noise", "flips"), "'--noise' must be ablation or gaussian for"),
+        (
+            ("--task", "graph", "--noise", "flips"),
+            "'--noise' must be one of gaussian, ablation, laplace, uniform for",
+        ),
         (("--noise", "ablation"), "'--dataset' must hold one graph for '--task' node (got 1"),
         (("--task", "graph", "--model", "gat"), "'--model' must be one of gin, gcn or"),
     ],

@@ -26,9 +26,9 @@ def run(option: Any, *arguments: str) -> tuple[Any, str]:
 
 
 def test_a_setting_is_nothing_unless_it_is_given() -> None:
-    option = options.setting("p_plus", options.PROBABILITY, "Some help.")
-    assert run(option)[0] is None and run(option, "--p-plus", "0.3")[0] == 0.3
-    assert "--p-plus FLOAT RANGE Some help. [default: 0.05; 0.0<=x<=1.0]" in run(option)[1]
+    option = options.setting("max_epochs", options.COUNT, "Some help.", 20)
+    assert run(option)[0] is None and run(option, "--max-epochs", "3")[0] == 3
+    assert "--max-epochs INTEGER RANGE Some help. [default: 20; x>=1]" in run(option)[1]
 
 
 @pytest.mark.parametrize(
@@ -37,13 +37,26 @@ def test_a_setting_is_nothing_unless_it_is_given() -> None:
         ("lr", "0.001, or 0.01 for graphs"),
         ("max_epochs", "1000, or 300 for graphs"),
         ("noise", "flips, or ablation for graphs"),
-        ("std", "0.25"),
         ("n", str(Settings.n)),
         ("dataset", Settings.dataset),
     ],
 )
 def test_defaults_are_those_of_the_settings(name: str, default: str) -> None:
     assert f"[default: {default}]" in run(options.setting(name, str, "Help."))[1]
+
+
+def test_parameters_and_budgets_are_those_of_the_noises() -> None:
+    text = run(options.noise_options)[1]
+    for piece in (
+        "--p FLOAT RANGE Probability to select a node. [default: 0.81; 0.0<x<=1.0]",
+        "--p-minus FLOAT RANGE Probability to delete a one (flips only). [default: 0.8;",
+        "--std FLOAT RANGE Standard deviation (gaussian only). [default: 0.25; x>0.0]",
+        "--scale FLOAT RANGE Scale, or half width (laplace and uniform only). [default: 0.25;",
+    ):
+        assert piece in text
+    text = run(options.budget_options)[1]
+    assert "--deletions INTEGER RANGE Ones deleted in all (flips only). [x>=0]" in text
+    assert "--eps FLOAT RANGE Distance in all (gaussian, laplace and uniform only). [x>0.0]" in text
 
 
 def test_several_values() -> None:

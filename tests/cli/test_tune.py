@@ -271,7 +271,7 @@ def test_default_file(tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyP
         ),
         (["--noise", "uniform"], "UniformNoise needs the budget '--eps'"),
         (["--noise", "ablation", "--eps", 1], "takes no budget besides '--r' (got '--eps')"),
-        (["--dataset", "Reddit", "--deletions", 1], "must be one of CitationSBM, Cora"),
+        (["--dataset", "Reddit", "--deletions", 1], "'--dataset' must be one of CitationSBM, Cora"),
         (["--model", "no_such_module:Net", "--deletions", 1], "No module named 'no_such_module'"),
     ],
 )

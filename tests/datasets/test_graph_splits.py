@@ -21,7 +21,7 @@ def test_folds_are_stratified_and_disjoint() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"fold": 10}, r"'fold' must be in \[0, 10\), got 10"),
+        ({"fold": 10}, r"'fold' must be in \[0, 10\) .got 10"),
         ({"num_folds": 2}, "'num_folds' must be at least 3"),
         ({"num_folds": 21}, "'num_folds' must be at least 3 and at most the 20 graphs"),
     ],

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.datasets import CitationFull, Planetoid
 from torch_geometric.transforms import LargestConnectedComponents
 
-from pyg_hiersmooth.datasets import CitationSBM, load_dataset
+from pyg_hiersmooth.datasets import CitationSBM, dataset_name, load_dataset
 from pyg_hiersmooth.datasets.load import _clean_up
 
 
@@ -223,3 +223,10 @@ def test_mutag_without_all_of_its_files(
             (raw / file.name).write_bytes(file.read_bytes())
     with pytest.raises(FileNotFoundError, match=f"lacks MUTAG_{missing}.txt, and could not be"):
         load_dataset("MUTAG", tmp_path)
+
+
+def test_names_as_we_spell_them() -> None:
+    assert dataset_name("cora-ml") == "Cora_ML" and dataset_name("OGBN_arxiv") == "ogbn-arxiv"
+    for argument in ("name", "dataset"):
+        with pytest.raises(ValueError, match=rf"'{argument}' must be one of .* \(got 'Reddit'\)"):
+            dataset_name("Reddit", argument)

@@ -153,7 +153,7 @@ def test_missing_data_and_no_network(
 
 
 def test_names_that_ogb_does_not_have() -> None:
-    with pytest.raises(ValueError, match="must begin with 'ogbn-' or 'ogbg-', got 'ogbl-collab'"):
+    with pytest.raises(ValueError, match=r"must begin with 'ogbn-' or 'ogbg-' .got 'ogbl-collab'"):
         load_ogb("ogbl-collab")
 
 

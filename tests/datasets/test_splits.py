@@ -92,14 +92,14 @@ def test_split_is_frozen() -> None:
 
 def test_small_class() -> None:
     y = torch.tensor([0] * 50 + [1] * 39 + [2] * 50)
-    with pytest.raises(ValueError, match=r"'y' needs at least .* = 40 nodes .* class 1 has 39"):
+    with pytest.raises(ValueError, match=r"'y' must have .* = 40 nodes .* .got 39 of class 1"):
         split_nodes(y)
-    with pytest.raises(ValueError, match="class 1 has 0"):
+    with pytest.raises(ValueError, match="got 0 of class 1"):
         split_nodes(torch.tensor([0] * 50 + [2] * 50))
 
 
 def test_no_nodes_left_to_test() -> None:
-    with pytest.raises(ValueError, match="none remain to test on"):
+    with pytest.raises(ValueError, match="must leave nodes to test on"):
         split_nodes(torch.zeros(40, dtype=torch.int64))
 
 

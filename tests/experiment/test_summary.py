@@ -37,6 +37,7 @@ def test_every_cell_is_that_of_the_certificate(
     assert len(summary.certified) == num_cells
     for cell in summary.certified:
         assert set(cell.budget) == budgets
+        assert cell.changes == noise.describe(**cell.budget)
         assert cell.accuracy == certificate.certified_accuracy(Y, cell.r, **cell.budget)
     assert any(cell.accuracy > 0 for cell in summary.certified)
 

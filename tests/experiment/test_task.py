@@ -102,9 +102,9 @@ def test_smoothing(noise: dict[str, Any], text: str) -> None:
         (
             GraphTask,
             {"dataset": "RandomMolecules", "task": "graph", "noise": "flips"},
-            "'noise' must be ablation or gaussian for the one-hot rows of .*got flips",
+            "'noise' must be one of gaussian, ablation, .* for the one-hot rows of .*got flips",
         ),
-        (NodeTask, {"dataset": "Reddit"}, "must be one of CitationSBM"),
+        (NodeTask, {"dataset": "Reddit"}, "'dataset' must be one of CitationSBM"),
     ],
 )
 def test_settings_that_do_not_fit_the_data(

@@ -54,9 +54,9 @@ def test_the_token_is_one_finite_row() -> None:
         with pytest.raises(ValueError, match="'token' must be one row"):
             AblationNoise(token)
     noise = AblationNoise(torch.zeros(2))
-    with pytest.raises(ValueError, match="'token' has 2 features, but 'x' has 3"):
+    with pytest.raises(ValueError, match=r"'token' must have the 3 features of 'x' .got 2"):
         noise.sample(torch.zeros(4, 3), SELECTED, STREAM)
-    with pytest.raises(ValueError, match="'token' has 2 features, but 'x' has 3"):
+    with pytest.raises(ValueError, match=r"'token' must have the 3 features of 'x' .got 2"):
         noise.after_linear(torch.zeros(4, 3), torch.zeros(3, 1))
 
 

@@ -33,6 +33,11 @@ def test_settings_that_a_method_has() -> None:
     assert not any(METHODS[UNPROTECTED].has(name) for name in names)
 
 
+def test_other_noises_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"'noise' must be one of flips, .* \(got 'salt'\)"):
+        Method("salt", "salt")
+
+
 def test_title_and_slug() -> None:
     method = METHODS[HIERARCHICAL_FLIPS]
     assert method.title == "hierarchical flips, p=0.81, p_plus=0.05, p_minus=0.8"

@@ -4,10 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyg_hiersmooth.study.budgets import Budget
 from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import Adversary, best_settings, outcomes, pareto_front
 from pyg_hiersmooth.study.results import Tally, groups
 
+FIVE = Budget.of("flips", deletions=5)
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=1, max_size=12)
 
 
@@ -22,7 +24,7 @@ def test_front_is_what_nothing_beats(points: list[tuple[int, int]]) -> None:
 
 
 def test_outcomes_of_each_method(make_result) -> None:
-    adversary = Adversary(1, deletions=2)
+    adversary = Adversary(1, Budget.of("flips", deletions=2))
     found = outcomes([make_result(), make_result("flat flips")], adversary, "binary")
     assert {name: points.tolist() for name, points in found.items()} == {
         "hierarchical flips": [[0.8, 0.5]],
@@ -31,9 +33,10 @@ def test_outcomes_of_each_method(make_result) -> None:
 
 
 def test_adversaries_in_words() -> None:
-    assert str(Adversary(1, deletions=5)) == "r = 1, 5 deletions"
-    assert str(Adversary(3, additions=2)) == "r = 3, 2 additions"
-    assert str(Adversary(2, 1, 4)) == "r = 2, 1 additions, 4 deletions"
+    assert str(Adversary(1, FIVE)) == "r = 1, 5 deletions"
+    assert str(Adversary(3, Budget.of("gaussian", eps=0.5))) == "r = 3, 0.5 std"
+    both = Budget.of("flips", deletions=4, additions=1)
+    assert str(Adversary(2, both)) == "r = 2, 1 addition, 4 deletions"
 
 
 def test_equally_certified_settings_are_told_apart_by_clean_accuracy(make_result) -> None:
@@ -43,7 +46,7 @@ def test_equally_certified_settings_are_told_apart_by_clean_accuracy(make_result
         for i, tally in enumerate(tallies)
     ]
     (group,) = groups(results)
-    best = best_settings(group, Adversary(1, deletions=5), "multiclass")
+    best = best_settings(group, Adversary(1, FIVE), "multiclass")
     assert list(best) == ["node ablation"] and best["node ablation"] == [results[1]]
 
 
@@ -56,5 +59,5 @@ def test_seeds_count_together(make_result) -> None:
         make_result(even, val=Tally(100, 80, 0, [50]), seed=2),
     ]
     (group,) = groups(results)
-    best = best_settings(group, Adversary(1, deletions=5), "multiclass")
+    best = best_settings(group, Adversary(1, FIVE), "multiclass")
     assert best["node ablation"] == results[2:]

@@ -7,11 +7,17 @@ import numpy as np
 import pytest
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise, SparseFlipNoise
+from pyg_hiersmooth.noise import (
+    L2_DISTANCE,
+    AblationNoise,
+    GaussianNoise,
+    LaplaceNoise,
+    Noise,
+    SparseFlipNoise,
+)
+from pyg_hiersmooth.study.budgets import Budget, kept_budgets
+from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.results import (
-    EPS,
-    MAX_ADDITIONS,
-    MAX_DELETIONS,
     MAX_R,
     Result,
     Tally,
@@ -46,8 +52,8 @@ def test_flips_keep_the_whole_grid() -> None:
     certificate = make_certificate(SparseFlipNoise(0.05, 0.8))
     tally = Tally.of(certificate, Y)
     for r in range(1, MAX_R + 1):
-        for additions in (0, 1, 2, 5, MAX_ADDITIONS):
-            for deletions in (0, 1, 7, 20, MAX_DELETIONS):
+        for additions in (0, 1, 2, 5, 41):
+            for deletions in (0, 1, 7, 20, 61):
                 exact = certificate.certified_accuracy(
                     Y, r, additions=additions, deletions=deletions
                 )
@@ -59,8 +65,8 @@ def test_gaussian_noise_keeps_distances() -> None:
     certificate = make_certificate(GaussianNoise(0.5))
     tally = Tally.of(certificate, Y)
     for r in (1, 2, MAX_R):
-        for step in (1, 5, 12, len(EPS) - 1):
-            exact = certificate.certified_accuracy(Y, r, eps=0.5 * EPS[step])
+        for step in (1, 5, 12, 40):
+            exact = certificate.certified_accuracy(Y, r, eps=0.5 * L2_DISTANCE.kept[step])
             assert tally.certified_accuracy(r, step) == pytest.approx(exact)
     assert tally.certified_accuracy(1, 5) > tally.certified_accuracy(1, 12) > 0
 
@@ -73,9 +79,14 @@ def test_ablation_holds_for_any_change_of_the_nodes_in_reach() -> None:
     assert [tally.certified_accuracy(r) for r in (1, 2, 3, 7)] == pytest.approx(
         [exact[r] for r in (1, 2, 3, 7)]
     )
-    assert tally.certified_accuracy(3, 0, 20) == pytest.approx(exact[3])
-    assert tally.certified_accuracy(3, 1, 0) == pytest.approx(exact[1])
-    assert tally.certified_accuracy(3, 1, 1) == pytest.approx(exact[2])
+    assert tally.certified_accuracy(3, 0, 20) == tally.certified_accuracy(3)
+    for reach, budget in ((3, {"deletions": 20}), (1, {"additions": 1}), (0, {"additions": 0})):
+        found = Budget.of("flips", **budget).certified_accuracy(tally, 3)
+        assert found == pytest.approx(exact[reach])
+    budget = Budget.of("flips", additions=1, deletions=1)
+    assert budget.certified_accuracy(tally, 3) == pytest.approx(exact[2])
+    eps = Budget.of("gaussian", eps=0.5)
+    assert eps.certified_accuracy(tally, 3) == pytest.approx(exact[3])
 
 
 def test_nothing_is_certified_beyond_what_was_kept() -> None:
@@ -88,6 +99,29 @@ def test_nothing_is_certified_beyond_what_was_kept() -> None:
     ]
     assert tally.certified_accuracy(2, 0, 2) == 0
     assert Tally(10, 8, 0, []).certified_accuracy(1, 0, 5) == 0
+
+
+def test_budgets_of_another_noise_are_refused() -> None:
+    flips = Tally.of(make_certificate(SparseFlipNoise(0.05, 0.8)), Y)
+    distances = Tally.of(make_certificate(GaussianNoise(0.5)), Y)
+    for tally, cell, got in ((flips, (1,), "few"), (flips, (), "few"), (distances, (1, 0), "many")):
+        with pytest.raises(ValueError, match=rf"each budget of the noise \(got too {got}\)"):
+            tally.certified_accuracy(1, *cell)
+    with pytest.raises(ValueError, match="got too many"):
+        Budget.of("flips", deletions=1).certified_accuracy(distances, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "noise"), [("flips", SparseFlipNoise(0.05, 0.8)), ("laplace", LaplaceNoise(0.5))]
+)
+def test_budgets_of_each_axis_are_those_of_the_certificate(name: str, noise: Noise) -> None:
+    certificate = make_certificate(noise)
+    tally = Tally.of(certificate, Y)
+    for axis in noise.axes:
+        for budget, strength in list(zip(kept_budgets(name, axis), axis.kept, strict=True))[:9]:
+            asked = dict.fromkeys(noise.budget, 0) | {axis.name: strength * noise.unit}
+            exact = certificate.certified_accuracy(Y, 2, **asked)
+            assert budget.certified_accuracy(tally, 2) == pytest.approx(exact)
 
 
 def test_zeros_at_the_ends_are_left_out() -> None:
@@ -173,6 +207,14 @@ def test_kinds_of_budget_are_apart(make_result) -> None:
 def test_ablation_alone_is_a_group(make_result) -> None:
     (group,) = groups([make_result("node ablation")])
     assert group.noise == "flips" and len(group.seeds) == 1
+
+
+def test_every_noise_can_be_compared(make_result) -> None:
+    laplace = make_result(Method("flat Laplace", "laplace", scale=0.5))
+    found = {group.noise: list(group.seeds) for group in groups([laplace, make_result()])}
+    assert list(found) == ["flips", "laplace"]
+    assert found["laplace"] == [laplace.run.method]
+    assert laplace.run.method.title == "flat Laplace, p=1, scale=0.5"
 
 
 def test_tallies_of_a_part(make_result) -> None:

@@ -67,8 +67,8 @@ def test_distances_of_gaussian_noise(make_result) -> None:
     tally = Tally(100, 80, 5, [list(range(80, 39, -1))])
     result = make_result("hierarchical Gaussian", test=tally)
     head, row, *_ = rows_of(markdown(tables([result], "multiclass")))
-    assert head[5:] == ["0.5 std", "1 std", "2 std"]
-    assert row[5:] == ["75.0", "70.0", "60.0"]
+    assert head[5:] == ["0.5 std", "1 std", "1.5 std", "2 std"]
+    assert row[5:] == ["75.0", "70.0", "65.0", "60.0"]
 
 
 def test_markdown_names_each_table(make_result) -> None:
