@@ -3,12 +3,24 @@ PYTHON ?= python3
 VENV ?= .venv
 WHEELS ?=
 EXTRAS ?= test
+OLDEST_PYTHON ?= python3.10
 BIN := $(VENV)/bin
+OLDEST := $(VENV)-oldest
+FRESH := $(VENV)-fresh
+# A test has one thread, and each core its own tests: two processes of two threads are slower.
+PYTEST := -m pytest --numprocesses logical --dist worksteal
+# Every layer of the package, in the time that a second environment is worth.
+OLDEST_TESTS := tests/noise tests/transforms tests/sampling tests/models tests/training \
+	tests/nn/test_node.py tests/nn/test_graph.py tests/nn/test_image.py \
+	tests/certificates/test_certificate.py tests/certificates/test_collective.py \
+	tests/experiment tests/study tests/cli/test_table.py tests/cli/test_plot.py \
+	tests/cli/test_certify_graphs.py tests/test_chart.py tests/test_plotting.py \
+	tests/test_random.py tests/test_readme.py tests/test_selection.py tests/test_tuning.py
 
 .DEFAULT_GOAL := help
 
 help:  ## Lists the targets.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
 demo: $(VENV)/.installed-plot  ## Trains, samples, certifies and draws, on the embedded dataset.
 	rm -rf runs/demo
@@ -16,7 +28,20 @@ demo: $(VENV)/.installed-plot  ## Trains, samples, certifies and draws, on the e
 		--p-plus 0.01 --p-minus 0.8 --n0 1000 --n 4000 --out runs/demo
 
 test: $(VENV)/.installed-$(EXTRAS)  ## Runs the tests; HIERSMOOTH_DATA names a folder of real data.
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered)
+
+test-oldest: $(OLDEST)/.installed  ## Runs a part of the tests on the oldest versions that are allowed.
+	OMP_NUM_THREADS=1 $(OLDEST)/bin/python $(PYTEST) $(OLDEST_TESTS)
+
+test-install: | $(VENV)  ## Builds, installs the wheel elsewhere, and runs the README's example.
+	rm -rf dist $(FRESH)
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build --outdir dist
+	! tar --list --file dist/*.tar.gz | grep /tests/
+	$(PYTHON) -m venv $(FRESH)
+	$(FRESH)/bin/python -m pip install --quiet --constraint constraints.txt pytest \
+		"$$(ls dist/*.whl)[plot]"
+	cd dist && $(abspath $(FRESH))/bin/pytest ../tests/test_readme.py
 
 lint: $(VENV)/.installed-dev  ## Checks style and types.
 	$(BIN)/ruff check .
@@ -27,7 +52,7 @@ docs: $(VENV)/.installed-docs  ## Builds the documentation into docs/_build.
 	$(BIN)/python -m sphinx -W -q docs docs/_build
 
 clean:  ## Removes environments and build products.
-	rm -rf $(VENV) build dist *.egg-info docs/_build
+	rm -rf $(VENV) $(OLDEST) $(FRESH) build dist *.egg-info docs/_build
 
 # Each set of extras is installed once, and again when the packaging changes.
 $(VENV)/.installed-%: setup.cfg pyproject.toml constraints.txt | $(VENV)
@@ -35,8 +60,14 @@ $(VENV)/.installed-%: setup.cfg pyproject.toml constraints.txt | $(VENV)
 		$(if $(WHEELS),--find-links $(WHEELS)) --editable ".[$*]"
 	touch $@
 
+$(OLDEST)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
+	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt \
+		--editable ".[test]"
+	touch $@
+
 $(VENV):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
-.PHONY: help demo test lint docs clean
+.PHONY: help demo test test-oldest test-install lint docs clean

@@ -32,7 +32,7 @@ class RandomStream:
             self._numpy = np.random.Generator(np.random.SFC64(sequence))
         else:
             self._torch = torch.Generator(self.device)
-            self._torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+            self._torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]) >> 1)
 
     @classmethod
     def from_torch(cls, device: torch.device | str = "cpu") -> RandomStream:
