@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.graph_list import as_graphs, stacked_features
@@ -140,7 +141,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         index: Index = None,
         progress: bool = True,
         *,
-        kind: str = "multiclass",
+        kind: Kind = "multiclass",
         simultaneous: bool | None = None,
         num_workers: int | None = None,
         block_size: int | None = None,

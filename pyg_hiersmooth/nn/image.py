@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
@@ -147,7 +148,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
         index: Index = None,
         progress: bool = True,
         *,
-        kind: str = "multiclass",
+        kind: Kind = "multiclass",
         simultaneous: bool | None = None,
         num_workers: int | None = None,
         block_size: int | None = None,

@@ -12,6 +12,7 @@ from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.graph_forward import GraphForward
@@ -153,7 +154,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         node_index: Index = None,
         progress: bool = True,
         *,
-        kind: str = "multiclass",
+        kind: Kind = "multiclass",
         simultaneous: bool | None = None,
         num_workers: int | None = None,
         block_size: int | None = None,

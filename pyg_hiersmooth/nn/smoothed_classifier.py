@@ -15,6 +15,7 @@ from torch import Tensor
 from pyg_hiersmooth.certificates import Certificate, certify_counts, certify_votes
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.generators import generators_put_back
@@ -130,7 +131,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         index: Index,
         progress: bool,
         *,
-        kind: str = "multiclass",
+        kind: Kind = "multiclass",
         simultaneous: bool | None = None,
         num_workers: int | None = None,
         block_size: int | None = None,
@@ -187,7 +188,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
     def _statistics(
         self,
         exact: bool,
-        kind: str,
+        kind: Kind,
         n0: int | None,
         n: int | None,
         alpha: float | None,
