@@ -21,6 +21,7 @@ from scipy.optimize import brentq
 from scipy.stats import binom, norm
 
 from pyg_hiersmooth.certificates import Certificate, certify_votes
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.noise import GaussianNoise, Noise, SparseFlipNoise, flips
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -29,7 +30,7 @@ MAX_R, MAX_ADDITIONS, MAX_DELETIONS = 4, 41, 61
 NUM_CELLS = (MAX_R + 1) * (MAX_ADDITIONS + 1) * (MAX_DELETIONS + 1)
 
 
-def draw_certificate(noise: Noise, num_nodes: int, num_classes: int, kind: str) -> Certificate:
+def draw_certificate(noise: Noise, num_nodes: int, num_classes: int, kind: Kind) -> Certificate:
     """Most nodes are sure of their class, some waver: Dirichlet shares around a favourite."""
     generator = np.random.default_rng(0)
     favourite = generator.beta(6.0, 0.8, size=num_nodes)

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
+from pyg_hiersmooth.choices import Kind
 
 
 def certify_votes(
@@ -13,7 +14,7 @@ def certify_votes(
     pre_votes: ArrayLike,
     votes: ArrayLike,
     alpha: float = 0.01,
-    kind: str = "multiclass",
+    kind: Kind = "multiclass",
     *,
     simultaneous: bool = False,
     index: ArrayLike | None = None,

@@ -139,7 +139,7 @@ class ForwardVoter(Voter):
         r"""A few numbers that show whether the logits of the first samples are the same."""
         with self.trying():
             logits = torch.stack(
-                [self._logits(range(i, i + 1)) for i in range(FINGERPRINT_SAMPLES)]
+                [self._logits(range(i, i + 1)).clone() for i in range(FINGERPRINT_SAMPLES)]
             )
             signs = torch.randn(logits[0].shape, generator=torch.Generator().manual_seed(0))
             shares = (logits.cpu().double() * signs).sum((1, 2)) / logits[0].numel() ** 0.5
