@@ -12,7 +12,6 @@ TESTS = Path(__file__).parent
 ELSEWHERE = {
     "__init__.py": "names only",
     "__main__.py": "the command line's own tests",
-    "nn/forward_voter.py": "tests/seam, and the tests of nodes, graphs and images",
     "nn/smoothed_classifier.py": "the tests of nodes, graphs and images",
 }
 

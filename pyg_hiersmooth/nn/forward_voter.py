@@ -33,6 +33,9 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 MAX_BLOCK = 512
 ROWS_PER_CPU_BLOCK = 2048
 FINGERPRINT_SAMPLES = 4
+MAX_TRIAL_BYTES = 2**30
+r"""Largest dense features that are written out only to try a model."""
+
 TRIAL = 2**32
 r"""Tells the streams of trials from those of samples."""
 
@@ -152,8 +155,17 @@ class ForwardVoter(Voter):
             yield
 
     def trial_draw(self, number: int) -> Tensor:
-        r"""A draw of dense features that no sample gets, ``[N, D (+ 1)]``."""
-        return self._smooth(RandomStream(0, TRIAL, number, device=self.device))
+        r"""A draw of features that no sample gets, ``[N, D (+ 1)]``: dense, unless they are so many
+        that only their products fit in memory.
+        """
+        stream = RandomStream(0, TRIAL, number, device=self.device)
+        if not self._dense_fits and isinstance(self.source, HiddenFeatures):
+            return self.source.draw([stream])
+        return self._smooth(stream)
+
+    @property
+    def _dense_fits(self) -> bool:
+        return self.x.numel() * self.x.element_size() <= MAX_TRIAL_BYTES
 
     def _predict_block(self, samples: range) -> Tensor:
         logits = self._logits(samples).view(len(samples), self.num_outputs, -1)
@@ -179,16 +191,20 @@ class ForwardVoter(Voter):
             ) from error
 
     def _prepare(self) -> None:
-        draws = [self.trial_draw(0), self.trial_draw(1)]
         graph = state_of(**self.prepared.forward.watched())
-        self._try_model(draws[0])
+        self._try_model(self.trial_draw(0))
         refuse_change(first_difference(graph, state_of(**self.prepared.forward.watched())))
         self.block_size = self._choose_block_size(self.options.block_size)
-        self.prepared.renew()
-        self._choose_source(draws)
+        self._renew()
+        self._choose_source()
+        draws = [self.trial_draw(0), self.trial_draw(1)]
         check_pure(self.prepared, draws, self.options.enumerate_outcomes)
         self._logits(range(self.block_size))
         self.prepared.watch()
+
+    def _renew(self) -> None:
+        self.prepared.renew()
+        vars(self).pop("source", None)  # made for the weights of one copy
 
     def _try_model(self, draw: Tensor) -> None:
         try:
@@ -243,9 +259,10 @@ class ForwardVoter(Voter):
         return 1
 
     def _keeps_apart(self, copies: int) -> bool:
-        return keeps_apart(
-            self.prepared, torch.cat([self.trial_draw(i) for i in range(copies)]), copies
-        )
+        if copies * len(self.prepared.forward.rows) == 1:
+            return True
+        draws = torch.cat([self.trial_draw(i) for i in range(copies)])
+        return keeps_apart(self.prepared, draws, copies)
 
     def _cheapest_block_size(self) -> int:
         if self.device.type != "cuda":
@@ -253,20 +270,20 @@ class ForwardVoter(Voter):
         free, _ = torch.cuda.mem_get_info(self.device)
         return free // (32 * self.x.element_size() * self.x.numel())
 
-    def _choose_source(self, draws: list[Tensor]) -> None:
+    def _choose_source(self) -> None:
         source = self.source
         if isinstance(source, HiddenFeatures):
-            self._why_dense = self._why_not_hidden(source, draws)
-            if self._why_dense is None:
-                return
-            del self.source
+            self._why_dense = self._why_not_hidden(source)
         elif isinstance(source, DenseFeatures):
             self._why_dense = source.reason
-        self.prepared.renew()
+        if self._why_dense is not None:
+            self._renew()
 
-    def _why_not_hidden(self, source: HiddenFeatures, draws: list[Tensor]) -> str | None:
+    def _why_not_hidden(self, source: HiddenFeatures) -> str | None:
+        if not self._dense_fits:
+            return None
         twin = self.prepared.fresh()
-        for draw in draws:
+        for draw in (self.trial_draw(0), self.trial_draw(1)):
             try:
                 with not_swallowed():
                     logits = self.prepared(source.mapped(draw), seed=4)

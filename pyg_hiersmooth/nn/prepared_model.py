@@ -17,6 +17,7 @@ from pyg_hiersmooth.nn.private_copy import (
     same_weights,
     tensor_addresses,
 )
+from pyg_hiersmooth.sampling.linear_input import LinearInput
 
 
 class PreparedModel:
@@ -82,7 +83,7 @@ class PreparedModel:
         r"""Logits of their own memory, as those of a call, for features that stay as they are: a
         model may write into what it is given, or into what it returned before.
         """
-        logits = self(x.clone(), copies, seed)
+        logits = self(x if isinstance(x, LinearInput) else x.clone(), copies, seed)
         return logits.clone() if isinstance(logits, Tensor) else logits
 
     def state(self) -> State:
@@ -139,10 +140,9 @@ def _check_weights(model: torch.nn.Module) -> None:
 
 
 def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> None:
-    clean = x if x.layout == torch.strided else x.to_dense()
     registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     for path, value in _dense_tensors(model=model, **_functions(forward)):
-        if _contains(value.detach(), clean):
+        if _contains(value.detach(), x):
             raise ValueError(
                 f"'{path}' holds the clean features, which would get around the noise: use those "
                 "that the model is called with"
@@ -157,15 +157,17 @@ def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> N
             )
 
 
-def _contains(value: Tensor, clean: Tensor) -> bool:
+def _contains(value: Tensor, x: Tensor) -> bool:
     r"""Whether a tensor holds the clean features, in any order, or with more columns."""
-    if value.is_floating_point() != clean.is_floating_point():
+    same_size = value.numel() == x.numel()
+    wider = value.dim() == 2 and value.size(0) == x.size(0) and value.size(1) > x.size(1)
+    if value.is_floating_point() != x.is_floating_point() or not (same_size or wider):
         return False
+    clean = x if x.layout == torch.strided else x.to_dense()
     value = value.to(clean)
-    if value.numel() == clean.numel():
+    if same_size:
         return torch.equal(value.flatten().sort().values, clean.flatten().sort().values)
-    wider = value.dim() == 2 and value.size(0) == clean.size(0) and value.size(1) > clean.size(1)
-    return wider and torch.equal(value[:, : clean.size(1)], clean)
+    return torch.equal(value[:, : clean.size(1)], clean)
 
 
 def _check_own_model(model: torch.nn.Module, forward: Forward) -> None:
