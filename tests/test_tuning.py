@@ -68,7 +68,7 @@ class RightOn(torch.nn.Module):
         self.register_buffer("logits", F.one_hot((y + wrong) % NUM_CLASSES, NUM_CLASSES).float())
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.logits.repeat(len(x) // NUM_NODES, 1)
+        return self.logits.repeat(len(x) // NUM_NODES, 1) + 1e-3 * x.sum(1, keepdim=True)
 
 
 def counting(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:

@@ -10,7 +10,7 @@ import torch
 from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
 from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.experiment.summary import Summary
-from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint
+from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 
 SETTINGS = Settings(n=5, device="cpu")
 
@@ -58,7 +58,7 @@ def test_state(folder: RunFolder) -> None:
 def test_votes(folder: RunFolder) -> None:
     assert folder.num_samples() == 0
     for path, votes in ((folder.pre_votes, [[2, 0]]), (folder.votes, [[3, 4]])):
-        VoteCheckpoint(path, {}).save(torch.tensor(votes), sum(votes[0]))
+        VoteCheckpoint(path, {}).save(Counted(torch.tensor(votes), sum(votes[0])))
     assert folder.num_samples() == 9
     assert [votes.tolist() for votes in folder.read_votes()] == [[[2, 0]], [[3, 4]]]
 
