@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,17 @@ def seed_generators(seed: int, device: torch.device) -> None:
             torch.cuda.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)
+
+
+def generator_states(device: torch.device) -> tuple[Any, ...]:
+    r"""Where the global generators are, to tell whether a call has drawn from them."""
+    of_numpy = np.random.get_state(legacy=False)
+    state = of_numpy["state"]
+    of_torch = [torch.default_generator.get_state()]
+    if device.type == "cuda":
+        of_torch.append(torch.cuda.get_rng_state(device))
+    drawn = [each.numpy().tobytes() for each in of_torch]
+    return (*drawn, state["key"].tobytes(), state["pos"], random.getstate())
 
 
 @contextmanager

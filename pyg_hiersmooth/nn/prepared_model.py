@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.nn.forward import Forward
-from pyg_hiersmooth.nn.generators import seed_generators
+from pyg_hiersmooth.nn.forward import Forward, OneByOne
+from pyg_hiersmooth.nn.generators import generator_states, seed_generators
 from pyg_hiersmooth.nn.model_state import State, first_difference, leaves, state_of
 from pyg_hiersmooth.nn.private_copy import (
     is_caching,
@@ -75,9 +75,29 @@ class PreparedModel:
         self.renew()
 
     def __call__(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
-        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``."""
+        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``.
+
+        Raises:
+            ValueError: If several units share random numbers.
+        """
         seed_generators(seed, self.device)
-        return self.forward(self._model(copies), x, copies, seed)
+        if copies * len(self.forward.rows) == 1 or isinstance(self.forward, OneByOne):
+            return self.forward(self._model(copies), x, copies, seed)
+        before = generator_states(self.device)
+        logits = self.forward(self._model(copies), x, copies, seed)
+        if generator_states(self.device) != before:
+            raise ValueError(
+                f"'{type(self.model).__name__}' draws random numbers, which the samples of a block "
+                "would share: pass block_size=1"
+            )
+        return logits
+
+    def draws_random_numbers(self, x: Tensor) -> bool:
+        r"""Whether a call draws from the global generators."""
+        self.answer(x, seed=5)
+        drawn = generator_states(self.device)
+        seed_generators(5, self.device)
+        return drawn != generator_states(self.device)
 
     def answer(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
         r"""Logits of their own memory, as those of a call, for features that stay as they are: a

@@ -52,12 +52,14 @@ def check_pure(prepared: PreparedModel, draws: list[Tensor], deterministic: bool
                 "numbers from PyTorch's global generator, which is seeded for each sample, and "
                 "keep nothing between calls"
             )
-    if deterministic and not agree(prepared.answer(one, seed=5), first):
+    if deterministic and prepared.draws_random_numbers(one):
         raise ValueError(
             f"'{name}' draws random numbers, so that no certificate of it is exact: switch them "
             "off in evaluation mode, or sample with BernoulliSelection"
         )
-    if all(torch.equal(logits, first) for logits in _answers(prepared, draws)):
+    answers = list(_answers(prepared, draws))
+    refuse_change(first_difference(kept, prepared.state()))
+    if all(torch.equal(logits, first) for logits in answers):
         raise ValueError(
             f"'{name}' does not depend on the noisy features: it, or 'forward', must use those "
             "that it is called with"
