@@ -14,6 +14,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "api.rst"
 PRIVATE = {
     "__init__",  # the version alone
     "__main__",  # a program
+    "choices",  # types of arguments, shown where they are taken
     "cli",  # a program
     "extras",  # imports what is optional
     "files",  # writes files

@@ -191,9 +191,10 @@ class ForwardVoter(Voter):
             ) from error
 
     def _prepare(self) -> None:
-        graph = state_of(**self.prepared.forward.watched())
+        forward = self.prepared.forward
+        untouched = state_of(**forward.watched())
         self._try_model(self.trial_draw(0))
-        refuse_change(first_difference(graph, state_of(**self.prepared.forward.watched())))
+        refuse_change(first_difference(untouched, state_of(**forward.watched())))
         self.block_size = self._choose_block_size(self.options.block_size)
         self._renew()
         self._choose_source()

@@ -2,15 +2,14 @@ r"""What a model, and the functions that call it, keep from one call to the next
 
 from __future__ import annotations
 
+import argparse
 import hashlib
-import inspect
 import pickle
 import random
-import sys
 import types
 from collections import deque
 from collections.abc import Iterator, Mapping, Set
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data.data import BaseData
 
+from pyg_hiersmooth.nn.function_reach import is_of_library, reach
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 
 State = dict[str, str]
@@ -31,7 +31,8 @@ _PLAIN = (
 )
 _GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 _WHOLE = (Tensor, np.ndarray, Set, Iterator, *_GENERATORS)
-_LIBRARIES = {*sys.stdlib_module_names, "torch", "torch_geometric", "numpy", "scipy"}
+_NAMESPACES = (types.SimpleNamespace, argparse.Namespace)
+_METHODS = (types.FunctionType, staticmethod, classmethod, property, cached_property)
 
 
 def state_of(**roots: Any) -> State:
@@ -77,26 +78,34 @@ def _parts(value: Any) -> Parts | None:
     if isinstance(value, BaseData):
         return _parts(value.to_dict())
     if isinstance(value, Mapping):
-        return [("#", len(value)), *((_named(key), part) for key, part in value.items())]
+        items = [(_named(key), part) for key, part in value.items()]
+        return [("#", len(value)), *items, *_attributes(value)]
     if isinstance(value, list | tuple | deque):
-        return [("#", len(value)), *((f"[{i}]", part) for i, part in enumerate(value))]
+        items = [(f"[{i}]", part) for i, part in enumerate(value)]
+        return [("#", len(value)), *items, *_attributes(value)]
     if isinstance(value, types.MethodType):
         return [("", value.__func__), (".self", value.__self__)]
     if isinstance(value, partial):
         return [("", value.func), (".args", value.args), (".keywords", value.keywords)]
+    if isinstance(value, staticmethod | classmethod):
+        return [("", value.__func__)]
+    if isinstance(value, property):
+        return [("", value.fget), (".setter", value.fset)]
+    if isinstance(value, cached_property):
+        return [("", value.func)]
     if isinstance(value, types.FunctionType | type):
-        if _is_of_library(value):
+        if is_of_library(value.__module__):
             return None
-        return _class_parts(value) if isinstance(value, type) else _function_parts(value)
+        if isinstance(value, type):
+            return _class_parts(value)
+        return [(f".{name}", part) for name, part in reach(value).items()]
     if isinstance(value, types.ModuleType):
         return None
-    if callable(
-        getattr(value, "coo", None)
-    ):  # a SparseTensor, which completes its other forms when it needs them
+    if hasattr(type(value), "coo"):  # a SparseTensor, which completes its other forms when needed
         return [(f".coo[{i}]", part) for i, part in enumerate(value.coo())]
     if isinstance(value, torch.nn.Module):
         return [*_module_parts(value), *_class_parts(type(value))]
-    if _is_of_library(type(value)):
+    if is_of_library(type(value).__module__) and not isinstance(value, _NAMESPACES):
         return None
     return [*_attributes(value), *_class_parts(type(value))]
 
@@ -111,44 +120,35 @@ def _module_parts(module: torch.nn.Module) -> Parts:
 
 
 def _attributes(value: Any) -> Parts:
-    slots = [name for name in getattr(type(value), "__slots__", ()) if hasattr(value, name)]
-    attributes = {**getattr(value, "__dict__", {}), **{n: getattr(value, n) for n in slots}}
-    return [(f".{name}", part) for name, part in attributes.items()]
+    kind: Any = type(value)
+    slots = {name: getattr(value, name) for name in _slots(kind) if hasattr(value, name)}
+    return [
+        (f".{name}", part) for name, part in {**slots, **getattr(value, "__dict__", {})}.items()
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _slots(kind: type) -> tuple[str, ...]:
+    return tuple(
+        name
+        for base in kind.__mro__
+        for name, part in vars(base).items()
+        if isinstance(part, types.MemberDescriptorType) and not name.startswith("__")
+    )
 
 
 def _class_parts(kind: type) -> Parts:
-    parts: Parts = []
-    for base in kind.__mro__:
-        if _is_of_library(base):
-            continue
-        for name, part in vars(base).items():
-            if isinstance(part, types.FunctionType) or not (
-                name.startswith("__") or callable(part) or hasattr(part, "__get__")
-            ):
-                parts.append((f".{base.__name__}.{name}", part))
-    return parts
-
-
-def _function_parts(function: types.FunctionType) -> Parts:
-    try:
-        reached = inspect.getclosurevars(function)
-    except ValueError:  # a cell that is not filled yet
-        return []
-    defaults = function.__defaults__ or ()
-    arguments = function.__code__.co_varnames[: function.__code__.co_argcount]
-    named = {
-        **dict(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)),
-        **(function.__kwdefaults__ or {}),
-        **vars(function),
-        **reached.nonlocals,
-        **reached.globals,
-    }
-    named.pop("__class__", None)
-    return [(f".{name}", part) for name, part in named.items()]
-
-
-def _is_of_library(kind: Any) -> bool:
-    return str(kind.__module__).partition(".")[0] in _LIBRARIES
+    r"""Methods of the user's classes but ``__init__``, which no call of an object runs, and what
+    the classes themselves hold.
+    """
+    return [
+        (f".{base.__name__}.{name}", part)
+        for base in kind.__mro__
+        if not is_of_library(base.__module__)
+        for name, part in vars(base).items()
+        if name != "__init__"
+        and (isinstance(part, _METHODS) or not (name.startswith("__") or hasattr(part, "__get__")))
+    ]
 
 
 def _named(key: Any) -> str:
@@ -167,7 +167,7 @@ def _digest(value: Any) -> str:
     if isinstance(value, _WHOLE):
         try:
             return _bytes_digest(pickle.dumps(value))
-        except (TypeError, AttributeError, pickle.PicklingError):
+        except Exception:  # pickling runs code of the user's
             return repr(value)
     return type(value).__qualname__  # nothing is known about it but what the logits show
 

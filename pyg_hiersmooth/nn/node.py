@@ -86,6 +86,18 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         self.num_hops = None if num_hops is None else check_count("num_hops", num_hops)
         self._call, self.node_type, self.keep = forward, node_type, check_keep(keep)
 
+    def forward(
+        self,
+        data: Any,
+        num_samples: int = 1_000,
+        seed: int = 0,
+        node_index: Index = None,
+    ) -> Tensor:
+        r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, C]``; arguments
+        as in :meth:`sample_votes`.
+        """
+        return super().forward(data, num_samples, seed, node_index)
+
     def sample_votes(
         self,
         data: Data | HeteroData,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -161,13 +162,14 @@ def _check_weights(model: torch.nn.Module) -> None:
 
 def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> None:
     registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-    for path, value in _dense_tensors(model=model, **_functions(forward)):
-        if _contains(value.detach(), x):
+    for path, value in _tensors(model=model, **_functions(forward)):
+        if _contains(value.detach(), x, forward.rows):
             raise ValueError(
                 f"'{path}' holds the clean features, which would get around the noise: use those "
                 "that the model is called with"
             )
-        if id(value) in registered or value.dim() != 2 or not value.is_floating_point():
+        is_dense = value.layout == torch.strided and value.is_floating_point()
+        if id(value) in registered or value.dim() != 2 or not is_dense:
             continue
         if value.size(0) == x.size(0) != value.size(1):
             raise ValueError(
@@ -177,33 +179,48 @@ def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> N
             )
 
 
-def _contains(value: Tensor, x: Tensor) -> bool:
-    r"""Whether a tensor holds the clean features, in any order, or with more columns."""
-    same_size = value.numel() == x.numel()
-    wider = value.dim() == 2 and value.size(0) == x.size(0) and value.size(1) > x.size(1)
-    if value.is_floating_point() != x.is_floating_point() or not (same_size or wider):
+def _contains(value: Tensor, clean: Tensor, rows: list[int]) -> bool:
+    r"""Whether a tensor holds the clean features, in any order or with more columns, or those of
+    one of several objects.
+    """
+    if value.is_floating_point() != clean.is_floating_point():
         return False
-    clean = x if x.layout == torch.strided else x.to_dense()
-    value = value.to(clean)
-    if same_size:
+    if value.numel() == clean.numel():
+        value, clean = _dense(value, clean.dtype), _dense(clean, clean.dtype)
         return torch.equal(value.flatten().sort().values, clean.flatten().sort().values)
-    return torch.equal(value[:, : clean.size(1)], clean)
+    if value.dim() != 2:
+        return False
+    if value.size(0) == clean.size(0) and value.size(1) > clean.size(1):
+        return torch.equal(
+            _dense(value, clean.dtype)[:, : clean.size(1)], _dense(clean, clean.dtype)
+        )
+    if value.size(0) not in rows or value.size(1) != clean.size(1):
+        return False
+    value = _dense(value, clean.dtype)
+    parts = _dense(clean, clean.dtype).split(rows)
+    return any(torch.equal(value, part) for part in parts if part.size(0) == value.size(0))
+
+
+def _dense(value: Tensor, dtype: torch.dtype) -> Tensor:
+    return (value if value.layout == torch.strided else value.to_dense()).to(dtype)
 
 
 def _check_own_model(model: torch.nn.Module, forward: Forward) -> None:
     own = tensor_addresses(model)
-    for path, value in _dense_tensors(**_functions(forward)):
-        if value.data_ptr() in own:
+    for path, value in _tensors(**_functions(forward)):
+        if value.layout == torch.strided and value.data_ptr() in own:
             raise ValueError(
                 f"'{path}' is the user's model, but votes come from a private copy: call the model "
                 "that 'forward' is given, its first argument"
             )
 
 
-def _dense_tensors(**roots: Any) -> Iterator[tuple[str, Tensor]]:
+def _tensors(**roots: Any) -> Iterator[tuple[str, Tensor]]:
+    r"""Tensors that are not empty, and arrays of numbers as such."""
     for path, value in leaves(**roots):
-        is_dense = isinstance(value, Tensor) and value.layout == torch.strided
-        if is_dense and value.numel() > 0:
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
+            value = torch.from_numpy(value.astype("f8" if value.dtype.kind == "f" else "i8"))
+        if isinstance(value, Tensor) and value.numel() > 0:
             yield path, value
 
 
