@@ -76,7 +76,7 @@ def plot_certificates(
             ax.axhline(chart.clean_accuracy, color="0.45", linewidth=0.9, linestyle=style)
     axes[0].set_ylabel("Certified accuracy")
     _draw_legends(figure, list(charts), by_budget[0][0])
-    figure.suptitle(_title(charts), fontsize="medium")
+    _set_title(figure, _title(charts))
     return _saved(figure, path)
 
 
@@ -147,7 +147,8 @@ def plot_collective(
     path: str | os.PathLike[str] | None = None,
     per_color: int = 1,
 ) -> Figure:
-    r"""Draws certified accuracies over the number of changed entities.
+    r"""Draws certified accuracies over the number of changed entities; between two numbers, what
+    holds for the larger.
 
     Args:
         changed (sequence of int): Numbers of changed entities ``[L]``.
@@ -173,7 +174,7 @@ def plot_collective(
     for i, (name, accuracy) in enumerate(curves.items()):
         color, style = COLORS[i // per_color % len(COLORS)], LINE_STYLES[i % per_color]
         look = {"color": color, "linestyle": style, "linewidth": 1.7, "marker": "o"}
-        ax.step(changed, accuracy, where="post", label=name, **look)
+        ax.step(changed, accuracy, where="pre", label=name, **look)
     ax.set_xlabel("Changed entities $r$")
     ax.set_ylabel("Certified accuracy")
     _set_look(ax, True)
@@ -181,8 +182,13 @@ def plot_collective(
         figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     else:
         ax.legend(frameon=False, fontsize="small")
-    figure.suptitle(title, fontsize="medium")
+    _set_title(figure, title)
     return _saved(figure, path)
+
+
+def _set_title(figure: Figure, title: str) -> None:
+    fits = max(map(len, title.splitlines()), default=0) <= 11 * figure.get_figwidth()
+    figure.suptitle(title, fontsize="medium" if fits else "small")
 
 
 def _set_look(ax: Axes, whole: bool) -> None:

@@ -37,10 +37,16 @@ def drawn(file: Path) -> int:
 def test_quick_compares_all_methods_that_fit(small: tuple[Result, Path]) -> None:
     result, out = small
     assert result.exit_code == 0, result.output
-    titles = ("hierarchical flips, p=0.81", "flat flips, p=1", "node ablation", "unprotected")
+    titles = (
+        "hierarchical flips, p=0.81",
+        "flat flips, p=1",
+        "exact node ablation, groups=10",
+        "node ablation, p=0.81",
+        "unprotected",
+    )
     assert all(title in result.stdout for title in titles) and "Gaussian" not in result.stdout
     runs = [json.loads(path.read_text())["run"] for path in out.glob("*.json")]
-    assert len(runs) == 4 and {(run["dataset"], run["model"]) for run in runs} == {
+    assert len(runs) == 5 and {(run["dataset"], run["model"]) for run in runs} == {
         ("CitationSBM", "gcn")
     }
     assert {(run["n0"], run["n"], run["max_epochs"]) for run in runs} == {(10, 60, 3)}
