@@ -86,14 +86,18 @@ def test_settings_of_methods_can_be_replaced(
         "pyg_hiersmooth.study.runner.run_all",
         lambda runs, *args, **kwargs: planned.extend(runs),
     )
-    hiersmooth("benchmark", *SMALL, "--p", 0.9, "--p-plus", 0.01, "--out", tmp_path / "new")
+    options = ("--p", 0.9, "--p-plus", 0.01, "--groups", 6, "--out", tmp_path / "new")
+    hiersmooth("benchmark", *SMALL, *options)
     settings = {run.method.name: (run.method.p, run.method.p_plus) for run in planned}
     assert settings == {
         "hierarchical flips": (0.9, 0.01),
         "flat flips": (1.0, 0.01),
         "node ablation": (0.9, None),
+        "exact node ablation": (None, None),
         "unprotected": (1.0, None),
     }
+    groups = {run.method.name: run.method.groups for run in planned if run.method.groups}
+    assert groups == {"exact node ablation": 6}
 
 
 @pytest.mark.parametrize(
