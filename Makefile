@@ -23,9 +23,11 @@ help:  ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
 demo: $(VENV)/.installed-plot  ## Trains, samples, certifies and draws, on the embedded dataset.
-	rm -rf runs/demo
+	rm -rf runs/demo runs/demo-exact
 	$(BIN)/hiersmooth certify --dataset CitationSBM --model gcn --noise flips \
 		--p-plus 0.01 --p-minus 0.8 --n0 1000 --n 4000 --out runs/demo
+	$(BIN)/hiersmooth certify --dataset CitationSBM --model gcn --lr 0.01 --noise ablation \
+		--selection partition --collective --method lp --out runs/demo-exact
 
 test: $(VENV)/.installed-$(EXTRAS)  ## Runs the tests; HIERSMOOTH_DATA names a folder of real data.
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered)

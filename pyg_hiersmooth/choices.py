@@ -11,6 +11,12 @@ r"""A kind of certificate: what a class must beat, every other class or one half
 TaskName = Literal["node", "graph"]
 r"""What is classified."""
 
+SelectionName = Literal["bernoulli", "partition"]
+r"""How entities are selected: each by a coin of its own, or all but one group of a partition."""
+
+AttackMethod = Literal["lp", "milp"]
+r"""How the most that one attack changes is bounded: by the linear relaxation, or by branching."""
+
 Part = Literal["test", "val", "val+test"]
 r"""What of a split is certified."""
 

@@ -76,7 +76,7 @@ def plot_certificates(
             ax.axhline(chart.clean_accuracy, color="0.45", linewidth=0.9, linestyle=style)
     axes[0].set_ylabel("Certified accuracy")
     _draw_legends(figure, list(charts), by_budget[0][0])
-    figure.suptitle(_title(charts), fontsize="medium")
+    _set_title(figure, _title(charts))
     return _saved(figure, path)
 
 
@@ -145,8 +145,10 @@ def plot_collective(
     clean_accuracy: float,
     title: str = "Certified accuracy",
     path: str | os.PathLike[str] | None = None,
+    per_color: int = 1,
 ) -> Figure:
-    r"""Draws certified accuracies over the number of changed entities.
+    r"""Draws certified accuracies over the number of changed entities; between two numbers, what
+    holds for the larger.
 
     Args:
         changed (sequence of int): Numbers of changed entities ``[L]``.
@@ -155,6 +157,8 @@ def plot_collective(
         title (str): What stands above. (default: :obj:`"Certified accuracy"`)
         path (str or os.PathLike, optional): As in :func:`plot_certificates`.
             (default: :obj:`None`)
+        per_color (int): So many curves in a row have one color and differ in their lines.
+            (default: :obj:`1`)
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -163,18 +167,28 @@ def plot_collective(
     require("matplotlib", extra="plot")
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6.0, 3.8), layout="constrained")
+    many = len(curves) > 3
+    figure = Figure(figsize=(9.6 if many else 6.0, 3.8), layout="constrained")
     ax = figure.subplots()
     ax.axhline(clean_accuracy, color="0.45", linewidth=0.9, label="clean accuracy")
     for i, (name, accuracy) in enumerate(curves.items()):
-        look = {"color": COLORS[i % len(COLORS)], "linewidth": 1.7, "marker": "o"}
-        ax.step(changed, accuracy, where="post", label=name, **look)
+        color, style = COLORS[i // per_color % len(COLORS)], LINE_STYLES[i % per_color]
+        look = {"color": color, "linestyle": style, "linewidth": 1.7, "marker": "o"}
+        ax.step(changed, accuracy, where="pre", label=name, **look)
     ax.set_xlabel("Changed entities $r$")
     ax.set_ylabel("Certified accuracy")
     _set_look(ax, True)
-    ax.legend(frameon=False, fontsize="small")
-    figure.suptitle(title, fontsize="medium")
+    if many:
+        figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+    else:
+        ax.legend(frameon=False, fontsize="small")
+    _set_title(figure, title)
     return _saved(figure, path)
+
+
+def _set_title(figure: Figure, title: str) -> None:
+    fits = max(map(len, title.splitlines()), default=0) <= 11 * figure.get_figwidth()
+    figure.suptitle(title, fontsize="medium" if fits else "small")
 
 
 def _set_look(ax: Axes, whole: bool) -> None:

@@ -19,17 +19,24 @@ from tqdm import tqdm
 
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha, check_kind
-from pyg_hiersmooth.choices import Kind, check_choice
-from pyg_hiersmooth.experiment.settings import differences
+from pyg_hiersmooth.choices import Kind, SelectionName, check_choice
+from pyg_hiersmooth.experiment.settings import SAMPLING_DEFAULTS, SELECTION_DEFAULTS, differences
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
+from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 if TYPE_CHECKING:
     import optuna
+
+N0, N = 200, 1_000
+r"""Samples of a trial, fewer than of a certificate."""
+
+LEAST_GROUPS, MOST_GROUPS = 4, 24
+r"""Groups of a partition that are tried."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ class TunedSmoothing:
 
     Attributes:
         transform (HierarchicalNodeFeatureNoise): The smoothing.
-        parameters (dict): What was chosen of it: :obj:`p`, and the parameters of the noise.
+        parameters (dict): What was chosen of it: :obj:`p` or :obj:`groups`, and the parameters of
+            the noise.
         clean_accuracy (float): Accuracy without an adversary; abstentions count as wrong.
         certified_accuracy (float): Certified accuracy against the adversary.
     """
@@ -59,9 +67,11 @@ def tune_smoothing(
     *,
     min_clean_accuracy: float = 0.0,
     num_trials: int = 30,
-    n0: int = 200,
-    n: int = 1_000,
-    alpha: float = 0.01,
+    selection: SelectionName = "bernoulli",
+    partitions: int | None = None,
+    n0: int | None = None,
+    n: int | None = None,
+    alpha: float | None = None,
     kind: Kind = "multiclass",
     seed: int = 0,
     num_workers: int | None = None,
@@ -70,12 +80,14 @@ def tune_smoothing(
     progress: bool = True,
     **budget: Any,
 ) -> list[TunedSmoothing]:
-    r"""Searches the selection probability and the parameters of a noise for the highest certified
+    r"""Searches the selection probability, or the groups of a partition, and the parameters of a
+    noise for the highest certified
     accuracy against one adversary, with the tree-structured Parzen estimator of `Optuna
     <https://optuna.org>`_. Needs the extra ``tune``.
 
     Every trial trains a model under the smoothing it tries, and certifies it with :obj:`n0` and
-    :obj:`n` samples. Judge on validation nodes: accuracies of nodes that settings were chosen on
+    :obj:`n` samples, or exactly where a partition is ablated: these three, and :obj:`alpha`, are
+    not taken then. Judge on validation nodes: accuracies of nodes that settings were chosen on
     are too good to report.
 
     Args:
@@ -92,14 +104,17 @@ def tune_smoothing(
             rank behind. (default: :obj:`0.0`)
         num_trials (int): Smoothings to try, those of an earlier search in :obj:`storage`
             included, at least 1. (default: :obj:`30`)
+        selection (str): ``"bernoulli"`` or ``"partition"``. (default: :obj:`"bernoulli"`)
+        partitions (int, optional): Partitions of the selection ``"partition"``, at least 1.
+            (default: :obj:`10`)
         n0 (int): Samples that select the class of a node. (default: :obj:`200`)
         n (int): Samples that bound its probability; a certificate with more certifies more.
             (default: :obj:`1_000`)
         alpha (float): Error probability of a certificate, in :math:`(0, 1)`.
             (default: :obj:`0.01`)
         kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
-        seed (int): Seed of the search and of the samples. Certify with another one: samples that
-            chose a smoothing must not bound what it certifies. (default: :obj:`0`)
+        seed (int): Seed of the search, the samples and the partitions. Certify with another one:
+            samples that chose a smoothing must not bound what it certifies. (default: :obj:`0`)
         num_workers (int, optional): Processes that sample on a CPU. (default: one a core)
         storage (str, optional): File that keeps the trials, and that a search with the same
             arguments goes on from, as if it had not been stopped. (default: :obj:`None`)
@@ -124,15 +139,22 @@ def tune_smoothing(
     num_classes = check_count("num_classes", num_classes, 2)
     if not 0.0 <= min_clean_accuracy <= 1.0:
         raise ValueError(f"'min_clean_accuracy' must be in [0, 1] (got {min_clean_accuracy})")
-    check_alpha(alpha)
     check_kind(kind)
     check_choice("noise", noise, NOISES)
     example = NOISES[noise].default()
     budget = example.check_budget(**budget)
     changed = _num_changed(r, example, budget)
+    partitions = _partitions(selection, partitions, changed)
+    exact = partitions is not None and example.deterministic
+    statistics = _statistics(exact, n0=n0, n=n, alpha=alpha)
     suggest = partial(
-        _suggest, changed=changed, space=example.search_space(**budget), at_will=not example.axes
+        _suggest,
+        changed=changed,
+        space=example.search_space(**budget),
+        at_will=not example.axes,
+        selection=selection,
     )
+    smoothing = partial(_smoothing, noise, partitions, check_count("seed", seed))
     nodes, y = _nodes(data, node_index)
     example.check_features(data.x)
     settings = {
@@ -140,9 +162,8 @@ def tune_smoothing(
         "r": check_count("r", r),
         **budget,
         "min_clean_accuracy": float(min_clean_accuracy),
-        "n0": check_count("n0", n0, 1),
-        "n": check_count("n", n, 1),
-        "alpha": float(alpha),
+        "partitions": partitions,
+        **statistics,
         "kind": kind,
         "seed": check_count("seed", seed),
         "training": training,
@@ -159,13 +180,11 @@ def tune_smoothing(
         # own, which takes no account (constant_liar) of trials that never finished.
         study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, number), constant_liar=False)
         trial = study.ask()
-        transform = _smoothing(noise, **suggest(trial))
+        transform = smoothing(**suggest(trial))
         smoothed = SmoothedNodeClassifier(train(transform), transform, num_classes)
         certificate = smoothed.certify(
             data,
-            n0=n0,
-            n=n,
-            alpha=alpha,
+            **statistics,
             seed=seed,
             node_index=nodes,
             progress=False,
@@ -179,7 +198,7 @@ def tune_smoothing(
         # Short of clean accuracy, the nearer the better, and always below the others.
         study.tell(trial, certified if clean >= min_clean_accuracy else clean - 1.0)
         bar.set_postfix(best=f"{max(0.0, study.best_value):.1%}")
-    return _ranking(study, noise, suggest)
+    return _ranking(study, smoothing, suggest)
 
 
 def _num_changed(r: int, example: Noise, budget: dict[str, Any]) -> int:
@@ -188,6 +207,46 @@ def _num_changed(r: int, example: Noise, budget: dict[str, Any]) -> int:
     if changed == 0:
         raise ValueError(f"'r' and the budget must allow a change (got r={r} and {budget})")
     return changed
+
+
+def _partitions(selection: str, partitions: int | None, changed: int) -> int | None:
+    r"""The number of partitions, with its default; :obj:`None` where there are none."""
+    check_choice("selection", selection, SELECTION_DEFAULTS)
+    if selection == "bernoulli":
+        if partitions is not None:
+            raise ValueError(
+                f"'partitions' does nothing with 'selection' bernoulli: leave it out "
+                f"(got {partitions})"
+            )
+        return None
+    most = (MOST_GROUPS - 1) // 2
+    if changed > most:
+        raise ValueError(
+            f"'r' must be at most {most} for 'selection' partition, which certifies less than half "
+            f"as many nodes as there are groups, of at most {MOST_GROUPS} (got {changed})"
+        )
+    defaults = SELECTION_DEFAULTS["partition"]
+    return check_count("partitions", partitions or defaults["partitions"], 1)
+
+
+def _statistics(exact: bool, n0: int | None, n: int | None, alpha: float | None) -> dict[str, Any]:
+    r"""What sampling needs, with its defaults, and nothing where all outcomes are listed."""
+    given = {"n0": n0, "n": n, "alpha": alpha}
+    if exact:
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(
+                    f"'{name}' belongs to sampling, but 'selection' partition is certified exactly "
+                    f"with ablation: leave it out (got {value})"
+                )
+        return {}
+    alpha = SAMPLING_DEFAULTS["alpha"] if alpha is None else alpha
+    check_alpha(alpha)
+    return {
+        "n0": check_count("n0", N0 if n0 is None else n0, 1),
+        "n": check_count("n", N if n is None else n, 1),
+        "alpha": float(alpha),
+    }
 
 
 def _nodes(data: Data, node_index: ArrayLike | Tensor) -> tuple[Tensor, np.ndarray]:
@@ -251,16 +310,25 @@ def _seed(*numbers: int) -> int:
 
 
 def _suggest(
-    trial: optuna.trial.BaseTrial, changed: int, space: tuple[SearchRange, ...], at_will: bool
-) -> dict[str, float]:
+    trial: optuna.trial.BaseTrial,
+    changed: int,
+    space: tuple[SearchRange, ...],
+    at_will: bool,
+    selection: SelectionName,
+) -> dict[str, Any]:
     r"""Parameters of a smoothing, to three digits, and more where many nodes change."""
     # Nothing is certified unless all changed nodes are selected with more than one half, and
     # nothing can be classified if all features are lost, where rows may change at will.
     digits = 2 + len(str(changed))
-    least_p = math.ceil(0.5 ** (1.0 / changed) * 10**digits) / 10**digits
-    most_p = 0.99 ** (1.0 / changed) if at_will else 1.0
-    ranges = (SearchRange("p", least_p, most_p), *space)
-    return {
+    ranges, chosen = space, dict[str, Any]()
+    if selection == "partition":
+        least_groups = max(LEAST_GROUPS, 2 * changed + 1)
+        chosen["groups"] = trial.suggest_int("groups", least_groups, MOST_GROUPS)
+    else:
+        least_p = math.ceil(0.5 ** (1.0 / changed) * 10**digits) / 10**digits
+        most_p = 0.99 ** (1.0 / changed) if at_will else 1.0
+        ranges = (SearchRange("p", least_p, most_p), *space)
+    return chosen | {
         each.name: float(
             f"{trial.suggest_float(each.name, each.low, each.high, log=each.log):.{digits}g}"
         )
@@ -268,12 +336,24 @@ def _suggest(
     }
 
 
-def _smoothing(noise: str, p: float, **parameters: float) -> HierarchicalNodeFeatureNoise:
-    return HierarchicalNodeFeatureNoise(p, NOISES[noise](**parameters))
+def _smoothing(
+    noise: str,
+    partitions: int | None,
+    seed: int,
+    p: float = 1.0,
+    groups: int | None = None,
+    **parameters: float,
+) -> HierarchicalNodeFeatureNoise:
+    selection: Selection = BernoulliSelection(p)
+    if groups is not None and partitions is not None:
+        selection = PartitionSelection(groups, partitions, seed)
+    return HierarchicalNodeFeatureNoise(selection, NOISES[noise](**parameters))
 
 
 def _ranking(
-    study: optuna.Study, noise: str, suggest: Callable[[Any], dict[str, float]]
+    study: optuna.Study,
+    smoothing: Callable[..., HierarchicalNodeFeatureNoise],
+    suggest: Callable[[Any], dict[str, Any]],
 ) -> list[TunedSmoothing]:
     import optuna
 
@@ -282,6 +362,6 @@ def _ranking(
     ranking = []
     for trial in finished:
         parameters = suggest(optuna.trial.FixedTrial(trial.params))
-        transform = _smoothing(noise, **parameters)
+        transform = smoothing(**parameters)
         ranking.append(TunedSmoothing(transform, parameters, **trial.user_attrs))
     return ranking

@@ -16,7 +16,7 @@ from pyg_hiersmooth.noise import (
     SparseFlipNoise,
     UniformNoise,
 )
-from pyg_hiersmooth.plotting import plot_certificates
+from pyg_hiersmooth.plotting import COLORS, plot_certificates, plot_collective
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 FLIPS = SparseFlipNoise(0.05, 0.8)
@@ -217,3 +217,25 @@ def test_pyplot_stays_out() -> None:
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_between_two_numbers_holds_what_is_certified_for_the_larger() -> None:
+    (ax,) = plot_collective([0, 5, 10], {"all": [0.8, 0.6, 0.3]}, 0.8).axes
+    (line,) = [line for line in ax.lines if line.get_label() == "all"]
+    assert line.get_drawstyle() == "steps-pre" and list(line.get_ydata()) == [0.8, 0.6, 0.3]
+
+
+def test_curves_of_one_color_differ_in_their_lines() -> None:
+    names = [f"{n} deletions, {whom}" for n in (1, 2, 3) for whom in ("all", "each")]
+    figure = plot_collective([0, 1], {key: [0.5, 0.4] for key in names}, 0.5, per_color=2)
+    lines = [line for line in figure.axes[0].lines if line.get_label() in names]
+    assert [line.get_color() for line in lines] == [c for c in COLORS[:3] for _ in range(2)]
+    assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 6
+    assert len(figure.legends) == 1  # six of them stand beside the axes
+
+
+@pytest.mark.parametrize("length", [20, 84])
+def test_titles_fit_into_the_picture(length: int) -> None:
+    figure = plot_collective([0, 1], {"a": [1.0, 1.0]}, 1.0, "m" + "i" * (length - 1))
+    figure.canvas.draw()
+    assert figure._suptitle.get_fontsize() == pytest.approx(10.0 if length < 60 else 8.33)

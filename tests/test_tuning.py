@@ -16,7 +16,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
-from pyg_hiersmooth.noise import NOISES
+from pyg_hiersmooth.noise import NOISES, AblationNoise
+from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 from pyg_hiersmooth.tuning import TunedSmoothing, tune_smoothing
 
@@ -561,3 +562,64 @@ def test_nothing_but_the_progress_bar_is_shown(
     assert any("2/2" in line for line in lines) is progress
     assert any("best=" in line for line in lines) is progress
     assert bool(lines) is progress
+
+
+# Partitions
+
+
+@pytest.mark.parametrize(("r", "least"), [(1, 4), (5, 11), (11, 23)])
+def test_groups_lie_in_their_range(r: int, least: int, data: Data) -> None:
+    sampling = dict.fromkeys(("n0", "n", "alpha"))
+    ranking = tune(
+        data, noise="ablation", selection="partition", partitions=1, r=r, num_trials=12, **sampling
+    )
+    groups = [int(tuned.parameters["groups"]) for tuned in ranking]
+    assert least <= min(groups) and max(groups) <= 24 and len(set(groups)) > 1
+
+
+def test_exact_accuracies_are_those_of_a_certificate(data: Data) -> None:
+    sampling = dict.fromkeys(("n0", "n", "alpha"))
+    given: dict[str, Any] = {"noise": "ablation", "selection": "partition", "partitions": 2}
+    ranking = tune(data, **given, r=2, seed=3, num_trials=6, **sampling)
+    for tuned in ranking:
+        assert list(tuned.parameters) == ["groups"]
+        selection = PartitionSelection(int(tuned.parameters["groups"]), 2, seed=3)
+        transform = HierarchicalNodeFeatureNoise(selection, AblationNoise())
+        assert str(tuned.transform) == str(transform)
+        smoothed = SmoothedNodeClassifier(Counting(), transform, NUM_CLASSES)
+        certificate = smoothed.certify(data, node_index=JUDGED, progress=False, num_workers=0)
+        assert certificate.exact
+        assert tuned.certified_accuracy == certificate.certified_accuracy(data.y[JUDGED], 2)
+    assert ranking[0].certified_accuracy > 0
+
+
+def test_a_partition_with_a_noise_that_draws_is_sampled(data: Data) -> None:
+    ranking = tune(data, **FLIPS, selection="partition", num_trials=2)
+    for tuned in ranking:
+        assert set(tuned.parameters) == {"groups", "p_plus", "p_minus"}
+        assert "num_partitions=10" in str(tuned.transform)
+
+
+def test_storage_of_a_search_with_another_selection(data: Data, tmp_path: Path) -> None:
+    kept: dict[str, Any] = {"storage": tmp_path / "search", "num_trials": 1}
+    tune(data, **FLIPS, **kept)
+    for other in (2, 3):
+        with pytest.raises(ValueError, match="holds a search with another 'partitions'"):
+            tune(data, **FLIPS, **kept, selection="partition", partitions=other)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"selection": "coin"}, "'selection' must be one of bernoulli, partition .got 'coin'"),
+        ({"partitions": 3}, "'partitions' does nothing with 'selection' bernoulli"),
+        ({"selection": "partition", "partitions": -1}, "'partitions' must be"),
+        ({"selection": "partition", "r": 12}, "'r' must be at most 11 for 'selection' partition"),
+        ({"selection": "partition"}, "'n0' belongs to sampling, but 'selection' partition is"),
+        ({"selection": "partition", "n0": None}, "'n' belongs to sampling"),
+        ({"selection": "partition", "n0": None, "n": None}, "'alpha' belongs to sampling"),
+    ],
+)
+def test_partitions_that_are_refused(arguments: dict[str, Any], message: str, data: Data) -> None:
+    with pytest.raises(ValueError, match=message):
+        tune(data, untrained, noise="ablation", **arguments)

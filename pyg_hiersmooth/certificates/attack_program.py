@@ -3,16 +3,16 @@ r"""The most predictions that one attack can change: a linear program, and the b
 from __future__ import annotations
 
 import warnings
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from scipy import sparse
 from scipy.optimize import Bounds, LinearConstraint, linprog, milp
 
 from pyg_hiersmooth.certificates.breaking_points import BreakingPoints
+from pyg_hiersmooth.choices import AttackMethod
 
-Method = Literal["lp", "milp"]
-METHODS: tuple[Method, ...] = get_args(Method)
+METHODS: tuple[AttackMethod, ...] = get_args(AttackMethod)
 
 
 class AttackProgram(NamedTuple):
@@ -37,7 +37,7 @@ def most_fallen(
     totals: np.ndarray,
     per_entity: np.ndarray,
     whole: np.ndarray,
-    method: Method,
+    method: AttackMethod,
     time_limit: float,
 ) -> int:
     r"""An upper bound on the number of targets that fall to one attack.

@@ -180,6 +180,11 @@ class Certificate:
         """
         return self.largest_r is not None
 
+    @property
+    def smoothing(self) -> str:
+        r"""The selection and the noise, and whether the certificate is exact, in words."""
+        return f"{self.selection}, {self.noise}{', exact' if self.exact else ''}"
+
     def is_robust(self, r: int, **budget: Any) -> np.ndarray:
         r"""Whether no adversary within budget can change the prediction, bool ``[M]``.
 

@@ -3,13 +3,13 @@ r"""How many predictions no single attack can change."""
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.attack_program import METHODS, Method, most_fallen
+from pyg_hiersmooth.certificates.attack_program import METHODS, most_fallen
 from pyg_hiersmooth.certificates.breaking_points import POWER, breaking_points
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import (
@@ -18,7 +18,7 @@ from pyg_hiersmooth.certificates.checks import (
     check_integers,
     check_receptive_field,
 )
-from pyg_hiersmooth.choices import check_choice
+from pyg_hiersmooth.choices import AttackMethod, check_choice
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class CollectiveCertificate:
         self,
         r: int,
         correct: ArrayLike | None = None,
-        method: Method = "milp",
+        method: AttackMethod = "milp",
         time_limit: float = 10.0,
         max_per_node: Mapping[str, ArrayLike] | None = None,
         **budget: Any,
@@ -146,7 +146,11 @@ class CollectiveCertificate:
         return self._share(r, None, **options)
 
     def curve(
-        self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
+        self,
+        y: ArrayLike | None = None,
+        changed: Sequence[int] = CHANGED,
+        progress: Callable[[list[int]], Iterable[int]] = iter,
+        **options: Any,
     ) -> np.ndarray:
         r"""Certified accuracy, or the certified ratio without :obj:`y`, for each number of changed
         entities.
@@ -158,6 +162,8 @@ class CollectiveCertificate:
             y (array_like, optional): Labels of the targets, integers ``[M]``.
                 (default: :obj:`None`)
             changed (sequence of int): Numbers of changed entities, increasing.
+            progress (callable): Takes the numbers that a program is solved for and hands them out
+                one by one, such as :class:`tqdm.tqdm`. (default: :func:`iter`)
             **options: As in :meth:`num_robust`.
 
         Returns:
@@ -167,8 +173,23 @@ class CollectiveCertificate:
         if sorted(changed) != changed:
             raise ValueError(f"'changed' must increase (got {changed})")
         correct = None if y is None else self._correct(y)
-        shares = np.array([self._share(r, correct, **options) for r in changed], dtype=np.float64)
+        noise, budget = self.certificate.noise, self._budget(options)
+        reach = noise.reach(**noise.check_budget(**budget))
+        reached = [int(min(r, reach)) for r in changed]
+        solved = {r: self._share(r, correct, **options) for r in progress(sorted(set(reached)))}
+        shares = np.array([solved[r] for r in reached], dtype=np.float64)
         return np.maximum.accumulate(shares[::-1])[::-1]
+
+    def one_by_one(
+        self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
+    ) -> np.ndarray:
+        r"""The same where every target has an attack of its own: what the certificates say one by
+        one. Arguments and result as in :meth:`curve`.
+        """
+        certificate, budget = self.certificate, self._budget(options)
+        if y is None:
+            return np.array([certificate.certified_ratio(r, **budget) for r in changed])
+        return np.array([certificate.certified_accuracy(y, r, **budget) for r in changed])
 
     def to_frame(
         self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
@@ -182,7 +203,7 @@ class CollectiveCertificate:
             {
                 "r": list(changed),
                 "collective": self.curve(y, changed, **options),
-                "one_by_one": self._one_by_one(y, changed, options),
+                "one_by_one": self.one_by_one(y, changed, **options),
             }
         )
 
@@ -201,20 +222,14 @@ class CollectiveCertificate:
 
         curves: dict[str, ArrayLike] = {
             "one attack on all": self.curve(y, changed, **options),
-            "one attack on each": self._one_by_one(y, changed, options),
+            "one attack on each": self.one_by_one(y, changed, **options),
         }
-        certificate = self.certificate
-        title = f"{certificate.selection}, {certificate.noise}"
-        return plot_collective(changed, curves, certificate.clean_accuracy(y), title, path)
+        clean_accuracy = self.certificate.clean_accuracy(y)
+        return plot_collective(changed, curves, clean_accuracy, self.certificate.smoothing, path)
 
-    def _one_by_one(
-        self, y: ArrayLike | None, changed: Sequence[int], options: Mapping[str, Any]
-    ) -> list[float]:
-        certificate = self.certificate
-        budget = {name: options[name] for name in certificate.noise.budget if name in options}
-        if y is None:
-            return [certificate.certified_ratio(r, **budget) for r in changed]
-        return [certificate.certified_accuracy(y, r, **budget) for r in changed]
+    def _budget(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        names = self.certificate.noise.budget
+        return {name: options[name] for name in names if name in options}
 
     def _share(self, r: int, correct: np.ndarray | None, **options: Any) -> float:
         return self.num_robust(r, correct, **options) / max(len(self), 1)

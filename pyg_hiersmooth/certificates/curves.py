@@ -29,7 +29,7 @@ def chart(certificate: Certificate, y: ArrayLike) -> Chart:
         y (array_like): Labels of its objects, integers ``[M]``.
     """
     return Chart(
-        f"{certificate.selection}, {certificate.noise}",
+        certificate.smoothing,
         certificate.clean_accuracy(y),
         tuple(_panels(certificate, y)),
     )

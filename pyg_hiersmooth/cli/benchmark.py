@@ -16,7 +16,7 @@ from pyg_hiersmooth.study.methods import METHODS, Method, random_methods
 if TYPE_CHECKING:
     from pyg_hiersmooth.study.plan import Run
 
-METHOD_OPTIONS = ("p", *options.PARAMETERS)
+METHOD_OPTIONS = ("p", "groups", "partitions", *options.PARAMETERS)
 r"""Options that replace a setting of the methods that have it."""
 
 FULL: dict[str, Any] = {
@@ -67,6 +67,7 @@ QUICK: dict[str, Any] = {
     help="Compare N random settings of each of hierarchical flips, flat flips and node ablation.",
 )
 @options.noise_options
+@options.partition_options
 @options.sampling_options()
 @options.training_options("node")
 @click.option("--quick", is_flag=True, help="A small comparison on CitationSBM.")

@@ -9,8 +9,14 @@ from typing import Any, get_args
 
 import click
 
-from pyg_hiersmooth.choices import Kind, TaskName
-from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, Settings
+from pyg_hiersmooth.choices import AttackMethod, Kind, SelectionName, TaskName
+from pyg_hiersmooth.experiment.settings import (
+    COLLECTIVE_DEFAULTS,
+    SAMPLING_DEFAULTS,
+    SELECTION_DEFAULTS,
+    TASK_DEFAULTS,
+    Settings,
+)
 from pyg_hiersmooth.noise.axes import Axis
 from pyg_hiersmooth.noise.kinds import NOISE_KINDS
 from pyg_hiersmooth.noise.parameter import Parameter
@@ -112,10 +118,13 @@ def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
 def _default(name: str) -> Any:
     if name in TASK_DEFAULTS["node"]:
         return f"{TASK_DEFAULTS['node'][name]}, or {TASK_DEFAULTS['graph'][name]} for graphs"
+    for defaults in (*SELECTION_DEFAULTS.values(), SAMPLING_DEFAULTS, COLLECTIVE_DEFAULTS):
+        if name in defaults:
+            return defaults[name]
     return getattr(Settings, name)
 
 
-def sampling_options(n0: int = Settings.n0, n: int = Settings.n) -> Decorator:
+def sampling_options(n0: int | None = None, n: int | None = None) -> Decorator:
     r"""How many samples are drawn, and what is made of them."""
     return bundle(
         setting("n0", COUNT, "Samples that select the class of a node or graph.", n0),
@@ -174,6 +183,32 @@ def _axis_option(name: str, owners: dict[str, Axis]) -> Decorator:
     )
 
 
+selection_option = setting(
+    "selection",
+    choice(SelectionName),
+    "How nodes are selected: each by itself, or all but one group of a partition at a time, which "
+    "needs no samples where the noise is ablation: certificates are exact then.",
+)
+partitions_option = setting("partitions", COUNT, "Partitions (partition only).")
+partition_options = bundle(
+    setting("groups", click.IntRange(2), "Groups of a partition (partition only)."),
+    partitions_option,
+)
+collective_options = bundle(
+    click.option(
+        "--collective",
+        is_flag=True,
+        default=None,
+        help="Certify as well how many nodes no single attack on the graph can change.",
+    ),
+    setting(
+        "method",
+        choice(AttackMethod),
+        "How that is bounded: by a linear program, or by an integer program, which certifies more "
+        "(collective only).",
+    ),
+    setting("time_limit", POSITIVE, "Seconds for an integer program (collective only)."),
+)
 noise_options = bundle(
     setting("p", SELECTION, "Probability to select a node."),
     *(_parameter_option(name, owners) for name, owners in PARAMETERS.items()),

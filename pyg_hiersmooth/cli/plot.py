@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pyg_hiersmooth.certificates import Certificate
 
-SELF_EXPLAINING = ("dataset", "model", "noise", "kind", "checkpoint")
+SELF_EXPLAINING = ("dataset", "model", "noise", "selection", "kind", "checkpoint")
 MINOR = ("n0", "checkpoint", *TRAINING)
 r"""Settings that are named only where no others tell runs apart."""
 

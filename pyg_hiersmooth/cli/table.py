@@ -6,12 +6,15 @@ from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
-from pyg_hiersmooth.experiment.summary import Summary
+from pyg_hiersmooth.experiment.summary import CollectiveSummary, Summary
 
 
 def print_summary(summary: Summary, title: str, noun: str = "nodes") -> None:
     r"""Prints the summary to standard output."""
-    Console(highlight=False).print(Group(_summary(summary, title, noun), _certified(summary)))
+    tables = [_summary(summary, title, noun), _certified(summary)]
+    if summary.collective is not None:
+        tables.append(_collective(summary.collective, noun))
+    Console(highlight=False).print(Group(*tables))
 
 
 def _summary(summary: Summary, title: str, noun: str) -> Table:
@@ -22,7 +25,7 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
     table.add_row("Accuracy of the smoothed classifier", f"{summary.accuracy:.1%}")
     table.add_row("Abstained", f"{summary.abstained:.1%}")
     table.add_row(
-        "Time a sample",
+        "Time an outcome" if summary.exact else "Time a sample",
         "(nothing left to sample)" if seconds is None else f"{1e3 * seconds:.2f} ms",
     )
     table.add_row("Features", summary.feature_path)
@@ -30,7 +33,8 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
 
 
 def _certified(summary: Summary) -> Table:
-    table = Table(title="Certified accuracy", box=box.SIMPLE, title_justify="left")
+    title = "Certified accuracy, exact" if summary.exact else "Certified accuracy"
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("Adversary changes, in total")
     rows: dict[str, list[str]] = {}
     for cell in summary.certified:
@@ -39,4 +43,17 @@ def _certified(summary: Summary) -> Table:
         table.add_column(f"r = {r}", justify="right")
     for description, accuracies in rows.items():
         table.add_row(description, *accuracies)
+    return table
+
+
+def _collective(summary: CollectiveSummary, noun: str) -> Table:
+    title = f"Certified accuracy, one attack on all {noun} or on each"
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    table.add_column("Changes, in total")
+    table.add_column("attack on")
+    for r in summary.changed:
+        table.add_column(f"r = {r}", justify="right")
+    for changes, (together, alone) in summary.by_changes.items():
+        table.add_row(changes, "all", *(f"{share:.1%}" for share in together))
+        table.add_row("", "each", *(f"{share:.1%}" for share in alone))
     return table

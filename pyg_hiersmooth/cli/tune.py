@@ -15,11 +15,16 @@ from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, TRAINING, Settings
 if TYPE_CHECKING:
     from pyg_hiersmooth.tuning import TunedSmoothing
 
-N0, N = 200, 1_000
+SAMPLES = {"n0": 200, "n": 1_000}
+r"""Samples of a trial, where any are drawn."""
+
 SHOWN = 5
 r"""Smoothings that are printed."""
 
-CARRIED_ON = ("dataset", "root", "model", "noise", "alpha", "kind", "seed", *TRAINING)
+CARRIED_ON = (
+    *("dataset", "root", "model", "selection", "partitions", "noise"),
+    *("alpha", "kind", "seed", *TRAINING),
+)
 r"""Settings of a search that certification goes on with."""
 
 
@@ -33,6 +38,8 @@ r"""Settings of a search that certification goes on with."""
     "Class(in_channels, num_classes).",
 )
 @options.setting("noise", options.NOISE, "Noise to tune.", TASK_DEFAULTS["node"]["noise"])
+@options.selection_option
+@options.partitions_option
 @click.option("--r", type=options.COUNT, default=1, help="Most nodes that the adversary changes.")
 @options.budget_options
 @click.option(
@@ -42,13 +49,13 @@ r"""Settings of a search that certification goes on with."""
     help="Least accuracy without an adversary; smoothings with less rank behind.",
 )
 @click.option("--trials", type=options.COUNT, default=30, help="Smoothings to try.")
-@options.sampling_options(N0, N)
+@options.sampling_options(**SAMPLES)
 @options.kind_option
 @options.setting("seed", options.SEED, "Seed of everything that is random.")
 @options.training_options("node")
 @options.workers_option
 @options.out_option(
-    "runs/tune-<dataset>-<model>-<noise>-seed<seed>.jsonl",
+    "runs/tune-<dataset>-<model>[-partition]-<noise>-seed<seed>.jsonl",
     "File that keeps the trials; a search that was stopped goes on from it.",
     is_file=True,
 )
@@ -63,29 +70,29 @@ def tune_command(
 ) -> None:
     """Search the noise that certifies most validation nodes.
 
-    Tries selection probabilities and parameters of the noise: each trial trains the model under
-    it, and certifies the validation nodes against the given adversary. Prints the best ones, and
-    the command that certifies test nodes with the first. Needs Optuna, which comes with the extra
-    'tune'.
+    Tries selection probabilities, or the groups of a partition, and parameters of the noise: each
+    trial trains the model under it, and certifies the validation nodes against the given adversary.
+    Prints the best ones, and the command that certifies test nodes with the first. Needs Optuna,
+    which comes with the extra 'tune'.
 
     \b
     Example:
       hiersmooth tune --noise flips --r 1 --deletions 5 --min-clean-accuracy 0.78
       hiersmooth tune --model my_models:MyGNN --noise ablation --r 3
+      hiersmooth tune --selection partition --noise ablation --r 3
     """
     chosen = options.given(chosen)
     budget = {name: chosen.pop(name) for name in options.AXES if name in chosen}
     with one_sentence():
-        defaults: dict[str, Any] = {"n0": N0, "n": N, "part": "val"}
-        settings = Settings(**defaults | chosen)
+        settings = Settings(part="val", **chosen)
+        if not settings.exact:
+            settings = Settings(part="val", **SAMPLES | chosen)
 
         from pyg_hiersmooth.experiment.task import NodeTask
         from pyg_hiersmooth.tuning import tune_smoothing
 
         task = NodeTask(settings)
-        file = out or Path(
-            "runs", f"tune-{settings.slug}-{settings.noise}-seed{settings.seed}.jsonl"
-        )
+        file = out or Path("runs", f"tune-{settings.name}.jsonl")
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             ranking = tune_smoothing(
@@ -95,6 +102,8 @@ def tune_command(
                 task.num_classes,
                 str(settings.noise),
                 r,
+                selection=settings.selection,
+                partitions=settings.partitions,
                 min_clean_accuracy=min_clean_accuracy,
                 num_trials=trials,
                 n0=settings.n0,
@@ -143,6 +152,7 @@ def _report(ranking: list[TunedSmoothing], min_clean_accuracy: float, settings: 
         click.secho(
             f"No smoothing reached a clean accuracy of {min_clean_accuracy:.1%}", fg="yellow"
         )
-    carried = {name: getattr(settings, name) for name in CARRIED_ON} | best.parameters
+    carried = options.given({name: getattr(settings, name) for name in CARRIED_ON})
+    carried |= best.parameters
     flags = [text for name, value in carried.items() for text in (options.flag(name), f"{value}")]
     click.echo(f"Certify test nodes with: {shlex.join(['hiersmooth', 'certify', *flags])}")

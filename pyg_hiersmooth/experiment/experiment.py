@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate
 from pyg_hiersmooth.experiment.run_folder import RunFolder
 from pyg_hiersmooth.experiment.settings import Settings, differences
-from pyg_hiersmooth.experiment.summary import Summary
+from pyg_hiersmooth.experiment.summary import CollectiveSummary, Summary
 from pyg_hiersmooth.experiment.task import TASKS, choose_device
 from pyg_hiersmooth.experiment.weights import load_weights
+from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -95,8 +96,7 @@ class Experiment:
         if not self.folder.model.exists():
             self.folder.save_model(self.model)
         outcome = self._predict() if transform is None else self._certify(transform, progress)
-        if outcome.summary.seconds_per_sample is not None or not self.folder.results.exists():
-            self.folder.save_summary(outcome.summary)
+        self._save(outcome.summary)
         return outcome
 
     def _predict(self) -> Outcome:
@@ -124,7 +124,34 @@ class Experiment:
         certificate.save(self.folder.certificate)
         labels = task.labels.numpy()
         summary = Summary.of(certificate, labels, smoothed.feature_path, seconds)
+        summary = replace(summary, collective=self._collective(smoothed, certificate, progress))
         return Outcome(certificate.prediction, labels, certificate, summary)
+
+    def _collective(
+        self,
+        smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier,
+        certificate: Certificate,
+        progress: bool,
+    ) -> CollectiveSummary | None:
+        r"""What one attack on all nodes leaves, as kept unless it is asked for in another way."""
+        kept, settings = self.folder.read_summary(), self.settings
+        known = None if kept is None else kept.collective
+        method, limit = settings.method, settings.time_limit
+        if method is None or limit is None or not isinstance(smoothed, SmoothedNodeClassifier):
+            return known
+        if known is not None and (known.method, known.time_limit) == (method, limit):
+            return known
+        field = smoothed.receptive_field(self.task.data, self.task.index)
+        together = CollectiveCertificate(certificate, field)
+        return CollectiveSummary.of(together, self.task.labels, method, limit, progress)
+
+    def _save(self, summary: Summary) -> None:
+        r"""Keeps what came out, with the time a sample of the run that drew some."""
+        kept = self.folder.read_summary()
+        if summary.seconds_per_sample is None and kept is not None:
+            summary = replace(summary, seconds_per_sample=kept.seconds_per_sample)
+        if summary != kept:
+            self.folder.save_summary(summary)
 
     def _check_same(self, stored: Settings) -> None:
         differing = differences(stored, self.settings)

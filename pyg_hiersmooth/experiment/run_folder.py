@@ -40,6 +40,7 @@ class RunFolder:
         self.certificate = self.path / "certificate.npz"
         self.results = self.path / "results.json"
         self.plot = self.path / "certified_accuracy.png"
+        self.collective_plot = self.path / "collective_accuracy.png"
 
     def __str__(self) -> str:
         return str(self.path)
@@ -122,6 +123,19 @@ class RunFolder:
     def num_samples(self) -> int:
         r"""The number of samples that were drawn so far."""
         return sum(read_votes(file)[1] for file in (self.pre_votes, self.votes) if file.exists())
+
+    def read_outcomes(self) -> np.ndarray:
+        r"""The votes of all outcomes of an exact run, int64 ``[M, C]``; raises as
+        :meth:`read_votes`.
+        """
+        return read_votes(self.votes)[0].numpy()
+
+    def read_summary(self) -> Summary | None:
+        r"""What came out; :obj:`None` if that is not there, or cannot be read."""
+        try:
+            return Summary.from_dict(json.loads(self.results.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def save_summary(self, summary: Summary) -> None:
         r"""Keeps what came out."""

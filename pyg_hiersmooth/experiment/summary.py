@@ -2,17 +2,23 @@ r"""What came out of an experiment, in numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from tqdm import tqdm
 
-from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate
+from pyg_hiersmooth.choices import AttackMethod
 
 CHANGED = (1, 2, 3)
 r"""Numbers of changed entities that are reported, and more of them where changes are at will."""
 CHANGED_AT_WILL = (1, 2, 3, 4, 5)
+CHANGED_IN_ALL = (1, 2, 3, 5, 10, 20)
+r"""Numbers of changed entities that are reported where one attack is on all objects."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +39,91 @@ class CertifiedAccuracy:
 
 
 @dataclass(frozen=True)
+class CollectiveAccuracy(CertifiedAccuracy):
+    r"""Certified accuracy against one adversary whose one attack is on all objects.
+
+    Attributes:
+        one_by_one (float): The share where every object has an attack of its own.
+    """
+
+    one_by_one: float
+
+
+@dataclass(frozen=True)
+class CollectiveSummary:
+    r"""Certified accuracies where one attack is on all objects.
+
+    Attributes:
+        method (str): As in :class:`~pyg_hiersmooth.certificates.CollectiveCertificate`.
+        time_limit (float): As there.
+        certified (list of CollectiveAccuracy): Certified accuracies, budget after budget.
+    """
+
+    method: AttackMethod
+    time_limit: float
+    certified: list[CollectiveAccuracy]
+
+    @classmethod
+    def of(
+        cls,
+        certificate: CollectiveCertificate,
+        y: ArrayLike,
+        method: AttackMethod,
+        time_limit: float,
+        progress: bool = False,
+    ) -> CollectiveSummary:
+        r"""Sums up a collective certificate, given the labels of its objects."""
+        noise = certificate.certificate.noise
+        certified = []
+        for budget in noise.reported_budgets():
+            if noise.reach(**budget) == 0:
+                continue
+            changes = noise.describe(**budget)
+            bar = partial(tqdm, desc=f"One attack ({changes})", disable=not progress)
+            how: dict[str, Any] = {"method": method, "time_limit": time_limit}
+            together = certificate.curve(y, CHANGED_IN_ALL, bar, **how, **budget)
+            alone = certificate.one_by_one(y, CHANGED_IN_ALL, **budget)
+            certified += [
+                CollectiveAccuracy(r, budget, float(share), changes, float(own))
+                for r, share, own in zip(CHANGED_IN_ALL, together, alone, strict=True)
+            ]
+        return cls(method, time_limit, certified)
+
+    @property
+    def changed(self) -> list[int]:
+        r"""The numbers of changed entities."""
+        return sorted({cell.r for cell in self.certified})
+
+    @property
+    def by_changes(self) -> dict[str, tuple[list[float], list[float]]]:
+        r"""For each budget in words, the accuracies for one attack on all objects and for one on
+        each, over :attr:`changed`.
+        """
+        rows: dict[str, tuple[list[float], list[float]]] = {}
+        for cell in self.certified:
+            together, alone = rows.setdefault(cell.changes, ([], []))
+            together.append(cell.accuracy)
+            alone.append(cell.one_by_one)
+        return rows
+
+
+@dataclass(frozen=True)
 class Summary:
     r"""Accuracies of the certified objects.
 
     Attributes:
-        smoothing (str): The selection and the noise.
+        smoothing (str): The selection and the noise, and whether certificates are exact.
         num_nodes (int): Number of certified objects, nodes or graphs.
         accuracy (float): Accuracy of the smoothed classifier without an adversary; abstentions
             count as wrong.
         abstained (float): Share of objects where it abstains.
         certified (list of CertifiedAccuracy): Certified accuracies.
         feature_path (str): Which way the features took into the model.
-        seconds_per_sample (float or None): Time a sample; :obj:`None` if none was drawn.
+        seconds_per_sample (float or None): Time a sample, or a listed outcome; :obj:`None` if none
+            was voted on.
+        exact (bool): Whether certificates are exact.
+        collective (CollectiveSummary or None): What one attack on all objects leaves;
+            :obj:`None` if nobody asked.
     """
 
     smoothing: str
@@ -54,6 +133,8 @@ class Summary:
     certified: list[CertifiedAccuracy]
     feature_path: str | None
     seconds_per_sample: float | None
+    exact: bool = False
+    collective: CollectiveSummary | None = None
 
     @classmethod
     def of(
@@ -73,14 +154,25 @@ class Summary:
             for r in (CHANGED if noise.axes else CHANGED_AT_WILL)
         ]
         return cls(
-            f"{certificate.selection}, {certificate.noise}",
+            certificate.smoothing,
             len(certificate),
             certificate.clean_accuracy(y),
             float(certificate.abstained.mean()),
             certified,
             feature_path,
             seconds_per_sample,
+            certificate.exact,
         )
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Summary:
+        r"""The summary that :func:`dataclasses.asdict` took apart."""
+        certified = [CertifiedAccuracy(**cell) for cell in content["certified"]]
+        collective = content.get("collective")
+        if collective is not None:
+            cells = [CollectiveAccuracy(**cell) for cell in collective["certified"]]
+            collective = CollectiveSummary(**{**collective, "certified": cells})
+        return cls(**{**content, "certified": certified, "collective": collective})
 
     @classmethod
     def unprotected(cls, prediction: np.ndarray, y: np.ndarray) -> Summary:

@@ -19,10 +19,11 @@ from pyg_hiersmooth.datasets import (
     split_nodes,
 )
 from pyg_hiersmooth.datasets.splits import Split
-from pyg_hiersmooth.experiment.settings import TRAINING, Settings
+from pyg_hiersmooth.experiment.settings import SELECTION_DEFAULTS, TRAINING, Settings
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.noise import NOISES
+from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 from pyg_hiersmooth.training import (
     TrainingHistory,
     train_graph_classifier,
@@ -99,6 +100,7 @@ class Task(ABC):
         self, model: torch.nn.Module, transform: Smoothing, progress: bool = False
     ) -> TrainingHistory:
         r"""Trains a model under noise, as the settings say."""
+        transform = training_noise(transform)
         arguments = {name: getattr(self.settings, name) for name in ("seed", *TRAINING)}
         train = type(self).train_classifier
         return train(model, self.data, self.split, transform, progress=progress, **arguments)
@@ -209,7 +211,25 @@ def smoothing(settings: Settings) -> Smoothing:
         return None
     kind = NOISES[name]
     noise = kind(*(getattr(settings, parameter.name) for parameter in kind.parameters))
-    return HierarchicalNodeFeatureNoise(settings.p, noise, settings.indicator)
+    return HierarchicalNodeFeatureNoise(_selection(settings), noise, settings.indicator)
+
+
+def training_noise(transform: Smoothing) -> Smoothing:
+    r"""The noise to train under: where a smoothing leaves out one of :math:`T` groups, every node
+    is selected by itself, with the same probability :math:`1 - 1/T`.
+    """
+    if transform is None or not isinstance(transform.selection, PartitionSelection):
+        return transform
+    p = 1.0 - 1.0 / transform.selection.num_groups
+    return HierarchicalNodeFeatureNoise(p, transform.noise, transform.append_indicator)
+
+
+def _selection(settings: Settings) -> Selection:
+    given = [getattr(settings, name) for name in SELECTION_DEFAULTS[settings.selection]]
+    if settings.selection == "partition":
+        groups, partitions = given
+        return PartitionSelection(groups, partitions, settings.seed)
+    return BernoulliSelection(*given)
 
 
 def choose_device(name: str | None) -> str:

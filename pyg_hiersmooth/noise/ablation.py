@@ -25,8 +25,7 @@ class AblationNoise(Noise):
         ValueError: If :obj:`token` is not one finite row.
     """
 
-    name, axes, parameters = ABLATION
-    deterministic = True
+    name, axes, parameters, deterministic = ABLATION
 
     def __init__(self, token: Tensor | None = None) -> None:
         if token is not None:

@@ -43,7 +43,7 @@ class SparseFlipNoise(Noise):
         ValueError: If a probability lies outside :math:`[0, 1]`.
     """
 
-    name, axes, parameters = FLIPS
+    name, axes, parameters, deterministic = FLIPS
     needs_binary = True
     keeps_sparse = True
 

@@ -27,7 +27,7 @@ class GaussianNoise(AdditiveNoise):
         ValueError: If :obj:`std` is not positive and finite.
     """
 
-    name, axes, parameters = GAUSSIAN
+    name, axes, parameters, deterministic = GAUSSIAN
 
     def __init__(self, std: float) -> None:
         self.std = POSITIVE.check("std", std)

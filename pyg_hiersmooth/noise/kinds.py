@@ -16,6 +16,7 @@ class NoiseKind(NamedTuple):
     name: str
     axes: tuple[Axis, ...]
     parameters: tuple[Parameter, ...] = ()
+    deterministic: bool = False
 
     @property
     def defaults(self) -> dict[str, float]:
@@ -54,7 +55,7 @@ FLIPS = NoiseKind(
 GAUSSIAN = NoiseKind(
     "gaussian", (L2_DISTANCE,), (Parameter("std", 0.25, POSITIVE, "Standard deviation"),)
 )
-ABLATION = NoiseKind("ablation", ())
+ABLATION = NoiseKind("ablation", (), deterministic=True)
 LAPLACE = NoiseKind("laplace", (L1_DISTANCE,), (Parameter("scale", 0.25, POSITIVE, "Scale"),))
 UNIFORM = NoiseKind("uniform", (L1_DISTANCE,), (Parameter("scale", 0.25, POSITIVE, "Half width"),))
 

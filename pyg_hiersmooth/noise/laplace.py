@@ -31,7 +31,7 @@ class LaplaceNoise(AdditiveNoise):
         ValueError: If :obj:`scale` is not positive and finite.
     """
 
-    name, axes, parameters = LAPLACE
+    name, axes, parameters, deterministic = LAPLACE
 
     def __init__(self, scale: float) -> None:
         self.scale = POSITIVE.check("scale", scale)

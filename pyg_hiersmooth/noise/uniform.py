@@ -26,7 +26,7 @@ class UniformNoise(AdditiveNoise):
         ValueError: If :obj:`scale` is not positive and finite.
     """
 
-    name, axes, parameters = UNIFORM
+    name, axes, parameters, deterministic = UNIFORM
 
     def __init__(self, scale: float) -> None:
         self.scale = POSITIVE.check("scale", scale)

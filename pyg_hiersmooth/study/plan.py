@@ -8,7 +8,12 @@ from typing import Any
 
 from pyg_hiersmooth.choices import Part
 from pyg_hiersmooth.datasets import dataset_name, load_dataset
-from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, Settings, Titled
+from pyg_hiersmooth.experiment.settings import (
+    SAMPLING_DEFAULTS,
+    TASK_DEFAULTS,
+    Settings,
+    Titled,
+)
 from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.study.methods import METHODS, Method
 
@@ -23,16 +28,17 @@ class Run(Titled):
     Attributes:
         method (Method): How it is smoothed.
         dataset, model, seed, n0, n, alpha, part, max_epochs, patience, lr: As in
-            :class:`~pyg_hiersmooth.experiment.settings.Settings`.
+            :class:`~pyg_hiersmooth.experiment.settings.Settings`; an exact method takes no notice
+            of :obj:`n0`, :obj:`n` and :obj:`alpha`.
     """
 
     dataset: str
     model: str
     method: Method
     seed: int
-    n0: int = Settings.n0
-    n: int = Settings.n
-    alpha: float = Settings.alpha
+    n0: int = SAMPLING_DEFAULTS["n0"]
+    n: int = SAMPLING_DEFAULTS["n"]
+    alpha: float = SAMPLING_DEFAULTS["alpha"]
     part: Part = Settings.part
     max_epochs: int = TASK_DEFAULTS["node"]["max_epochs"]
     patience: int = TASK_DEFAULTS["node"]["patience"]
@@ -50,20 +56,25 @@ class Run(Titled):
 
     @property
     def num_samples(self) -> int:
-        r"""Number of samples that it takes."""
-        return 0 if self.method.noise is None else self.n0 + self.n
+        r"""Number of samples that it takes, or of outcomes that it lists."""
+        if self.method.noise is None:
+            return 0
+        return self.method.num_outcomes or self.n0 + self.n
 
     def settings(self, root: str, device: str) -> Settings:
         r"""The settings of the experiment that it is."""
         options: dict[str, Any] = asdict(self) | asdict(self.method)
         del options["method"], options["name"]
         options["noise"] = self.method.noise or "none"
+        if self.method.num_outcomes is not None:
+            del options["n0"], options["n"], options["alpha"]
         return Settings(
             **options,
             root=root,
             device=device,
             num_workers=None if device == "cuda" else 0,
             indicator=self.method.indicator,
+            selection=self.method.selection,
         )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from pyg_hiersmooth.certificates import certify_votes
+from pyg_hiersmooth.certificates import certify_counts, certify_votes
 from pyg_hiersmooth.certificates.vote_bounds import KINDS
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.experiment import Experiment, Outcome, differences
@@ -79,17 +79,21 @@ def execute(run: Run, root: str, folder: Path) -> Result:
     begin = 0
     for part, index in experiment.task.parts.items():
         objects = slice(begin, begin + len(index))
-        parts[part] = {kind: _tally(experiment, outcome, objects, kind) for kind in KINDS}
+        parts[part] = {kind: _tally(run, experiment, outcome, objects, kind) for kind in KINDS}
         begin = objects.stop
     return Result(run, parts, round(time.perf_counter() - start, 1), versions())
 
 
-def _tally(experiment: Experiment, outcome: Outcome, objects: slice, kind: Kind) -> Tally:
+def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, kind: Kind) -> Tally:
     labels, transform = outcome.labels[objects], experiment.task.transform
     if transform is None:
         return Tally(len(labels), int((outcome.prediction[objects] == labels).sum()), 0, [])
-    pre_votes, votes = (each[objects] for each in experiment.folder.read_votes())
-    certificate = certify_votes(transform, pre_votes, votes, experiment.settings.alpha, kind)
+    folder = experiment.folder
+    if run.method.num_outcomes is not None:
+        certificate = certify_counts(transform, folder.read_outcomes()[objects], kind)
+    else:
+        pre_votes, votes = (each[objects] for each in folder.read_votes())
+        certificate = certify_votes(transform, pre_votes, votes, run.alpha, kind)
     return Tally.of(certificate, labels)
 
 

@@ -83,12 +83,12 @@ def _table(group: Group, kind: Kind, part: str) -> Table:
         if method.noise is None:
             table.add_row(*start)
             continue
-        for r in CHANGED if method.p < 1 else CHANGED[:1]:
+        for r in CHANGED[:1] if method.selects_all else CHANGED:
             certified = [
                 _mean_and_std(budget.certified_accuracy(tally, r) for tally in seeds)
                 for budget in budgets
             ]
-            table.add_row(*start, f"{r}" if method.p < 1 else "any", *certified)
+            table.add_row(*start, "any" if method.selects_all else f"{r}", *certified)
             start = [""] * len(start)
     return table
 

@@ -543,3 +543,22 @@ def test_wrong_questions() -> None:
     for changed in ([3, 1], [0.5]):
         with pytest.raises(ValueError, match="'changed' must"):
             ablation.curve(changed=changed)  # type: ignore[arg-type]
+
+
+def test_a_program_is_solved_once_for_what_the_budget_reaches() -> None:
+    generator = np.random.default_rng(0)
+    certificate = bounded(SparseFlipNoise(0.1, 0.3), generator, 6, 9)
+    collective = CollectiveCertificate(certificate, random_field(generator, 6, 9))
+    handed_out: list[int] = []
+
+    def watched(numbers: list[int]) -> Iterator[int]:
+        for number in numbers:
+            handed_out.append(number)
+            yield number
+
+    curve = collective.curve(changed=(0, 1, 2, 5, 9), progress=watched, method="lp", deletions=2)
+    assert handed_out == [0, 1, 2] and curve[2] == curve[3] == curve[4]
+    expected = [collective.certified_ratio(r, method="lp", deletions=2) for r in (0, 1, 2)]
+    assert curve[:3].tolist() == expected
+    alone = collective.one_by_one(changed=(1, 5), method="lp", deletions=2)
+    assert alone.tolist() == [certificate.certified_ratio(r, deletions=2) for r in (1, 5)]

@@ -37,10 +37,16 @@ def drawn(file: Path) -> int:
 def test_quick_compares_all_methods_that_fit(small: tuple[Result, Path]) -> None:
     result, out = small
     assert result.exit_code == 0, result.output
-    titles = ("hierarchical flips, p=0.81", "flat flips, p=1", "node ablation", "unprotected")
+    titles = (
+        "hierarchical flips, p=0.81",
+        "flat flips, p=1",
+        "exact node ablation, groups=10",
+        "node ablation, p=0.81",
+        "unprotected",
+    )
     assert all(title in result.stdout for title in titles) and "Gaussian" not in result.stdout
     runs = [json.loads(path.read_text())["run"] for path in out.glob("*.json")]
-    assert len(runs) == 4 and {(run["dataset"], run["model"]) for run in runs} == {
+    assert len(runs) == 5 and {(run["dataset"], run["model"]) for run in runs} == {
         ("CitationSBM", "gcn")
     }
     assert {(run["n0"], run["n"], run["max_epochs"]) for run in runs} == {(10, 60, 3)}
@@ -80,14 +86,18 @@ def test_settings_of_methods_can_be_replaced(
         "pyg_hiersmooth.study.runner.run_all",
         lambda runs, *args, **kwargs: planned.extend(runs),
     )
-    hiersmooth("benchmark", *SMALL, "--p", 0.9, "--p-plus", 0.01, "--out", tmp_path / "new")
+    options = ("--p", 0.9, "--p-plus", 0.01, "--groups", 6, "--out", tmp_path / "new")
+    hiersmooth("benchmark", *SMALL, *options)
     settings = {run.method.name: (run.method.p, run.method.p_plus) for run in planned}
     assert settings == {
         "hierarchical flips": (0.9, 0.01),
         "flat flips": (1.0, 0.01),
         "node ablation": (0.9, None),
+        "exact node ablation": (None, None),
         "unprotected": (1.0, None),
     }
+    groups = {run.method.name: run.method.groups for run in planned if run.method.groups}
+    assert groups == {"exact node ablation": 6}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,7 @@ FILES = {
     "certified_accuracy.png",
 }
 FEW = ("--n0", 5, "--n", 20)
+EXACT = ("--selection", "partition", "--noise", "ablation")
 
 
 def votes_of(folder: Path) -> list[np.ndarray]:
@@ -269,6 +271,11 @@ def test_module_is_the_same_program() -> None:
         ("--model", "mlp", "'gcn', 'gat', 'gatv2', 'appnp', 'sage'"),
         ("--noise", "salt", "'flips', 'gaussian', 'ablation', 'laplace', 'uniform'"),
         ("--seed", -1, "0<=x<=4294967295"),
+        ("--selection", "coin", "'bernoulli', 'partition'"),
+        ("--groups", 1, "x>=2"),
+        ("--partitions", 0, "x>=1"),
+        ("--method", "ip", "'lp', 'milp'"),
+        ("--time-limit", 0, "x>0.0"),
         ("--part", "train", "'test', 'val', 'val+test'"),
         ("--max-epochs", 0, "x>=1"),
         ("--patience", 0, "x>=1"),
@@ -294,6 +301,13 @@ def test_ranges(option: str, value: object, text: str, hiersmooth: Program, tmp_
         (["--noise", "ablation", "--p-minus", 0.8], "--p-minus", "'--noise' ablation"),
         (["--noise", "laplace", "--std", 0.3], "--std", "'--noise' laplace"),
         (["--noise", "uniform", "--std", 0.3], "--std", "'--noise' uniform"),
+        (["--groups", 5], "--groups", "'--selection' bernoulli"),
+        (["--partitions", 5], "--partitions", "'--selection' bernoulli"),
+        (["--selection", "partition", "--p", 0.8], "--p", "'--selection' partition"),
+        *(
+            ([*EXACT, option, *value], option, "'--selection' partition and '--noise' ablation")
+            for option, *value in (("--n0", 5), ("--n", 5), ("--alpha", 0.1), ("--simultaneous",))
+        ),
         (["--checkpoint", __file__, "--lr", 0.1], "--lr", "'--checkpoint'"),
         (["--checkpoint", __file__, "--max-epochs", 3], "--max-epochs", "'--checkpoint'"),
         (["--checkpoint", __file__, "--patience", 3], "--patience", "'--checkpoint'"),
@@ -303,7 +317,7 @@ def test_idle_options(
     options: list, idle: str, reason: str, certify: Program, tmp_path: Path
 ) -> None:
     message = message_of(certify(*options, "--out", tmp_path / "run"))
-    assert f"'{idle}' does nothing with {reason}: leave it out" in message
+    assert f"'{idle}' does nothing with {reason}" in message and "leave it out" in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -578,3 +592,109 @@ def test_resume_with_votes_of_another_run(
 def test_training_that_diverges(certify: Program, tmp_path: Path) -> None:
     options = ["--lr", 1e30, "--max-epochs", 5, "--out", tmp_path / "run"]
     assert "lower the learning rate" in message_of(certify(*options))
+
+
+# Exact and collective certificates
+
+
+@pytest.fixture(scope="module")
+def exact_run(certify: Program, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
+    """What an exact and collective run prints, and its folder; not to be changed."""
+    folder = tmp_path_factory.mktemp("runs") / "exact"
+    small = ("--groups", 5, "--partitions", 2, "--max-epochs", 20, "--lr", 0.01)
+    return certify(*EXACT, *small, "--collective", "--method", "lp", "--out", folder), folder
+
+
+def test_exact_run(exact_run: tuple[Result, Path]) -> None:
+    result, folder = exact_run
+    assert result.exit_code == 0 and result.stderr == "", result.output
+    text = " ".join(result.stdout.split())
+    assert "PartitionSelection(num_groups=5, num_partitions=2, seed=0)," in text
+    assert "AblationNoise(), exact" in text and "Certified accuracy, exact" in text
+    files = FILES - {"pre_votes.npz"} | {"collective_accuracy.png"}
+    assert {file.name for file in folder.iterdir()} == files
+    certificate = Certificate.load(folder / "certificate.npz")
+    assert certificate.exact and certificate.chart(certificate.prediction).smoothing[-5:] == "exact"
+    results = json.loads((folder / "results.json").read_text())
+    assert results["exact"] is True and results["certified"][0]["accuracy"] > 0
+    settings = json.loads((folder / "settings.json").read_text())["options"]
+    assert (settings["groups"], settings["partitions"], settings["n"]) == (5, 2, None)
+
+
+def test_collective_table_and_results(exact_run: tuple[Result, Path]) -> None:
+    result, folder = exact_run
+    together = json.loads((folder / "results.json").read_text())["collective"]
+    assert (together["method"], together["time_limit"]) == ("lp", 10.0)
+    cells = together["certified"]
+    assert [cell["r"] for cell in cells] == [1, 2, 3, 5, 10, 20]
+    shown = " ".join(re.findall(r"[\w=.%]+", result.stdout))
+    for whom, name in (("anything all", "accuracy"), ("each", "one_by_one")):
+        assert f"{whom} {' '.join(f'{cell[name]:.1%}' for cell in cells)}" in shown
+    assert cells[0]["accuracy"] > cells[0]["one_by_one"] > 0
+    assert (folder / "collective_accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_exact_run_is_resumed(
+    exact_run: tuple[Result, Path], certify: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, folder = exact_run
+    forbid_training(monkeypatch)
+    before = (folder / "results.json").read_text()
+    again = certify("--resume", folder)
+    assert again.exit_code == 0 and "nothing left to sample" in again.stdout
+    assert (
+        again.stdout.split("Certified accuracy")[1:]
+        == result.stdout.split("Certified accuracy")[1:]
+    )
+    assert (folder / "results.json").read_text() == before
+    message = message_of(certify("--resume", folder, "--groups", 6))
+    assert "'--groups' does not agree with the run to be resumed: 6 here, 5 there" in message
+
+
+def test_collective_certificates_show_progress_and_join_a_sampled_run(
+    hiersmooth: Program, certify: Program, finished_run: Path, tmp_path: Path
+) -> None:
+    run, weights = tmp_path / "run", ("--checkpoint", finished_run / "model.pt")
+    options = ("--noise", "ablation", "--p", 0.9, "--simultaneous", "--n0", 5, "--n", 100)
+    assert certify(*options, *weights, "--out", run).exit_code == 0
+    assert not (run / "collective_accuracy.png").exists()
+    added = ("--resume", run, "--collective", "--time-limit", 2, "--num-workers", 0)
+    result = hiersmooth("certify", *added)
+    assert result.exit_code == 0, result.output
+    assert "One attack (anything)" in result.stderr and "one attack on all" in result.stdout
+    results = json.loads((run / "results.json").read_text())
+    assert (results["exact"], results["collective"]["method"]) == (False, "milp")
+    assert results["seconds_per_sample"] > 0 and (run / "collective_accuracy.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ([], "needs certificates that hold at once: '--simultaneous', or '--selection' partition"),
+        (["--noise", "ablation"], "with '--noise' ablation (got bernoulli with ablation)"),
+        (["--selection", "partition"], "(got partition with flips)"),
+        (["--task", "graph", "--simultaneous"], "the nodes of one graph (got '--task' graph)"),
+    ],
+)
+def test_collective_certificates_that_are_none(
+    options: list, text: str, certify: Program, tmp_path: Path
+) -> None:
+    message = message_of(certify("--collective", *options, "--out", tmp_path / "run"))
+    assert "'--collective'" in message and text in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", [("--method", "lp"), ("--time-limit", 3)])
+def test_idle_without_collective(option: tuple, certify: Program, tmp_path: Path) -> None:
+    message = message_of(certify(*option, "--out", tmp_path / "run"))
+    assert f"'{option[0]}' does nothing without '--collective': leave it out" in message
+
+
+def test_a_partition_with_another_noise_is_sampled(
+    certify: Program, finished_run: Path, tmp_path: Path
+) -> None:
+    options = ("--selection", "partition", "--groups", 5, *FEW)
+    weights = ("--checkpoint", finished_run / "model.pt")
+    result = certify(*options, *weights, "--out", tmp_path / "run")
+    assert result.exit_code == 0 and "exact" not in result.stdout
+    assert {file.name for file in (tmp_path / "run").iterdir()} == FILES

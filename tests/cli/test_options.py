@@ -37,7 +37,10 @@ def test_a_setting_is_nothing_unless_it_is_given() -> None:
         ("lr", "0.001, or 0.01 for graphs"),
         ("max_epochs", "1000, or 300 for graphs"),
         ("noise", "flips, or ablation for graphs"),
-        ("n", str(Settings.n)),
+        ("n", str(Settings().n)),
+        ("p", str(Settings().p)),
+        ("groups", str(Settings(selection="partition").groups)),
+        ("method", "milp"),
         ("dataset", Settings.dataset),
     ],
 )

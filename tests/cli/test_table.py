@@ -5,7 +5,12 @@ import re
 import pytest
 
 from pyg_hiersmooth.cli.table import print_summary
-from pyg_hiersmooth.experiment.summary import CertifiedAccuracy, Summary
+from pyg_hiersmooth.experiment.summary import (
+    CertifiedAccuracy,
+    CollectiveAccuracy,
+    CollectiveSummary,
+    Summary,
+)
 
 
 def printed(capsys: pytest.CaptureFixture[str], **change: object) -> str:
@@ -44,3 +49,19 @@ def test_a_row_for_each_budget_and_a_column_for_each_r(capsys: pytest.CaptureFix
     assert "r = 1 r = 2 2 deletions 20.0% 40.0% 4 deletions 40.0% 80.0%" in " ".join(
         re.findall(r"[\w=.%]+", text)
     )
+
+
+def test_exact_certificates_say_so(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, exact=True)
+    assert "Certified accuracy, exact" in text and "Time an outcome 12.30 ms" in text
+    text = printed(capsys)
+    assert "exact" not in text and "Time a sample 12.30 ms" in text
+
+
+def test_one_attack_on_all_has_a_table_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [CollectiveAccuracy(r, {}, 0.8 / r, "anything", 0.4 / r) for r in (1, 2)]
+    text = printed(capsys, collective=CollectiveSummary("lp", 3.0, cells))
+    assert "one attack on all graphs or on each" in text
+    shown = " ".join(re.findall(r"[\w=.%]+", text))
+    assert "r = 1 r = 2 anything all 80.0% 40.0% each 40.0% 20.0%" in shown
+    assert "attack" not in printed(capsys)

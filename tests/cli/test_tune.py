@@ -59,7 +59,9 @@ def message_of(result: Result) -> str:
 
 def rows_of(result: Result) -> list[tuple[str, float, float]]:
     """The printed smoothings, with their clean and certified accuracy in percent."""
-    rows = re.findall(r"^ +(p=\S.*?) +([\d.]+)% +([\d.]+)% *$", result.stdout, re.MULTILINE)
+    rows = re.findall(
+        r"^ +((?:p|groups)=\S.*?) +([\d.]+)% +([\d.]+)% *$", result.stdout, re.MULTILINE
+    )
     return [(name, float(clean), float(certified)) for name, clean, certified in rows]
 
 
@@ -121,6 +123,10 @@ def test_printed_command_certifies_what_was_tuned_with_fresh_samples(
         (["--noise", "uniform", "--eps", 0.1, "--r", 2], ["p", "scale"]),
         (["--noise", "ablation", "--r", 3], ["p"]),
         (["--additions", 1, "--deletions", 2, "--r", 2], ["p", "p_plus", "p_minus"]),
+        (
+            ["--selection", "partition", "--partitions", 2, "--deletions", 2],
+            ["groups", "p_plus", "p_minus"],
+        ),
     ],
 )
 def test_printed_command_names_the_settings(
@@ -147,6 +153,20 @@ def test_printed_command_names_the_settings(
     assert name == ", ".join(f"{name}={getattr(settings, name)}" for name in names)
     assert (settings.alpha, settings.kind, settings.seed) == (0.05, "binary", 4)
     assert (settings.model, settings.patience, settings.max_epochs) == ("appnp", 7, 1)
+
+
+def test_an_exact_search(tune: Program, certify: Program, tmp_path: Path) -> None:
+    exact = ("--selection", "partition", "--partitions", 2, "--noise", "ablation", "--r", 2)
+    few = ("--trials", 2, "--max-epochs", 20, "--lr", 0.01, "--out", tmp_path / "search")
+    result = tune(*exact, *few)
+    assert result.exit_code == 0, result.output
+    rows = rows_of(result)
+    assert len(rows) == 2 and all(re.fullmatch(r"groups=\d+", name) for name, _, _ in rows)
+    command = printed_command(result)
+    assert "--alpha" not in command and "--p" not in command
+    assert certify(*command, "--part", "val", "--out", tmp_path / "run").exit_code == 0
+    certificate = Certificate.load(tmp_path / "run" / "certificate.npz")
+    assert certificate.exact and f"num_groups={rows[0][0][7:]}," in str(certificate.selection)
 
 
 def test_at_most_five_smoothings_are_printed(tune: Program, tmp_path: Path) -> None:
@@ -271,6 +291,15 @@ def test_default_file(tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyP
         ),
         (["--noise", "uniform"], "UniformNoise needs the budget '--eps'"),
         (["--noise", "ablation", "--eps", 1], "takes no budget besides '--r' (got '--eps')"),
+        (["--partitions", 3, "--deletions", 1], "'--partitions' does nothing with '--selection'"),
+        (
+            ["--selection", "partition", "--noise", "ablation", "--n", 5],
+            "'--n' does nothing with '--selection' partition and '--noise' ablation",
+        ),
+        (
+            ["--selection", "partition", "--noise", "ablation", "--r", 12],
+            "'--r' must be at most 11 for '--selection' partition",
+        ),
         (["--dataset", "Reddit", "--deletions", 1], "'--dataset' must be one of CitationSBM, Cora"),
         (["--model", "no_such_module:Net", "--deletions", 1], "No module named 'no_such_module'"),
     ],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,27 @@ import pytest
 import torch
 
 from pyg_hiersmooth import experiment
-from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate
 from pyg_hiersmooth.datasets import RandomMolecules, split_graphs
 from pyg_hiersmooth.experiment import Experiment, Outcome, RunFolder, Settings
 from pyg_hiersmooth.experiment.task import Task
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.training import TrainingHistory
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 NODES = Settings(n0=10, n=40, max_epochs=3, lr=0.01, device="cpu", num_workers=0)
+EXACT = Settings(
+    noise="ablation",
+    selection="partition",
+    groups=5,
+    partitions=2,
+    max_epochs=20,
+    lr=0.01,
+    device="cpu",
+    num_workers=0,
+)
 GRAPHS = Settings(
     dataset="RandomMolecules",
     task="graph",
@@ -232,3 +247,59 @@ def test_history_is_that_of_the_trainer(tmp_path: Path) -> None:
     task = Experiment(NODES, tmp_path).task
     history = task.train(task.new_model(task.transform), task.transform)
     assert isinstance(history, TrainingHistory) and history.num_epochs == 3
+
+
+# Exact and collective certificates
+
+
+@pytest.fixture(scope="module")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outcome]:
+    """A small finished exact experiment; not to be changed."""
+    folder = tmp_path_factory.mktemp("experiment") / "exact"
+    return folder, Experiment(EXACT, folder).run(progress=False)
+
+
+def test_an_exact_experiment_is_that_of_the_library(exact: tuple[Path, Outcome]) -> None:
+    folder, outcome = exact
+    task = Experiment(EXACT, folder).task
+    model = Experiment.resume(folder).model
+    transform = HierarchicalNodeFeatureNoise(PartitionSelection(5, 2), AblationNoise())
+    smoothed = SmoothedNodeClassifier(model, transform, task.num_classes)
+    expected = smoothed.certify(task.data, node_index=task.index, progress=False, num_workers=0)
+    assert outcome.certificate is not None and outcome.certificate.exact and outcome.summary.exact
+    np.testing.assert_array_equal(outcome.certificate.largest_r, expected.largest_r)
+    np.testing.assert_array_equal(outcome.prediction, expected.prediction)
+    assert not RunFolder(folder).pre_votes.exists()
+    assert RunFolder(folder).num_samples() == 10
+    assert RunFolder(folder).read_outcomes().sum(1).tolist() == [10] * len(expected)
+    assert "exact" in (folder / "results.json").read_text()
+
+
+def test_a_collective_certificate_joins_a_finished_experiment(
+    exact: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(exact[0], tmp_path / "run")
+    before = RunFolder(folder).read_summary()
+    monkeypatch.setattr(Task, "train", stop)
+    monkeypatch.setattr("pyg_hiersmooth.sampling.engine._count", lambda *args: iter(()))
+    asked = replace(EXACT, collective=True, method="lp")
+    run = Experiment(asked, folder)
+    together = run.run(progress=False).summary.collective
+    assert together is not None and before is not None and together.method == "lp"
+    certificate = Certificate.load(folder / "certificate.npz")
+    smoothed = run.task.smooth(run.model, run.task.transform)  # type: ignore[arg-type]
+    field = smoothed.receptive_field(run.task.data, run.task.index)  # type: ignore[union-attr]
+    expected = CollectiveCertificate(certificate, field).curve(
+        run.task.labels, together.changed, method="lp"
+    )
+    assert [cell.accuracy for cell in together.certified] == expected.tolist()
+    assert any(cell.accuracy > cell.one_by_one for cell in together.certified)
+    assert RunFolder(folder).read_summary() == replace(before, collective=together)
+    # What is known is not solved again, and stays without being asked for.
+    with monkeypatch.context() as patch:
+        patch.setattr(CollectiveCertificate, "num_robust", stop)
+        assert Experiment(asked, folder).run(progress=False).summary.collective == together
+        assert Experiment(EXACT, folder).run(progress=False).summary.collective == together
+        with pytest.raises(KeyboardInterrupt):
+            Experiment(replace(asked, time_limit=2.0), folder).run(progress=False)
+    assert RunFolder(folder).read_summary() == replace(before, collective=together)

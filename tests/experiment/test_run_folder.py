@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,12 @@ import torch
 
 from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
 from pyg_hiersmooth.experiment.settings import Settings
-from pyg_hiersmooth.experiment.summary import Summary
+from pyg_hiersmooth.experiment.summary import (
+    CertifiedAccuracy,
+    CollectiveAccuracy,
+    CollectiveSummary,
+    Summary,
+)
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 
 SETTINGS = Settings(n=5, device="cpu")
@@ -61,6 +67,7 @@ def test_votes(folder: RunFolder) -> None:
         VoteCheckpoint(path, {}).save(Counted(torch.tensor(votes), sum(votes[0])))
     assert folder.num_samples() == 9
     assert [votes.tolist() for votes in folder.read_votes()] == [[[2, 0]], [[3, 4]]]
+    assert folder.read_outcomes().tolist() == [[3, 4]]
 
 
 def test_missing_and_damaged_votes(folder: RunFolder) -> None:
@@ -98,3 +105,25 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file/run' must be a folder that can be written"):
         RunFolder(tmp_path / "file" / "run").create(SETTINGS, torch.tensor([1]))
+
+
+def test_what_came_out_is_read_again(folder: RunFolder) -> None:
+    assert folder.read_summary() is None
+    cells = [CollectiveAccuracy(2, {"eps": 0.5}, 0.4, "eps = 0.5", 0.3)]
+    together = CollectiveSummary("lp", 3.0, cells)
+    certified = [CertifiedAccuracy(1, {"eps": 0.5}, 0.6, "eps = 0.5")]
+    summary = Summary("noise", 3, 0.7, 0.1, certified, "dense", 0.2, True, together)
+    folder.save_summary(summary)
+    assert folder.read_summary() == summary
+    folder.save_summary(replace(summary, collective=None))
+    assert folder.read_summary() == replace(summary, collective=None)
+    content = json.loads(folder.results.read_text())
+    del content["exact"], content["collective"]  # as it was written before
+    folder.results.write_text(json.dumps(content))
+    assert folder.read_summary() == replace(summary, exact=False, collective=None)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"certified": 3}'])
+def test_what_came_out_and_is_damaged(content: str, folder: RunFolder) -> None:
+    folder.results.write_text(content)
+    assert folder.read_summary() is None

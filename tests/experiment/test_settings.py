@@ -13,12 +13,16 @@ import pytest
 from pyg_hiersmooth import noise
 from pyg_hiersmooth.experiment.settings import (
     NOISES,
+    RECENT,
+    SAMPLING_DEFAULTS,
     TASK_DEFAULTS,
     TRAINING,
     Settings,
     differences,
 )
 from pyg_hiersmooth.training import train_graph_classifier, train_node_classifier
+
+EXACT: dict[str, Any] = {"selection": "partition", "noise": "ablation"}
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,17 @@ def test_paths_become_strings() -> None:
         ({"noise": "none", "p_plus": 0.3}, "'p_plus' does nothing with 'noise' none"),
         ({"task": "graph", "p_minus": 0.3}, "'p_minus' does nothing with 'noise' ablation"),
         ({"checkpoint": "a", "lr": 0.3}, "'lr' does nothing with 'checkpoint': leave it out"),
+        ({"selection": "coin"}, "'selection' must be one of bernoulli, partition .got 'coin'"),
+        ({"groups": 5}, "'groups' does nothing with 'selection' bernoulli: leave it out"),
+        ({"selection": "partition", "p": 0.9}, "'p' does nothing with 'selection' partition"),
+        ({**EXACT, "n": 5}, "'n' does nothing with 'selection' partition and 'noise' ablation"),
+        ({**EXACT, "simultaneous": False}, "'simultaneous' does nothing with 'selection' part"),
+        ({"method": "lp"}, "'method' does nothing without 'collective': leave it out"),
+        ({"collective": True}, "'collective' needs certificates that hold at once: 'simultaneous'"),
+        ({"collective": True, "selection": "partition"}, "'collective' needs certificates that"),
+        ({**EXACT, "collective": True, "task": "graph"}, "'collective' is about the nodes of one"),
+        ({**EXACT, "collective": True, "method": "ip"}, "'method' must be one of lp, milp"),
+        ({"noise": "none", "simultaneous": True, "collective": True}, "'collective' does nothing"),
         ({"device": "cuda", "num_workers": 2}, "'num_workers' does nothing with 'device' cuda"),
     ],
 )
@@ -94,9 +109,10 @@ def test_dictionary_and_back() -> None:
     assert Settings.from_dict(json.loads(json.dumps(asdict(settings)))) == settings
 
 
-def test_older_dictionaries_name_no_task_and_no_part() -> None:
+def test_older_dictionaries_do_not_name_all() -> None:
     content = asdict(Settings(n=5))
-    del content["task"], content["part"]
+    for name in RECENT:
+        del content[name]
     assert Settings.from_dict(content) == Settings(n=5)
 
 
@@ -131,3 +147,26 @@ def test_differences_name_both_values() -> None:
 def test_they_do_not_wait_for_pytorch() -> None:
     code = "import sys, pyg_hiersmooth.cli; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_exact_takes_no_samples() -> None:
+    exact, sampled = Settings(**EXACT), Settings(selection="partition")
+    assert exact.exact and not sampled.exact and not Settings(noise="ablation").exact
+    for settings in (exact, sampled):
+        assert (settings.p, settings.groups, settings.partitions) == (None, 10, 10)
+    assert [getattr(exact, name) for name in SAMPLING_DEFAULTS] == [None] * 4
+    assert [getattr(sampled, name) for name in SAMPLING_DEFAULTS] == [1_000, 10_000, 0.01, False]
+    assert (exact.name, sampled.name) == (
+        "CitationSBM-gcn-partition-ablation-seed0",
+        "CitationSBM-gcn-partition-flips-seed0",
+    )
+    assert Settings.from_dict(json.loads(json.dumps(asdict(exact)))) == exact
+
+
+def test_a_collective_certificate_alters_no_vote() -> None:
+    settings = Settings(**EXACT)
+    other = replace(settings, collective=True)
+    assert (other.method, other.time_limit) == ("milp", 10.0)
+    assert (settings.method, settings.time_limit) == (None, None)
+    assert differences(settings, other) == {}
+    assert Settings(simultaneous=True, collective=True, method="lp", time_limit=3).method == "lp"

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.experiment.summary import Summary
+from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, certify_counts
+from pyg_hiersmooth.experiment.summary import CHANGED_IN_ALL, CollectiveSummary, Summary
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise, SparseFlipNoise, UniformNoise
+from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 Y = np.arange(30) % 3
@@ -53,3 +54,36 @@ def test_the_rest_of_it() -> None:
 def test_nothing_is_certified_without_noise() -> None:
     summary = Summary.unprotected(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]))
     assert summary == Summary("no smoothing", 4, 0.75, 0.0, [], None, None)
+
+
+def test_exact_certificates_say_so() -> None:
+    transform = HierarchicalNodeFeatureNoise(PartitionSelection(10, 2), AblationNoise())
+    exact = Summary.of(certify_counts(transform, [[20, 0, 0]] * 30), Y, None, None)
+    assert exact.exact and exact.smoothing.endswith("AblationNoise(), exact")
+    sampled = Summary.of(make_certificate(AblationNoise()), Y, None, None)
+    assert not sampled.exact and "exact" not in sampled.smoothing
+
+
+@pytest.mark.parametrize(
+    ("noise", "budgets"), [(SparseFlipNoise(0.05, 0.8), 6), (GaussianNoise(0.5), 5), (None, 1)]
+)
+def test_one_attack_on_all_and_one_on_each(
+    noise: Noise | None, budgets: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    certificate = make_certificate(noise or AblationNoise())
+    certificate.simultaneous = True
+    together = CollectiveCertificate(certificate, np.eye(30, dtype=bool))
+    summary = CollectiveSummary.of(together, Y, "lp", 5.0)
+    assert capfd.readouterr().err == "" and (summary.method, summary.time_limit) == ("lp", 5.0)
+    assert len(summary.certified) == budgets * len(CHANGED_IN_ALL) == budgets * 6
+    assert len(summary.by_changes) == budgets and summary.changed == [1, 2, 3, 5, 10, 20]
+    for cell in summary.certified:
+        assert cell.one_by_one == certificate.certified_accuracy(Y, cell.r, **cell.budget)
+        # Alone in its receptive field, a target falls to one node that is its own.
+        assert cell.accuracy >= max(cell.one_by_one, (23 - min(cell.r, 20)) / 30 - 1e-9)
+    assert any(cell.accuracy > cell.one_by_one for cell in summary.certified)
+    changes, (all_of_them, each) = next(iter(summary.by_changes.items()))
+    assert all_of_them == [c.accuracy for c in summary.certified if c.changes == changes]
+    assert each == [c.one_by_one for c in summary.certified if c.changes == changes]
+    CollectiveSummary.of(together, Y, "lp", 5.0, progress=True)
+    assert f"One attack ({changes})" in capfd.readouterr().err

@@ -8,9 +8,16 @@ import torch
 from pyg_hiersmooth.datasets import CitationSBM, RandomMolecules, split_graphs, split_nodes
 from pyg_hiersmooth.experiment import task
 from pyg_hiersmooth.experiment.settings import Settings
-from pyg_hiersmooth.experiment.task import GraphTask, NodeTask, choose_device, smoothing
+from pyg_hiersmooth.experiment.task import (
+    GraphTask,
+    NodeTask,
+    choose_device,
+    smoothing,
+    training_noise,
+)
 from pyg_hiersmooth.models import GCN
-from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise
+from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -132,3 +139,24 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device(None) == choose_device("cuda") == "cuda"
     assert choose_device("cpu") == "cpu"
+
+
+def test_partitions_are_those_of_the_settings() -> None:
+    settings = Settings(noise="ablation", selection="partition", groups=4, partitions=3, seed=5)
+    expected = "PartitionSelection(num_groups=4, num_partitions=3, seed=5), AblationNoise()"
+    assert expected in str(smoothing(settings))
+
+
+def test_training_under_a_partition_selects_every_node_by_itself(nodes: NodeTask) -> None:
+    exact = HierarchicalNodeFeatureNoise(PartitionSelection(4, 2), AblationNoise())
+    sampled = HierarchicalNodeFeatureNoise(0.75, AblationNoise())
+    assert str(training_noise(exact)) == str(sampled)
+    assert training_noise(sampled) is sampled and training_noise(None) is None
+    plain = HierarchicalNodeFeatureNoise(PartitionSelection(4), AblationNoise(), False)
+    assert training_noise(plain).append_indicator is False  # type: ignore[union-attr]
+    for found, expected in zip(
+        nodes.new_trained_model(exact).parameters(),
+        nodes.new_trained_model(sampled).parameters(),
+        strict=True,
+    ):
+        assert torch.equal(found, expected)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pyg_hiersmooth.study.methods import (
     ABLATION,
+    EXACT_ABLATION,
     FLAT_FLIPS,
     HIERARCHICAL_FLIPS,
     METHODS,
@@ -31,6 +34,27 @@ def test_settings_that_a_method_has() -> None:
     assert [METHODS[HIERARCHICAL_FLIPS].has(name) for name in names] == [True, True, True, False]
     assert [METHODS[FLAT_FLIPS].has(name) for name in names] == [False, True, True, False]
     assert not any(METHODS[UNPROTECTED].has(name) for name in names)
+
+
+def test_a_partition_takes_the_place_of_p() -> None:
+    exact = METHODS[EXACT_ABLATION]
+    assert exact == Method(EXACT_ABLATION, "ablation", None, groups=10, partitions=10)
+    assert exact.selection == "partition" and exact.num_outcomes == 100
+    assert exact.indicator and not exact.selects_all
+    assert exact.title == "exact node ablation, groups=10, partitions=10"
+    assert [exact.has(name) for name in ("p", "groups", "partitions")] == [False, True, True]
+    sampled = Method("sampled", "gaussian", None, std=0.1, groups=5, partitions=2)
+    assert sampled.selection == "partition" and sampled.num_outcomes is None
+    others = [method for method in METHODS.values() if method != exact]
+    assert {(method.selection, method.num_outcomes) for method in others} == {("bernoulli", None)}
+
+
+@pytest.mark.parametrize(
+    "selection", [{"p": 0.9, "groups": 3, "partitions": 2}, {"p": None}, {"p": None, "groups": 3}]
+)
+def test_two_selections_or_none_are_refused(selection: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="'p' must be None for 'groups' and 'partitions'"):
+        Method("mixed", "ablation", **selection)
 
 
 def test_other_noises_are_refused() -> None:

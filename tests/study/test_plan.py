@@ -44,7 +44,17 @@ def test_settings_are_those_of_the_experiment() -> None:
     assert settings.p_plus is None and settings.scale is None and settings.num_workers == 0
 
 
+def test_settings_of_an_exact_method() -> None:
+    run = Run("Cora", "gat", METHODS["exact node ablation"], 17, n0=7, n=50)
+    settings = run.settings("data", "cpu")
+    assert settings.exact and settings.indicator
+    assert (settings.noise, settings.groups, settings.partitions) == ("ablation", 10, 10)
+    assert settings.p is None and settings.n is None and settings.alpha is None
+    assert Run.from_dict(asdict(run)) == run
+
+
 def test_number_of_samples() -> None:
+    assert Run("Cora", "gat", METHODS["exact node ablation"], 17, n=50).num_samples == 100
     assert Run("Cora", "gat", FLIPS, 17, n0=7, n=50).num_samples == 57
     assert Run("Cora", "gat", METHODS[UNPROTECTED], 17).num_samples == 0
 

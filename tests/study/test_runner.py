@@ -112,3 +112,21 @@ def test_the_same_with_any_number_of_jobs(done: Path, tmp_path: Path) -> None:
         np.load(each / "runs" / ABLATION.name / "votes.npz")["votes"] for each in (done, tmp_path)
     ]
     assert np.array_equal(*votes)
+
+
+def test_an_exact_run_is_that_of_its_certificate(tmp_path: Path) -> None:
+    method = replace(METHODS["exact node ablation"], groups=6, partitions=2)
+    run = replace(ABLATION, method=method, part="val+test")
+    result = execute(run, "data", tmp_path / "run")
+    certificate = Certificate.load(tmp_path / "run" / "certificate.npz")
+    data = CitationSBM()[0]
+    split = split_nodes(data.y, seed=13)
+    y = np.concatenate([data.y[split.val_index], data.y[split.test_index]])
+    both = [result.parts[part]["multiclass"] for part in ("val", "test")]
+    for r in (1, 2, 3):
+        found = sum(round(tally.certified_accuracy(r) * tally.num_nodes) for tally in both)
+        assert found == round(certificate.certified_accuracy(y, r) * len(y))
+    assert certificate.exact and certificate.certified_accuracy(y, 1) > 0
+    assert not (tmp_path / "run" / "pre_votes.npz").exists()
+    result.save(tmp_path / "result.json")
+    assert Result.load(tmp_path / "result.json") == result

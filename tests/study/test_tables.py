@@ -57,6 +57,13 @@ def test_flat_methods_hold_for_any_number_of_nodes(make_result) -> None:
     assert len(rows) == 1 and rows[0][4] == "any"
 
 
+def test_exact_methods_have_a_row_for_each_r(make_result) -> None:
+    exact = make_result("exact node ablation", test=Tally(100, 80, 5, [70, 60, 50]))
+    _, *rows = rows_of(markdown(tables([exact], "multiclass")))
+    assert rows[0][0] == "exact node ablation, groups=10, partitions=10"
+    assert [row[4:6] for row in rows] == [["1", "70.0"], ["2", "60.0"], ["3", "50.0"]]
+
+
 def test_nothing_is_certified_without_protection(make_result) -> None:
     result = make_result("unprotected", test=Tally(100, 82, 0, []))
     _, *rows = rows_of(markdown(tables([result], "multiclass")))
