@@ -75,7 +75,7 @@ class Method:
 
     @property
     def selection(self) -> SelectionName:
-        r"""A name of :obj:`~pyg_hiersmooth.choices.SelectionName`."""
+        r"""``"bernoulli"`` or ``"partition"``."""
         return "partition" if self.p is None else "bernoulli"
 
     @property
