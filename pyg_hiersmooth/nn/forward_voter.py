@@ -241,8 +241,11 @@ class ForwardVoter(Voter):
             raise
 
     def _choose_block_size(self, wanted: int | None) -> int:
-        copies = wanted or _power_of_two(min(MAX_BLOCK, self._cheapest_block_size()))
-        if self._keeps_apart(copies):
+        one_by_one = isinstance(self.prepared.forward, OneByOne)
+        cheapest = 1 if one_by_one else min(MAX_BLOCK, self._cheapest_block_size())
+        copies = wanted or _power_of_two(cheapest)
+        # One by one, the samples of a block would share their random numbers.
+        if not (one_by_one and copies > 1) and self._keeps_apart(copies):
             return copies
         if wanted is not None and wanted > 1:
             raise ValueError(
@@ -250,7 +253,7 @@ class ForwardVoter(Voter):
                 f"random numbers (got {wanted})"
             )
         if copies == 1 or not self._keeps_apart(1):
-            if not isinstance(self.prepared.forward, OneByOne):
+            if not one_by_one:
                 self.prepared.use(OneByOne(self.prepared.forward))
             if not self._keeps_apart(1):
                 raise ValueError(
