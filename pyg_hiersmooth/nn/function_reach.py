@@ -26,7 +26,9 @@ def reach(function: types.FunctionType) -> dict[str, Any]:
     """
     code = function.__code__
     defaults = function.__defaults__ or ()
-    arguments = code.co_varnames[: code.co_argcount]
+    # Decorators give functions of *args the defaults of others.
+    nameless = [f"[{i}]" for i in range(len(defaults) - code.co_argcount)]
+    arguments = [*nameless, *code.co_varnames[: code.co_argcount]]
     names, attributes = _names(code)
     reached = {
         **dict(zip(arguments[len(arguments) - len(defaults) :], defaults, strict=True)),

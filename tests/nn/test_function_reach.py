@@ -65,3 +65,11 @@ def test_of_a_module_what_is_named_is_reached() -> None:
 def test_libraries_are_told_by_their_names() -> None:
     assert is_of_library("torch_geometric.nn.conv") and is_of_library("builtins")
     assert not is_of_library("torch_user") and not is_of_library(None)
+
+
+def test_defaults_without_names_are_reached() -> None:
+    def call(*args: Any) -> Any:
+        return args
+
+    call.__defaults__ = (1, TABLE)
+    assert reach(call) == {"[0]": 1, "[1]": TABLE}
