@@ -7,6 +7,7 @@ import sys
 import types
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 _LIBRARIES = {*sys.stdlib_module_names, "torch", "torch_geometric", "numpy", "scipy"}
@@ -15,6 +16,13 @@ _LIBRARIES = {*sys.stdlib_module_names, "torch", "torch_geometric", "numpy", "sc
 def is_of_library(module: str | None) -> bool:
     r"""Whether a module is none of the user's, by its name."""
     return str(module).partition(".")[0] in _LIBRARIES
+
+
+def _is_of_user(module: types.ModuleType) -> bool:
+    installed = {"site-packages", "dist-packages"} & {
+        *Path(getattr(module, "__file__", None) or "").parts
+    }
+    return not (installed or is_of_library(module.__name__))
 
 
 def reach(function: types.FunctionType) -> dict[str, Any]:
@@ -39,7 +47,7 @@ def reach(function: types.FunctionType) -> dict[str, Any]:
     }
     reached.pop("__class__", None)
     for name, module in list(reached.items()):
-        if isinstance(module, types.ModuleType) and not is_of_library(module.__name__):
+        if isinstance(module, types.ModuleType) and _is_of_user(module):
             inside = vars(module)
             reached |= {f"{name}.{each}": inside[each] for each in attributes if each in inside}
     return reached

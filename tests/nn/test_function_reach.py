@@ -4,6 +4,7 @@ import types
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from pyg_hiersmooth.nn.function_reach import is_of_library, reach
@@ -60,6 +61,7 @@ def test_of_a_module_what_is_named_is_reached() -> None:
     reached = reach(lambda: helpers.table)  # type: ignore[attr-defined]
     assert reached == {"helpers": helpers, "helpers.table": TABLE}
     assert reach(lambda: np.random.rand()) == {"np": np}
+    assert reach(lambda: pytest.raises) == {"pytest": pytest}
 
 
 def test_libraries_are_told_by_their_names() -> None:
