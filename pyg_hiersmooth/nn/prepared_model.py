@@ -186,23 +186,22 @@ def _contains(value: Tensor, clean: Tensor, rows: list[int]) -> bool:
     if value.is_floating_point() != clean.is_floating_point():
         return False
     if value.numel() == clean.numel():
-        value, clean = _dense(value, clean.dtype), _dense(clean, clean.dtype)
+        value, clean = _dense(value, clean), _dense(clean, clean)
         return torch.equal(value.flatten().sort().values, clean.flatten().sort().values)
     if value.dim() != 2:
         return False
     if value.size(0) == clean.size(0) and value.size(1) > clean.size(1):
-        return torch.equal(
-            _dense(value, clean.dtype)[:, : clean.size(1)], _dense(clean, clean.dtype)
-        )
+        return torch.equal(_dense(value, clean)[:, : clean.size(1)], _dense(clean, clean))
     if value.size(0) not in rows or value.size(1) != clean.size(1):
         return False
-    value = _dense(value, clean.dtype)
-    parts = _dense(clean, clean.dtype).split(rows)
+    value = _dense(value, clean)
+    parts = _dense(clean, clean).split(rows)
     return any(torch.equal(value, part) for part in parts if part.size(0) == value.size(0))
 
 
-def _dense(value: Tensor, dtype: torch.dtype) -> Tensor:
-    return (value if value.layout == torch.strided else value.to_dense()).to(dtype)
+def _dense(value: Tensor, like: Tensor) -> Tensor:
+    dense = value if value.layout == torch.strided else value.to_dense()
+    return dense.to(like.device, like.dtype)
 
 
 def _check_own_model(model: torch.nn.Module, forward: Forward) -> None:
@@ -216,11 +215,11 @@ def _check_own_model(model: torch.nn.Module, forward: Forward) -> None:
 
 
 def _tensors(**roots: Any) -> Iterator[tuple[str, Tensor]]:
-    r"""Tensors that are not empty, and arrays of numbers as such."""
+    r"""Tensors that hold something, and arrays of numbers as such."""
     for path, value in leaves(**roots):
         if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
             value = torch.from_numpy(value.astype("f8" if value.dtype.kind == "f" else "i8"))
-        if isinstance(value, Tensor) and value.numel() > 0:
+        if isinstance(value, Tensor) and value.numel() > 0 and not value.is_meta:
             yield path, value
 
 
