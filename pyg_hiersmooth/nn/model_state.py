@@ -78,7 +78,7 @@ def _parts(value: Any) -> Parts | None:
     if isinstance(value, BaseData):
         return _parts(value.to_dict())
     if isinstance(value, Mapping):
-        items = [(_named(key), part) for key, part in value.items()]
+        items = [(_named(key, i), part) for i, (key, part) in enumerate(value.items())]
         return [("#", len(value)), *items, *_attributes(value)]
     if isinstance(value, list | tuple | deque):
         items = [(f"[{i}]", part) for i, part in enumerate(value)]
@@ -101,7 +101,7 @@ def _parts(value: Any) -> Parts | None:
         return [(f".{name}", part) for name, part in reach(value).items()]
     if isinstance(value, types.ModuleType):
         return None
-    if hasattr(type(value), "coo"):  # a SparseTensor, which completes its other forms when needed
+    if type(value).__name__ == "SparseTensor":  # it completes its other forms when needed
         return [(f".coo[{i}]", part) for i, part in enumerate(value.coo())]
     if isinstance(value, torch.nn.Module):
         return [*_module_parts(value), *_class_parts(type(value))]
@@ -151,8 +151,12 @@ def _class_parts(kind: type) -> Parts:
     ]
 
 
-def _named(key: Any) -> str:
-    return f".{key}" if isinstance(key, str) else f"[{key!r}]"
+def _named(key: Any, place: int) -> str:
+    r"""A key in a path; one of the user's classes by its place, for its copies are other ones."""
+    if isinstance(key, str):
+        return f".{key}"
+    is_known = isinstance(key, (*_PLAIN, tuple))
+    return f"[{key!r}]" if is_known else f"[{type(key).__name__} {place}]"
 
 
 def _digest(value: Any) -> str:

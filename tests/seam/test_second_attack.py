@@ -15,8 +15,8 @@ from torch_geometric.nn import GCNConv, global_mean_pool
 
 from pyg_hiersmooth.nn import SmoothedGraphClassifier
 
-from .plain import plain_votes
-from .small import ABLATION, FLIPS, SAMPLES, C, D, Linear, make_graph, seeded, votes_of
+from .plain import plain_votes, pyg_call
+from .small import ABLATION, FLIPS, SAMPLES, C, D, Linear, N, make_graph, seeded, votes_of
 from .verdict import assert_votes, refused
 
 data = make_graph()
@@ -235,3 +235,26 @@ def test_the_clean_features_of_one_graph_among_several_are_refused() -> None:
 
     refused(lambda: votes(skip), "forward.graphs")
     assert votes(pooled).sum() == 3 * SAMPLES
+
+
+class Key:
+    """Equal to itself alone, and printed with its address."""
+
+
+class NamedCoo:
+    """Has a method of the name of one of a sparse tensor's."""
+
+    def coo(self) -> int:
+        return 3
+
+
+@pytest.mark.parametrize(
+    "held",
+    [{Key(): 1}, NamedCoo(), torch.ones(N, D, device="meta")],
+    ids=["keys", "coo", "meta"],
+)
+def test_what_a_model_merely_holds_is_no_reason_to_refuse(held: Any) -> None:
+    holder = seeded(Linear)
+    holder.held = held
+    truth = plain_votes(pyg_call, holder, ABLATION, data, SAMPLES, C)
+    assert_votes(votes_of(holder, data), truth)
