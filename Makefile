@@ -10,12 +10,11 @@ FRESH := $(VENV)-fresh
 # A test has one thread, and each core its own tests: two processes of two threads are slower.
 PYTEST := -m pytest --numprocesses logical --dist worksteal
 # Every layer of the package, in the time that a second environment is worth.
-OLDEST_TESTS := tests/noise tests/transforms tests/sampling tests/models tests/training \
-	tests/nn/test_node.py tests/nn/test_graph.py tests/nn/test_image.py \
-	tests/certificates/test_certificate.py tests/certificates/test_collective.py \
-	tests/experiment tests/study tests/cli/test_table.py tests/cli/test_plot.py \
-	tests/cli/test_certify_graphs.py tests/test_chart.py tests/test_plotting.py \
-	tests/test_random.py tests/test_readme.py tests/test_selection.py tests/test_tuning.py
+OLDEST_TESTS := tests/noise tests/transforms tests/models tests/experiment \
+	tests/nn/test_node.py tests/nn/test_exact.py tests/nn/test_model_state.py \
+	tests/nn/test_private_copy.py tests/nn/test_purity.py \
+	tests/certificates/test_certificate.py tests/certificates/test_storage.py \
+	tests/cli/test_table.py tests/test_random.py tests/test_selection.py
 
 .DEFAULT_GOAL := help
 
