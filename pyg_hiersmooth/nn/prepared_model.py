@@ -2,6 +2,7 @@ r"""A model prepared for sampling: private, seeded, and watched."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,7 +52,7 @@ class PreparedModel:
 
     def renew(self) -> None:
         r"""Starts over with a fresh copy, as if the model had never been called."""
-        self.model = private_copy(self._pristine)
+        self.model = copy.deepcopy(self._pristine)
         self._for_copies: dict[int, torch.nn.Module] = {}
 
     def fresh(self, forward: Forward | None = None) -> PreparedModel:

@@ -18,7 +18,7 @@ from pyg_hiersmooth.sampling.linear_input import LinearInput
 BREAK_TIES_BY_PLACE = (EdgePooling,)
 r"""Modules of PyG that choose among all edges of a batch, and between equal ones by their order."""
 
-UNITS_TO_COMPARE = 64
+UNITS_TO_COMPARE = 16
 r"""Most units of a block that are compared with themselves alone."""
 
 
@@ -137,7 +137,7 @@ def _alone(
 ) -> dict[int, Tensor]:
     r"""Logits of chosen units, each from a copy that never saw another one."""
     units = len(prepared.forward.rows)
-    twins = {i % units: prepared.fresh(prepared.forward.unit(i % units)) for i in chosen}
+    twins = {i: prepared.fresh(prepared.forward.unit(i)) for i in {i % units for i in chosen}}
     return {i: twins[i % units].answer(features[i], seed=3) for i in chosen}
 
 
