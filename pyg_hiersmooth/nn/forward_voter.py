@@ -229,14 +229,14 @@ class ForwardVoter(Voter):
     def _answer(self, draw: Tensor) -> Any:
         try:
             return self.prepared.answer(draw)
-        except Exception:
+        except Exception:  # raised again, unless the model takes the units one by one
             if len(self.prepared.forward.rows) == 1:
                 raise
             together = self.prepared.forward
             self.prepared.use(OneByOne(together))
             try:
                 return self.prepared.answer(draw)
-            except Exception:
+            except Exception:  # the first error says more
                 self.prepared.use(together)
             raise
 
