@@ -26,6 +26,7 @@ from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
+from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -137,6 +138,7 @@ def tune_smoothing(
     """
     num_trials = check_count("num_trials", num_trials, 1)
     num_classes = check_count("num_classes", num_classes, 2)
+    refuse_ranks("tuning")
     if not 0.0 <= min_clean_accuracy <= 1.0:
         raise ValueError(f"'min_clean_accuracy' must be in [0, 1] (got {min_clean_accuracy})")
     check_kind(kind)

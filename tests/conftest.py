@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
+import pickle
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+import torch.distributed as dist
+
+OnRanks = Callable[..., list[Any]]
 
 OWN = '''
 import torch
@@ -69,3 +76,48 @@ def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     yield tmp_path
     for name in modules:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def on_ranks(tmp_path: Path) -> OnRanks:
+    """Calls a function with the number of each rank of a gloo group, in processes of their own:
+    what it returned or raised, rank by rank, and None for a rank that ended without a word.
+    """
+    if sys.platform != "linux":
+        pytest.skip("needs processes that are forked")
+    context, groups = multiprocessing.get_context("fork"), iter(range(1_000))
+
+    def run(function: Callable[[int], Any], size: int = 2, seconds: float = 60.0) -> list[Any]:
+        meeting = f"file://{tmp_path / f'group{next(groups)}'}"
+
+        def work(rank: int, sender: Any) -> None:
+            torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+            dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size)
+            try:
+                outcome = function(rank)
+            except Exception as error:
+                outcome = error
+            sender.send_bytes(pickle.dumps(outcome))
+
+        outcomes: list[Any] = []
+        started = []
+        for rank in range(size):
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=work, args=(rank, sender))
+            process.start()
+            sender.close()
+            started.append((process, receiver))
+        try:
+            for rank, (_, receiver) in enumerate(started):
+                assert receiver.poll(seconds), f"rank {rank} of {size} hangs"
+                try:
+                    outcomes.append(pickle.loads(receiver.recv_bytes()))
+                except EOFError:
+                    outcomes.append(None)
+        finally:
+            for process, _ in started:
+                process.join(5.0)
+                process.kill()
+        return outcomes
+
+    return run

@@ -104,10 +104,12 @@ def benchmark_command(
         from rich.console import Console
 
         from pyg_hiersmooth.cli.plot import can_plot
+        from pyg_hiersmooth.sampling.ranks import refuse_ranks
         from pyg_hiersmooth.study.report import report_methods, report_sweep
         from pyg_hiersmooth.study.results import load_results
         from pyg_hiersmooth.study.runner import run_all
 
+        refuse_ranks("a study")
         runs = _runs(root, sweep, **chosen)
         try:
             run_all(runs, out, root, jobs, progress)

@@ -13,7 +13,7 @@ import click
 
 from pyg_hiersmooth.choices import Part, TaskName
 from pyg_hiersmooth.cli import options
-from pyg_hiersmooth.cli.failure import Failure, Interrupted, one_sentence
+from pyg_hiersmooth.cli.failure import Failure, Interrupted, one_sentence, one_voice
 from pyg_hiersmooth.experiment.settings import UNIMPORTANT, Settings, differences
 
 if TYPE_CHECKING:
@@ -106,6 +106,9 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
     sampled, and certificates hold with certainty. With --collective, a second table counts the
     nodes that one attack on the whole graph cannot change.
 
+    Started by torchrun, its processes share the samples; a run that it starts again goes on from
+    what is in the folder.
+
     \b
     Example:
       hiersmooth certify --dataset Cora_ML --noise flips --p-plus 0.05 --p-minus 0.8
@@ -113,25 +116,28 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
       hiersmooth certify --selection partition --groups 10 --noise ablation --collective
       hiersmooth certify --dataset MUTAG --task graph --model gin --noise gaussian
       hiersmooth certify --resume runs/gaussian
+      torchrun --nproc-per-node 2 -m pyg_hiersmooth certify --noise gaussian
     """
     chosen = options.given(chosen)
     if resume is not None and out is not None:
         raise click.UsageError("'--out' does nothing with '--resume', which names the folder")
-    with one_sentence():
-        settings, folder = _asked(chosen, out, resume)
+    with one_sentence(), one_voice() as ranks:
+        ranks.compare({"out": out, "resume": resume, **chosen})
+        settings, folder = ranks.once(lambda: _asked(chosen, out, resume))
 
         from pyg_hiersmooth.cli.plot import can_plot
         from pyg_hiersmooth.cli.table import print_summary
         from pyg_hiersmooth.experiment import Experiment
 
         with _interruptible(folder):
-            will_plot = can_plot()
+            will_plot = ranks.is_first and can_plot()
             experiment = Experiment(settings, folder)
             outcome = experiment.run(progress, say=click.echo)
             if will_plot:
                 _draw(outcome, settings.title, folder)
-        print_summary(outcome.summary, settings.title, experiment.task.noun)
-        click.echo(f"The run is in {folder}")
+        if ranks.is_first:
+            print_summary(outcome.summary, settings.title, experiment.task.noun)
+            click.echo(f"The run is in {folder}")
 
 
 def _asked(
@@ -139,13 +145,14 @@ def _asked(
 ) -> tuple[Settings, RunFolder]:
     r"""What is to be done, and the folder of it: a new one, or that of the run to be resumed."""
     from pyg_hiersmooth.experiment import RunFolder
+    from pyg_hiersmooth.sampling.ranks import was_restarted
 
     if resume is not None:
         folder = RunFolder(resume)
         return _agreed(chosen, folder.read_settings()), folder
     settings = Settings(**chosen)
     folder = RunFolder(out or Path("runs", settings.name))
-    if folder.settings.exists():
+    if folder.settings.exists() and not was_restarted():
         raise Failure(
             f"'--out {folder}' holds {folder.state} already: go on with it by '--resume {folder}', "
             "or choose another '--out'"

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from pyg_hiersmooth.sampling import Ranks
 
 EXPECTED = (
     ValueError,
@@ -45,6 +48,23 @@ def one_sentence() -> Iterator[None]:
         raise
     except EXPECTED as error:
         raise Failure(with_options(_sentence(error))) from error
+
+
+@contextmanager
+def one_voice() -> Iterator[Ranks]:
+    r"""Lets the processes of ``torchrun`` work together; the first one alone says what went wrong
+    for all of them.
+    """
+    from pyg_hiersmooth.sampling.ranks import is_known, process_group
+
+    with process_group() as ranks:
+        try:
+            with ranks.together():
+                yield ranks
+        except Exception as error:
+            if ranks.is_first or not is_known(error):
+                raise
+            raise SystemExit(1) from error
 
 
 def with_options(sentence: str) -> str:

@@ -89,8 +89,10 @@ def tune_command(
             settings = Settings(part="val", **SAMPLES | chosen)
 
         from pyg_hiersmooth.experiment.task import NodeTask
+        from pyg_hiersmooth.sampling.ranks import refuse_ranks
         from pyg_hiersmooth.tuning import tune_smoothing
 
+        refuse_ranks("tuning")
         task = NodeTask(settings)
         file = out or Path("runs", f"tune-{settings.name}.jsonl")
         file.parent.mkdir(parents=True, exist_ok=True)

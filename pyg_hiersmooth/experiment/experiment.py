@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate
 from pyg_hiersmooth.experiment.run_folder import RunFolder
-from pyg_hiersmooth.experiment.settings import Settings, differences
+from pyg_hiersmooth.experiment.settings import UNIMPORTANT, Settings, differences
 from pyg_hiersmooth.experiment.summary import CollectiveSummary, Summary
 from pyg_hiersmooth.experiment.task import TASKS, choose_device
 from pyg_hiersmooth.experiment.weights import load_weights
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
+from pyg_hiersmooth.sampling.ranks import current_ranks, together
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -41,7 +43,9 @@ class Experiment:
     r"""Seeds, builds, trains and certifies what the settings say.
 
     A folder that holds this experiment already is gone on with: what is done is not done again,
-    and the votes are those of an undisturbed run.
+    and the votes are those of an undisturbed run. In a group of ranks
+    (:func:`~pyg_hiersmooth.sampling.process_group`) all of them run it; the first one alone trains
+    the model, and reads and writes the folder.
 
     Args:
         settings (Settings): What to do. All that can be wrong with them shows here.
@@ -49,33 +53,34 @@ class Experiment:
 
     Raises:
         ValueError: If the settings do not fit each other or the data, the weights to load do not
-            fit the model, or the folder holds something else.
+            fit the model, the folder holds something else, or ranks were given other settings.
         OSError: If the data are missing or the folder cannot be written.
     """
 
+    @together()
     def __init__(self, settings: Settings, folder: str | os.PathLike[str] | RunFolder) -> None:
         self.settings = replace(settings, device=choose_device(settings.device))
         self.folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
-        is_new = not self.folder.settings.exists()
-        if is_new:
-            self.folder.check_free()
-        else:
-            self._check_same(self.folder.read_settings())
-        self.task = TASKS[settings.task](self.settings)
+        ranks = current_ranks()
+        ranks.compare({"folder": str(self.folder), **_important(self.settings)})
+        is_new = ranks.once(self._check_folder)
+        self.task = ranks.first_alone(lambda: TASKS[settings.task](self.settings))
         self.model = self.task.new_model(self.task.transform)
-        self.needs_training = not self._load_weights()
-        if is_new:
+        self.needs_training = not ranks.once(self._load_weights)
+        if is_new and ranks.is_first:
             self.folder.create(self.settings, self.task.labels)
 
     @classmethod
+    @together()
     def resume(cls, folder: str | os.PathLike[str]) -> Experiment:
         r"""The experiment that a folder holds.
 
         Raises:
             ValueError: If there is none in it.
         """
-        return cls(RunFolder(folder).read_settings(), folder)
+        return cls(current_ranks().once(RunFolder(folder).read_settings), folder)
 
+    @together()
     def run(self, progress: bool = True, say: Callable[[str], None] = lambda _: None) -> Outcome:
         r"""Does what is left to do, and leaves all of it in the folder.
 
@@ -83,21 +88,28 @@ class Experiment:
             progress (bool): Whether to show progress bars. (default: :obj:`True`)
             say (Callable): Is told, in a sentence, how training went. (default: nobody is)
         """
-        transform, noun = self.task.transform, self.task.noun
+        transform, ranks = self.task.transform, current_ranks()
         if self.needs_training:
             self.model = self.task.new_model(transform)  # also after an interrupted training
-            history = self.task.train(self.model, transform, progress)
-            self.needs_training = False
-            condition = "" if transform is None else "under noise "
-            say(
-                f"Trained for {history.num_epochs} epochs, accuracy {condition}on the validation "
-                f"{noun} {history.best_val_accuracy:.1%}"
-            )
-        if not self.folder.model.exists():
+            if ranks.is_first:
+                self._train(progress, say)
+        ranks.share_weights(self.model)
+        self.needs_training = False
+        if ranks.is_first and not self.folder.model.exists():
             self.folder.save_model(self.model)
         outcome = self._predict() if transform is None else self._certify(transform, progress)
-        self._save(outcome.summary)
+        if ranks.is_first:
+            self._save(outcome.summary)
         return outcome
+
+    def _train(self, progress: bool, say: Callable[[str], None]) -> None:
+        transform = self.task.transform
+        history = self.task.train(self.model, transform, progress)
+        condition = "" if transform is None else "under noise "
+        say(
+            f"Trained for {history.num_epochs} epochs, accuracy {condition}on the validation "
+            f"{self.task.noun} {history.best_val_accuracy:.1%}"
+        )
 
     def _predict(self) -> Outcome:
         prediction, labels = self.task.predict(self.model).numpy(), self.task.labels.numpy()
@@ -119,12 +131,18 @@ class Experiment:
             num_workers=settings.num_workers,
             checkpoint=self.folder.path,
         )
-        num_drawn = self.folder.num_samples() - num_before
-        seconds = (time.perf_counter() - start) / num_drawn if num_drawn > 0 else None
-        certificate.save(self.folder.certificate)
+        seconds = time.perf_counter() - start
         labels = task.labels.numpy()
-        summary = Summary.of(certificate, labels, smoothed.feature_path, seconds)
-        summary = replace(summary, collective=self._collective(smoothed, certificate, progress))
+
+        def summarize() -> Summary:
+            certificate.save(self.folder.certificate)
+            num_drawn = self.folder.num_samples() - num_before
+            a_sample = seconds / num_drawn if num_drawn > 0 else None
+            summary = Summary.of(certificate, labels, smoothed.feature_path, a_sample)
+            collective = self._collective(smoothed, certificate, progress)
+            return replace(summary, collective=collective)
+
+        summary = current_ranks().once(summarize)
         return Outcome(certificate.prediction, labels, certificate, summary)
 
     def _collective(
@@ -153,6 +171,14 @@ class Experiment:
         if summary != kept:
             self.folder.save_summary(summary)
 
+    def _check_folder(self) -> bool:
+        r"""Whether the folder is new, and does not hold this experiment; anything else raises."""
+        if self.folder.settings.exists():
+            self._check_same(self.folder.read_settings())
+            return False
+        self.folder.check_free()
+        return True
+
     def _check_same(self, stored: Settings) -> None:
         differing = differences(stored, self.settings)
         if differing:
@@ -166,3 +192,7 @@ class Experiment:
         if kept is not None:
             load_weights(self.model, kept)
         return kept is not None
+
+
+def _important(settings: Settings) -> dict[str, Any]:
+    return {name: value for name, value in asdict(settings).items() if name not in UNIMPORTANT}

@@ -23,6 +23,7 @@ from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.sampling import sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
+from pyg_hiersmooth.sampling.ranks import current_ranks, together
 from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -93,6 +94,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         ``num_entities``.
         """
 
+    @together()
     def _sample_votes(
         self,
         data: Any,
@@ -110,7 +112,11 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         num_samples = check_count("num_samples", num_samples, 1)
         start = check_count("start", start, 0)
         voter = self._checked_voter(data, index, seed, block_size, dense)[0]
-        kept = None if checkpoint is None else self._checkpoint(checkpoint, voter, start)
+        settings = self._settings(voter, checkpoint is not None)
+        current_ranks().compare(settings)
+        kept = None
+        if checkpoint is not None:
+            kept = VoteCheckpoint(checkpoint, {**settings, "start": start})
         with generators_put_back(voter.device), torch.no_grad():
             return sample_votes(
                 voter,
@@ -121,6 +127,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 progress=progress,
             )
 
+    @together()
     def _certify(
         self,
         data: Any,
@@ -143,6 +150,9 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         n0, n, alpha, simultaneous = self._statistics(exact, kind, n0, n, alpha, simultaneous)
         voter, objects = self._checked_voter(data, index, seed, block_size, dense, exact)
         objects["num_features"] = voter.features[0].size(1)
+        settings = self._settings(voter, checkpoint is not None)
+        statistics = {"n0": n0, "n": n, "alpha": alpha, "simultaneous": simultaneous}
+        current_ranks().compare({**statistics, "kind": kind, **settings})
 
         def certified(votes: list[Tensor]) -> Certificate:
             if exact:
@@ -163,10 +173,11 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         unanimous[:, 0] = n
         certified([unanimous] * len(parts))  # says before sampling what would fail after it
         kept: dict[str, VoteCheckpoint | None] = dict.fromkeys(parts)
-        if checkpoint is not None:
+        if checkpoint is not None and current_ranks().is_first:
             empty = Counted.none(voter.num_targets, voter.num_classes)
             for name, (start, count) in parts.items():
-                file = self._checkpoint(Path(checkpoint, f"{name}.npz"), voter, start)
+                path = Path(checkpoint, f"{name}.npz")
+                file = VoteCheckpoint(path, {**settings, "start": start})
                 file.check(empty, count)
                 kept[name] = file
             Path(checkpoint).mkdir(parents=True, exist_ok=True)
@@ -265,26 +276,23 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         dtypes = (parameter.dtype for parameter in self.model.parameters())
         return next((dtype for dtype in dtypes if dtype.is_floating_point), torch.float32)
 
-    def _checkpoint(
-        self, path: str | os.PathLike[str], voter: ForwardVoter | ShardedVoter, start: int
-    ) -> VoteCheckpoint:
+    def _settings(self, voter: ForwardVoter | ShardedVoter, kept: bool) -> dict[str, Any]:
+        r"""All that votes depend on but the samples, for those that are kept or shared by ranks."""
+        if not kept and current_ranks().size == 1:
+            return {}
         smoothing = to_dict(self.transform.selection), to_dict(self.transform.noise)
-        return VoteCheckpoint(
-            path,
-            {
-                "transform": str(self.transform),
-                "smoothing": digest(json.dumps(smoothing).encode()),
-                "seed": voter.options.seed,
-                "start": start,
-                "device": voter.device.type,
-                "dense": voter.options.dense,
-                "exact": voter.options.enumerate_outcomes,
-                "model": str(self.model),
-                "model weights": fingerprint(*self.model.parameters(), *self.model.buffers()),
-                "features": fingerprint(*voter.features),
-                "objects": fingerprint(*voter.objects),
-                "targets": fingerprint(voter.targets),
-                # Show what has no tensors, such as another way to call the model.
-                "logits": voter.fingerprint(),
-            },
-        )
+        return {
+            "transform": str(self.transform),
+            "smoothing": digest(json.dumps(smoothing).encode()),
+            "seed": voter.options.seed,
+            "device": voter.device.type,
+            "dense": voter.options.dense,
+            "exact": voter.options.enumerate_outcomes,
+            "model": str(self.model),
+            "model weights": fingerprint(*self.model.parameters(), *self.model.buffers()),
+            "features": fingerprint(*voter.features),
+            "objects": fingerprint(*voter.objects),
+            "targets": fingerprint(voter.targets),
+            # Show what has no tensors, such as another way to call the model.
+            "logits": voter.fingerprint(),
+        }

@@ -63,7 +63,7 @@ class VoteCheckpoint:
         votes, done, settings = read_votes(self.path)
         counted = Counted(votes, done)
         for name, value in self.settings.items():
-            if not _same(settings.get(name), value):
+            if not same_setting(settings.get(name), value):
                 raise ValueError(
                     f"checkpoint '{self.path}' was made with another '{name}': "
                     f"{settings.get(name)} there, {value} here"
@@ -151,7 +151,8 @@ def _checksum(counted: Counted, settings: str) -> str:
     )
 
 
-def _same(kept: Any, value: Any) -> bool:
+def same_setting(kept: Any, value: Any) -> bool:
+    r"""Whether two settings are the same; lists of floats may differ by rounding."""
     if isinstance(value, list) and isinstance(kept, list) and len(kept) == len(value):
         tolerance = 1e-4 * max((abs(each) for each in value), default=0.0)
         return bool(np.allclose(kept, value, rtol=0.0, atol=tolerance))

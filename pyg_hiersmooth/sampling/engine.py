@@ -1,4 +1,4 @@
-r"""Counts votes over a range of samples: in chunks, in workers, and resumable."""
+r"""Counts votes over a range of samples: in chunks, in workers, by ranks, and resumable."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
+from pyg_hiersmooth.sampling.ranks import Ranks, current_ranks, num_local_ranks, together
 
 MAX_CHUNK = 64
 r"""Most samples that are counted before progress is reported and may be saved."""
@@ -60,6 +61,7 @@ class Voter(ABC):
         return votes.view(self.num_targets, self.num_classes).cpu()
 
 
+@together()
 def sample_votes(
     voter: Voter,
     num_samples: int,
@@ -72,45 +74,66 @@ def sample_votes(
 ) -> Tensor:
     r"""Counts the votes of the samples ``start, ..., start + num_samples - 1``.
 
-    The votes do not depend on the number of workers, nor on interruptions.
+    The votes do not depend on the number of workers or ranks, nor on interruptions. In a group of
+    ranks (:func:`~pyg_hiersmooth.sampling.process_group`) all of them call this function; they
+    share the samples, and the first one alone keeps the checkpoint and shows progress.
 
     Args:
-        voter (Voter): Casts the votes.
+        voter (Voter): Casts the votes, the same on all ranks.
         num_samples (int): Number of samples.
         start (int): First sample. (default: :obj:`0`)
-        num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this one.
-            (default: one a core, none for a short run or another device)
+        num_workers (int, optional): Processes that sample on a CPU, for each rank; :obj:`0` samples
+            in this one. (default: one a core, none for a short run or another device)
         checkpoint (VoteCheckpoint, optional): Where votes are kept, and resumed from.
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
         description (str): Label of the progress bar.
 
     Returns:
         torch.Tensor: int64 ``[M, C]``.
+
+    Raises:
+        ValueError: If the ranks were given different numbers of samples, targets or classes.
     """
+    ranks = current_ranks()
+    ranks.compare(
+        {
+            "num_samples": num_samples,
+            "start": start,
+            "num_targets": voter.num_targets,
+            "num_classes": voter.num_classes,
+        }
+    )
+    kept = checkpoint if ranks.is_first else None
     counted = Counted.none(voter.num_targets, voter.num_classes)
-    if checkpoint is not None:
-        counted = checkpoint.load(counted, num_samples)
-    workers = _num_workers(voter, num_samples - counted.num_samples, num_workers)
+    if kept is not None:
+        counted = kept.load(counted, num_samples)
+    num_counted = ranks.once(lambda: counted.num_samples)
+    counted = Counted(ranks.sum(counted.votes), num_counted)
+    share = math.ceil((num_samples - counted.num_samples) / ranks.size)
+    workers = _num_workers(voter, share, num_workers)
     left = range(start + counted.num_samples, start + num_samples)
-    chunks = _split(left, voter.block_size, workers)
+    chunks = ranks.once(lambda: _split(left, voter.block_size, ranks.size * max(workers, 1)))
     bar = tqdm(
-        total=num_samples, initial=counted.num_samples, desc=description, disable=not progress
+        total=num_samples,
+        initial=counted.num_samples,
+        desc=description,
+        disable=not (progress and ranks.is_first),
     )
     try:
         with bar, single_thread(voter.device):
-            for samples, votes in zip(chunks, _count(voter, chunks, workers), strict=True):
-                counted = counted.plus(votes, len(samples))
-                bar.update(len(samples))
-                if checkpoint is not None:
-                    checkpoint.save_sometimes(counted)
+            for new in _count_rounds(voter, chunks, workers, ranks):
+                counted = counted.plus(*new)
+                bar.update(new.num_samples)
+                if kept is not None:
+                    kept.save_sometimes(counted)
     finally:
-        if checkpoint is not None:
-            checkpoint.save(counted)
+        if kept is not None:
+            kept.save(counted)
     return counted.votes
 
 
 def _split(samples: range, block_size: int, num_workers: int) -> list[range]:
-    wanted = min(MAX_CHUNK, math.ceil(len(samples) / (4 * max(num_workers, 1))))
+    wanted = min(MAX_CHUNK, math.ceil(len(samples) / (4 * num_workers)))
     size = block_size * max(1, wanted // block_size)
     first = samples.start - samples.start % size
     return [
@@ -119,8 +142,23 @@ def _split(samples: range, block_size: int, num_workers: int) -> list[range]:
     ]
 
 
+def _count_rounds(
+    voter: Voter, chunks: list[range], num_workers: int, ranks: Ranks
+) -> Iterator[Counted]:
+    r"""Votes of one chunk a rank at a time, in the order of the samples."""
+    own = _count(voter, chunks[ranks.rank :: ranks.size], num_workers)
+    for first in range(0, len(chunks), ranks.size):
+        in_round = chunks[first : first + ranks.size]
+        with ranks.together():
+            if ranks.rank < len(in_round):
+                votes = next(own)
+            else:
+                votes = torch.zeros(voter.num_targets, voter.num_classes, dtype=torch.long)
+        yield Counted(ranks.sum(votes), sum(map(len, in_round)))
+
+
 def _count(voter: Voter, chunks: list[range], num_workers: int) -> Iterator[Tensor]:
-    if num_workers == 0:
+    if num_workers == 0 or not chunks:
         yield from map(voter.count, chunks)
         return
     # Workers are forked where that is possible: they share the model and the data as they are.
@@ -157,7 +195,7 @@ def _num_workers(voter: Voter, num_samples: int, num_workers: int | None) -> int
         return min(num_workers, num_samples) if voter.device.type == "cpu" else 0
     if voter.device.type != "cpu" or num_samples < MAX_CHUNK:
         return 0
-    return num_cores()
+    return max(1, num_cores() // num_local_ranks())
 
 
 def num_cores() -> int:

@@ -20,6 +20,7 @@ from pyg_hiersmooth.experiment import Experiment, Outcome, differences
 from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
 from pyg_hiersmooth.experiment.task import choose_device
 from pyg_hiersmooth.sampling.engine import num_cores
+from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.study.plan import Run
 from pyg_hiersmooth.study.results import Result, Tally
 
@@ -49,10 +50,12 @@ def run_all(
         The results of all runs, in their order.
 
     Raises:
-        ValueError: If the folder holds results of runs with the same names and other settings.
+        ValueError: If the folder holds results of runs with the same names and other settings, or
+            this is one of several ranks.
         RuntimeError: If runs failed; the others are done nevertheless.
         OSError: If the folder cannot be written.
     """
+    refuse_ranks("a study")
     missing = [run for run in runs if not _is_done(run, folder)]
     if missing:
         _run_missing(missing, folder, root, jobs or _default_jobs(), progress)

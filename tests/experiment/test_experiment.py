@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.training import TrainingHistory
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+OnRanks = Callable[..., list[Any]]
 
 NODES = Settings(n0=10, n=40, max_epochs=3, lr=0.01, device="cpu", num_workers=0)
 EXACT = Settings(
@@ -303,3 +307,78 @@ def test_a_collective_certificate_joins_a_finished_experiment(
         with pytest.raises(KeyboardInterrupt):
             Experiment(replace(asked, time_limit=2.0), folder).run(progress=False)
     assert RunFolder(folder).read_summary() == replace(before, collective=together)
+
+
+# Ranks
+
+
+def test_ranks_train_once_and_return_what_one_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ranks: OnRanks
+) -> None:
+    small = replace(NODES, max_epochs=2, n0=3, n=12)
+
+    def work(rank: int) -> Any:
+        train, trained, said = Task.train, [], []
+
+        def count(*arguments: Any, **options: Any) -> TrainingHistory:
+            trained.append(rank)
+            return train(*arguments, **options)
+
+        monkeypatch.setattr(Task, "train", count)
+        experiment = Experiment(small, tmp_path / f"{len(sizes)}")
+        outcome = experiment.run(progress=False, say=said.append)
+        weights = {name: each.tolist() for name, each in experiment.model.state_dict().items()}
+        assert outcome.certificate is not None
+        bounds = outcome.certificate.p_lower.tolist()
+        return (len(trained), len(said)), outcome.summary, bounds, weights
+
+    sizes = [1]
+    (alone,) = on_ranks(work, 1)
+    sizes = [1, 2]
+    first, second = on_ranks(work, 2)
+    assert (alone[0], first[0], second[0]) == ((1, 1), (1, 1), (0, 0))
+    assert first[1] == second[1]
+    assert alone[2:] == first[2:] == second[2:]
+    assert all(map(np.array_equal, votes_of(tmp_path / "1"), votes_of(tmp_path / "2")))
+
+
+def test_ranks_go_on_with_a_folder_that_the_first_one_sees(
+    finished: tuple[Path, Outcome], tmp_path: Path, on_ranks: OnRanks
+) -> None:
+    folder, outcome = finished
+    shutil.copytree(folder, tmp_path / "first" / "run")
+    (tmp_path / "second").mkdir()
+
+    def work(rank: int) -> Any:
+        os.chdir(tmp_path / ("first", "second")[rank])  # as on two machines
+        return Experiment.resume("run").run(progress=False).prediction.tolist()
+
+    assert on_ranks(work) == [outcome.prediction.tolist()] * 2
+    assert not any((tmp_path / "second").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changes", "folder", "name"), [({"seed": 1}, "run", "seed"), ({}, "another", "folder")]
+)
+def test_ranks_with_other_settings_are_refused(
+    changes: dict[str, Any], folder: str, name: str, tmp_path: Path, on_ranks: OnRanks
+) -> None:
+    def work(rank: int) -> Any:
+        if rank == 0:
+            Experiment(NODES, tmp_path / "run")
+        Experiment(replace(NODES, **changes), tmp_path / folder)
+
+    for error in on_ranks(work):
+        assert f"all ranks must have the same '{name}' (got" in str(error)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_fails_ends_all_ranks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ranks: OnRanks
+) -> None:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise FloatingPointError("the training loss became nan")
+
+    monkeypatch.setattr(Task, "train", fail)
+    outcomes = on_ranks(lambda rank: Experiment(NODES, tmp_path).run(progress=False))
+    assert [str(error) for error in outcomes] == ["the training loss became nan"] * 2

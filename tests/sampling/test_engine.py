@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.sampling import Voter, sample_votes
+from pyg_hiersmooth.sampling import Voter, engine, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import VoteCheckpoint, read_votes
 
+OnRanks = Callable[..., list[Any]]
 M, C = 4, 3
 
 
@@ -123,3 +126,137 @@ def test_votes_are_independent_of_numpy_and_torch_seeds() -> None:
     before = torch.get_rng_state()
     sample_votes(HashVoter(), 100, num_workers=0, progress=False)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+# Ranks
+
+
+@pytest.mark.parametrize("num_workers", [0, 2, None])
+@pytest.mark.parametrize(
+    ("size", "start", "num_samples", "block_size"),
+    [(2, 0, 1, 1), (3, 7, 2, 10), (2, 13, 321, 1), (2, 13, 321, 10), (3, 5, 400, 64)],
+)
+def test_ranks_count_every_sample_once(
+    num_workers: int | None,
+    size: int,
+    start: int,
+    num_samples: int,
+    block_size: int,
+    on_ranks: OnRanks,
+) -> None:
+    def work(rank: int) -> Any:
+        drawn: list[int] = []
+
+        class Recording(HashVoter):
+            def predict(self, samples: range) -> Tensor:
+                drawn.extend(samples)
+                return super().predict(samples)
+
+        voter = Recording(block_size if rank == 0 else 1)  # the first decides, as on GPUs
+        votes = sample_votes(voter, num_samples, start, num_workers=num_workers, progress=False)
+        return votes.dtype, votes.tolist(), drawn
+
+    samples = range(start, start + num_samples)
+    outcomes = on_ranks(work, size)
+    for dtype, votes, _ in outcomes:
+        assert dtype == torch.int64 and votes == expected_votes(samples).tolist()
+    if num_workers == 0:  # otherwise workers draw them
+        assert sorted(sum((drawn for *_, drawn in outcomes), [])) == [*samples]
+        if num_samples > 300:
+            assert all(len(drawn) > num_samples / (2 * size) for *_, drawn in outcomes)
+
+
+def test_ranks_go_on_from_a_checkpoint_of_one_process_and_back(
+    tmp_path: Path, on_ranks: OnRanks
+) -> None:
+    path = tmp_path / "votes.npz"
+    checkpoint = VoteCheckpoint(path, {})
+    sample_votes(HashVoter(), 50, checkpoint=checkpoint, progress=False)
+
+    def work(rank: int) -> Any:
+        kept = VoteCheckpoint(path if rank == 0 else tmp_path / "nowhere" / "votes.npz", {})
+        return sample_votes(
+            HashVoter(fails_at=49), 333, num_workers=0, checkpoint=kept, progress=False
+        ).tolist()
+
+    assert on_ranks(work) == [expected_votes(range(333)).tolist()] * 2
+    assert read_votes(path)[1] == 333
+    longer = sample_votes(
+        HashVoter(fails_at=332), 400, checkpoint=VoteCheckpoint(path, {}), progress=False
+    )
+    assert torch.equal(longer, expected_votes(range(400)))
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_model_that_fails_on_one_rank_ends_all_and_votes_are_kept(
+    failing: int, num_workers: int, tmp_path: Path, on_ranks: OnRanks
+) -> None:
+    path = tmp_path / "votes.npz"
+
+    class Broken(HashVoter):
+        def predict(self, samples: range) -> Tensor:
+            if samples.stop > 300:
+                raise ValueError("the model broke")
+            return super().predict(samples)
+
+    def work(rank: int) -> Any:
+        voter = Broken() if rank == failing else HashVoter()
+        kept = VoteCheckpoint(path, {})
+        sample_votes(voter, 500, num_workers=num_workers, checkpoint=kept, progress=False)
+
+    outcomes = on_ranks(work, seconds=20.0)
+    assert [(type(error), str(error)) for error in outcomes] == [(ValueError, "the model broke")] * 2
+    votes, done, _ = read_votes(path)
+    assert 100 < done < 400
+    assert torch.equal(votes, expected_votes(range(done)))
+
+
+def test_a_disk_that_fails_ends_all_ranks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ranks: OnRanks
+) -> None:
+    def full(checkpoint: VoteCheckpoint, counted: Any) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(VoteCheckpoint, "save_sometimes", full)
+
+    def work(rank: int) -> Any:
+        kept = VoteCheckpoint(tmp_path / "votes.npz", {})
+        sample_votes(HashVoter(), 500, num_workers=0, checkpoint=kept, progress=False)
+
+    assert [str(error) for error in on_ranks(work, seconds=20.0)] == ["the disk is full"] * 2
+
+
+@pytest.mark.parametrize(
+    ("start", "num_samples", "num_targets", "name"),
+    [(1, 10, M, "start"), (0, 11, M, "num_samples"), (0, 10, M + 1, "num_targets")],
+)
+def test_ranks_with_different_arguments_are_refused(
+    start: int, num_samples: int, num_targets: int, name: str, on_ranks: OnRanks
+) -> None:
+    def work(rank: int) -> Any:
+        voter = HashVoter()
+        if rank == 0:
+            return sample_votes(voter, 10, progress=False)
+        voter.num_targets = num_targets
+        return sample_votes(voter, num_samples, start, progress=False)
+
+    for error in on_ranks(work):
+        assert isinstance(error, ValueError)
+        assert f"all ranks must have the same '{name}' (got" in str(error)
+
+
+def test_the_first_rank_alone_shows_progress(
+    on_ranks: OnRanks, capfd: pytest.CaptureFixture[str]
+) -> None:
+    on_ranks(lambda rank: sample_votes(HashVoter(), 200, num_workers=0, description=f"Rank {rank}"))
+    shown = capfd.readouterr().err
+    assert "Rank 0" in shown and "200/200" in shown and "Rank 1" not in shown
+
+
+def test_ranks_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "num_cores", lambda: 8)
+    for ranks, workers in ((1, 8), (2, 4), (3, 2), (16, 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+        assert engine._num_workers(HashVoter(), 10_000, None) == workers
+    assert engine._num_workers(HashVoter(), 10_000, 5) == 5
