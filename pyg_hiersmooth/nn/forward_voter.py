@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -103,6 +103,8 @@ class ForwardVoter(Voter):
             raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
         self.prepared = PreparedModel(model, forward, x)
         self._smooth = transform.prepare(x, sizes)
+        # Of several units those that are left, and their rows; noise is drawn for all.
+        self._whole, self._rows = self.prepared, cast(Tensor | None, None)
         with self.trying():
             self._prepare()
 
@@ -121,7 +123,20 @@ class ForwardVoter(Voter):
         r"""Where noisy features come from."""
         if self._why_dense is not None:
             return DenseFeatures(self.transform, self.x, self.sizes, self._why_dense)
-        return feature_source(self.transform, self.x, self.sizes, self.prepared)
+        return feature_source(self.transform, self.x, self.sizes, self._whole)
+
+    def only(self, positions: Tensor) -> ForwardVoter:
+        r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`. Noise is drawn for all objects, as it
+        was; of several objects, the model is called on those that are left.
+        """
+        if len(positions) == self.num_targets:
+            return self
+        voter = ForwardVoter.__new__(ForwardVoter)
+        vars(voter).update(vars(self))
+        voter.targets = self.targets[positions.to(self.device)]
+        voter.num_targets = voter.targets.numel()
+        voter._leave_out_units()
+        return voter
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k not in ("source", "_smooth")}
@@ -179,7 +194,7 @@ class ForwardVoter(Voter):
             RandomStream(self.options.seed, *self.path, sample, device=self.device)
             for sample in samples
         ]
-        features = self.source.draw(streams)
+        features = self.source.draw(streams, self._rows)
         try:
             with not_swallowed():
                 return self.prepared(features, len(samples), streams[0].seed())
@@ -189,6 +204,28 @@ class ForwardVoter(Voter):
                 f"the model uses its features in other ways from sample to sample ('{error}'): "
                 "pass dense=True"
             ) from error
+
+    def _leave_out_units(self) -> None:
+        r"""Calls the model on those units alone that have targets, where there are others."""
+        forward = self.prepared.forward
+        outputs = torch.tensor(forward.outputs)
+        unit_of = torch.arange(len(outputs)).repeat_interleave(outputs)
+        units, place = unit_of[self.targets.cpu()].unique(return_inverse=True)
+        left = None
+        if len(units) < len(outputs):
+            left = self.prepared.on(forward.some(units.tolist()))
+        if left is None:
+            return
+        moved = _starts(outputs)[units] - _starts(outputs[units])
+        self.targets = self.targets - moved[place].to(self.device)
+        self.num_outputs = sum(left.forward.outputs)
+        rows = torch.arange(sum(forward.rows)) if self._rows is None else self._rows.cpu()
+        parts = rows.split(forward.rows)
+        self._rows = torch.cat([parts[i] for i in units.tolist()]).to(self.device)
+        self.prepared = left
+        with self.trying():
+            self._logits(range(self.block_size))
+            left.watch()
 
     def _prepare(self) -> None:
         forward = self.prepared.forward
@@ -296,6 +333,10 @@ class ForwardVoter(Voter):
             if not agree(logits, twin.answer(draw, seed=4)):
                 return "the model answers otherwise behind its first linear map"
         return None
+
+
+def _starts(sizes: Tensor) -> Tensor:
+    return sizes.cumsum(0) - sizes
 
 
 def _power_of_two(size: int) -> int:
