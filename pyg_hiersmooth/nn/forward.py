@@ -70,9 +70,9 @@ class OneByOne:
 
     def some(self, indices: list[int]) -> Forward:
         chosen = copy.copy(self)
-        chosen.rows, chosen.outputs, chosen._units = (
-            [each[i] for i in indices] for each in (self.rows, self.outputs, self._units)
-        )
+        chosen._units = [self._units[i] for i in indices]
+        chosen.rows = [self.rows[i] for i in indices]
+        chosen.outputs = [self.outputs[i] for i in indices]
         return chosen
 
     def tensors(self) -> list[Tensor]:

@@ -68,7 +68,7 @@ class PreparedModel:
         return twin
 
     def on(self, forward: Forward) -> PreparedModel | None:
-        r"""The same copy on some of its objects; :obj:`None` where it caches their adjacency."""
+        r"""The same copy on other objects; :obj:`None` where it caches an adjacency."""
         if is_caching(self.model):
             return None
         twin = copy.copy(self)
