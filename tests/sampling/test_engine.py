@@ -17,14 +17,20 @@ class HashVoter(Voter):
     """Votes by a fixed function of the sample's index, and fails at one of them."""
 
     def __init__(self, block_size: int = 1, fails_at: int | None = None) -> None:
-        self.num_targets, self.num_classes, self.device = M, C, torch.device("cpu")
+        self.num_classes, self.device = C, torch.device("cpu")
+        self.positions, self.num_targets = torch.arange(M), M
         self.block_size, self.fails_at = block_size, fails_at
 
     def predict(self, samples: range) -> Tensor:
         if self.fails_at is not None and self.fails_at in samples:
             raise KeyboardInterrupt
         index = torch.tensor(list(samples)).view(-1, 1)
-        return (index * 7 + torch.arange(M) ** 2 + index // 5) % C
+        return (index * 7 + self.positions**2 + index // 5) % C
+
+    def only(self, positions: Tensor) -> Voter:
+        voter = HashVoter(self.block_size, self.fails_at)
+        voter.positions, voter.num_targets = self.positions[positions], len(positions)
+        return voter
 
 
 def expected_votes(samples: range) -> Tensor:
