@@ -46,7 +46,7 @@ class ReadyFeatures(FeatureSource):
         self.ready = source.draw([RandomStream(0)])
         self.description = "ready"
 
-    def draw(self, streams: list[RandomStream]) -> Tensor:
+    def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
         return self.ready
 
 

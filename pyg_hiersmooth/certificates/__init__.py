@@ -1,10 +1,16 @@
 r"""Certificates: pure functions of vote counts; no model, no data, no sampling."""
 
 from pyg_hiersmooth.certificates.certificate import Certificate
-from pyg_hiersmooth.certificates.certification import certify_votes
+from pyg_hiersmooth.certificates.certification import certify_anytime, certify_votes
 from pyg_hiersmooth.certificates.collective import CollectiveCertificate
+from pyg_hiersmooth.certificates.confidence_sequences import (
+    anytime_bounds,
+    anytime_lower,
+    anytime_upper,
+)
 from pyg_hiersmooth.certificates.exact import certify_counts
 from pyg_hiersmooth.certificates.masks import largest_certified_r
+from pyg_hiersmooth.certificates.stopping import StoppingRule, check_questions
 from pyg_hiersmooth.certificates.vote_bounds import (
     VoteBounds,
     clopper_pearson_lower,
@@ -15,9 +21,15 @@ from pyg_hiersmooth.certificates.vote_bounds import (
 __all__ = [
     "Certificate",
     "CollectiveCertificate",
+    "StoppingRule",
     "VoteBounds",
+    "anytime_bounds",
+    "anytime_lower",
+    "anytime_upper",
+    "certify_anytime",
     "certify_counts",
     "certify_votes",
+    "check_questions",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
     "largest_certified_r",

@@ -72,6 +72,7 @@ class Certificate:
         simultaneous (bool): Whether the bounds hold for all objects at once.
         largest_r (numpy.ndarray or None): If exact, the most changed entities that never change the
             prediction, int64 ``[M]``; -1 where it abstains.
+        num_samples (numpy.ndarray or None): Votes that bound each object, int64 ``[M]``.
     """
 
     selection: Selection
@@ -85,6 +86,7 @@ class Certificate:
     num_features: int | None = None
     simultaneous: bool = False
     largest_r: np.ndarray | None = None
+    num_samples: np.ndarray | None = None
 
     @classmethod
     def from_bounds(
@@ -100,6 +102,7 @@ class Certificate:
         num_features: int | None = None,
         simultaneous: bool = False,
         largest_r: ArrayLike | None = None,
+        num_samples: ArrayLike | None = None,
     ) -> Certificate:
         r"""A certificate from known bounds on vote probabilities.
 
@@ -123,6 +126,8 @@ class Certificate:
                 most changed entities that never change the prediction, integers ``[M]`` of at
                 least -1, as :func:`~pyg_hiersmooth.certificates.certify_counts` finds them. Such
                 bounds are simultaneous. (default: :obj:`None`)
+            num_samples (array_like, optional): Votes that the bounds of each object were made of,
+                integers ``[M]`` of at least 1. (default: :obj:`None`)
 
         Raises:
             ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing,
@@ -143,6 +148,8 @@ class Certificate:
             each = np.broadcast_to(num_entities, size)
             num_entities = check_integers("num_entities", each, size, least=1)
         transform.selection.prob_all_selected(0, num_entities)  # raises if they do not fit
+        if num_samples is not None:
+            num_samples = check_integers("num_samples", num_samples, size, least=1)
         if num_features is not None:
             num_features = check_count("num_features", num_features, least=1)
         wins = (lower - upper > 2.0 * robustness.MARGIN) & (predicted >= 0)
@@ -163,6 +170,7 @@ class Certificate:
             num_features,
             bool(simultaneous) or largest_r is not None,
             largest_r,
+            num_samples,
         )
 
     def __len__(self) -> int:
@@ -303,7 +311,7 @@ class Certificate:
         return surface / max(len(self), 1)
 
     def to_frame(self, y: ArrayLike | None = None) -> pd.DataFrame:
-        r"""One row an object: its index, prediction and bounds, and its label if :obj:`y` is
+        r"""One row an object: its index, prediction, bounds and votes, and its label if :obj:`y` is
         given. Needs the extra ``frame``.
         """
         pandas = require("pandas", extra="frame")
@@ -316,8 +324,9 @@ class Certificate:
                 "p_upper": self.p_upper,
             }
         )
-        if self.largest_r is not None:
-            frame["largest_r"] = self.largest_r
+        for name in ("largest_r", "num_samples"):
+            if getattr(self, name) is not None:
+                frame[name] = getattr(self, name)
         if y is not None:
             frame["y"] = self._labels(y)
             frame["correct"] = self._correct(y)

@@ -2,9 +2,11 @@ r"""From votes to a certificate, by way of the bounds that they allow."""
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
+from pyg_hiersmooth.certificates.confidence_sequences import anytime_bounds
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
 from pyg_hiersmooth.choices import Kind
 
@@ -51,4 +53,45 @@ def certify_votes(
         num_entities=num_entities,
         num_features=num_features,
         simultaneous=simultaneous,
+        num_samples=np.asarray(votes).sum(1),
+    )
+
+
+def certify_anytime(
+    transform: Smoothing,
+    votes: ArrayLike,
+    alpha: float = 0.01,
+    kind: Kind = "multiclass",
+    *,
+    simultaneous: bool = False,
+    index: ArrayLike | None = None,
+    num_entities: ArrayLike | None = None,
+    num_features: int | None = None,
+) -> Certificate:
+    r"""A certificate from votes whose number may have been chosen with a look at them: the same
+    votes choose the class and bound it, at all numbers of votes at once
+    (:func:`~pyg_hiersmooth.certificates.anytime_bounds`).
+
+    Args:
+        transform (HierarchicalNodeFeatureNoise): The smoothing that the votes were sampled with.
+        votes (array_like): *All* votes so far, integers ``[M, C]``; each object may have a number
+            of its own. Which ones are counted must not depend on how they came out.
+        alpha, kind, simultaneous, index, num_entities, num_features: As in :func:`certify_votes`.
+
+    Raises:
+        ValueError: If the votes are not counts, or an argument is out of range.
+    """
+    checked = check_kind(kind)
+    prediction, p_lower, p_upper = anytime_bounds(votes, alpha, checked, simultaneous)
+    return Certificate.from_bounds(
+        transform,
+        prediction,
+        p_lower,
+        None if checked == "binary" else p_upper,
+        checked,
+        index=index,
+        num_entities=num_entities,
+        num_features=num_features,
+        simultaneous=simultaneous,
+        num_samples=np.asarray(votes).sum(1),
     )

@@ -81,6 +81,7 @@ def certify_counts(
         num_entities=entities,
         num_features=num_features,
         largest_r=largest,
+        num_samples=counts.sum(1),
     )
 
 

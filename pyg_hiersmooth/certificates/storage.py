@@ -43,7 +43,7 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
     arrays = {
         name: getattr(certificate, name) for name in ("prediction", "p_lower", "p_upper", "index")
     }
-    for name in ("num_entities", "largest_r"):
+    for name in ("num_entities", "largest_r", "num_samples"):
         if getattr(certificate, name) is not None:
             arrays[name] = getattr(certificate, name)
     with replace_atomically(path) as file:

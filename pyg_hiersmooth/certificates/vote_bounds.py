@@ -38,7 +38,7 @@ def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float)
     Raises:
         ValueError: If an argument is out of range.
     """
-    successes, trials = _check_counts(successes, trials, alpha)
+    successes, trials = check_counts(successes, trials, alpha)
     some = np.maximum(successes, 1)
     return np.where(successes > 0, betaincinv(some, trials - some + 1, alpha), 0.0)
 
@@ -49,7 +49,7 @@ def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: float)
     Takes, returns and raises what :func:`clopper_pearson_lower` does, with a bound in
     :math:`(0, 1]`.
     """
-    successes, trials = _check_counts(successes, trials, alpha)
+    successes, trials = check_counts(successes, trials, alpha)
     return 1.0 - clopper_pearson_lower(trials - successes, trials, alpha)
 
 
@@ -143,9 +143,14 @@ def check_alpha(alpha: float) -> None:
         raise ValueError(f"'alpha' must be a probability in (0, 1) (got {alpha})")
 
 
-def _check_counts(
+def check_counts(
     successes: ArrayLike, trials: ArrayLike, alpha: float
 ) -> tuple[np.ndarray, np.ndarray]:
+    r"""Successes and trials as arrays.
+
+    Raises:
+        ValueError: If they are not counts, or :obj:`alpha` is no probability.
+    """
     check_alpha(alpha)
     successes, trials = np.asarray(successes), np.asarray(trials)
     if not ((trials >= 1) & (trials % 1 == 0)).all():

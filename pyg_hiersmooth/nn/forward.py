@@ -2,6 +2,7 @@ r"""What a model is called on besides features: the objects that stay the same i
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Protocol
 
 import torch
@@ -29,6 +30,9 @@ class Forward(Protocol):
 
     def unit(self, index: int) -> Forward:
         r"""One unit on its own."""
+
+    def some(self, indices: list[int]) -> Forward:
+        r"""Some of several units, in the order given."""
 
     def tensors(self) -> list[Tensor]:
         r"""All tensors besides features that the logits depend on, in a fixed order."""
@@ -63,6 +67,13 @@ class OneByOne:
 
     def unit(self, index: int) -> Forward:
         return self._units[index]
+
+    def some(self, indices: list[int]) -> Forward:
+        chosen = copy.copy(self)
+        chosen._units = [self._units[i] for i in indices]
+        chosen.rows = [self.rows[i] for i in indices]
+        chosen.outputs = [self.outputs[i] for i in indices]
+        return chosen
 
     def tensors(self) -> list[Tensor]:
         return [tensor for unit in self._units for tensor in unit.tensors()]

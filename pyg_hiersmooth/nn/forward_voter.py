@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 MAX_BLOCK = 512
 ROWS_PER_CPU_BLOCK = 2048
+MAX_GROWN_BLOCK = 32
+r"""Most copies of the objects that are left, where some have left, unless there were more."""
 FINGERPRINT_SAMPLES = 4
 MAX_TRIAL_BYTES = 2**30
 r"""Largest dense features that are written out only to try a model."""
@@ -103,6 +105,8 @@ class ForwardVoter(Voter):
             raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
         self.prepared = PreparedModel(model, forward, x)
         self._smooth = transform.prepare(x, sizes)
+        # Of several units those that are left, and their rows; noise is drawn for all.
+        self._whole, self._rows = self.prepared, cast(Tensor | None, None)
         with self.trying():
             self._prepare()
 
@@ -121,7 +125,27 @@ class ForwardVoter(Voter):
         r"""Where noisy features come from."""
         if self._why_dense is not None:
             return DenseFeatures(self.transform, self.x, self.sizes, self._why_dense)
-        return feature_source(self.transform, self.x, self.sizes, self.prepared)
+        return feature_source(self.transform, self.x, self.sizes, self._whole)
+
+    def only(self, positions: Tensor) -> ForwardVoter:
+        r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`. Noise is drawn for all objects, as it
+        was; of several objects, the model is called on those that are left, if it is seen to
+        answer for them as before.
+        """
+        if len(positions) == self.num_targets:
+            return self
+        voter = self._twin()
+        voter.targets = self.targets[positions.to(self.device)]
+        voter.num_targets = voter.targets.numel()
+        fewer = voter._on_fewer_units()
+        if fewer is None:
+            return voter
+        with self.trying():
+            first = range(fewer.block_size)
+            if not agree(fewer._target_logits(first), voter._target_logits(first)):
+                return voter
+            fewer.prepared.watch()
+        return fewer
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k not in ("source", "_smooth")}
@@ -168,18 +192,21 @@ class ForwardVoter(Voter):
         return self.x.numel() * self.x.element_size() <= MAX_TRIAL_BYTES
 
     def _predict_block(self, samples: range) -> Tensor:
-        logits = self._logits(samples).view(len(samples), self.num_outputs, -1)
-        logits = logits.index_select(1, self.targets)
+        logits = self._target_logits(samples)
         if not bool(torch.isfinite(logits).all()):
             raise ValueError("the model returned logits that are NaN or infinite")
         return logits.argmax(-1)
+
+    def _target_logits(self, samples: range) -> Tensor:
+        logits = self._logits(samples).view(len(samples), self.num_outputs, -1)
+        return logits.index_select(1, self.targets)
 
     def _logits(self, samples: range) -> Any:
         streams = [
             RandomStream(self.options.seed, *self.path, sample, device=self.device)
             for sample in samples
         ]
-        features = self.source.draw(streams)
+        features = self.source.draw(streams, self._rows)
         try:
             with not_swallowed():
                 return self.prepared(features, len(samples), streams[0].seed())
@@ -189,6 +216,38 @@ class ForwardVoter(Voter):
                 f"the model uses its features in other ways from sample to sample ('{error}'): "
                 "pass dense=True"
             ) from error
+
+    def _twin(self) -> ForwardVoter:
+        twin = ForwardVoter.__new__(ForwardVoter)
+        vars(twin).update(vars(self))
+        return twin
+
+    def _on_fewer_units(self) -> ForwardVoter | None:
+        r"""As this one, with the model called on those units alone that have targets;
+        :obj:`None` where that are all, or it cannot be.
+        """
+        forward = self.prepared.forward
+        outputs = torch.tensor(forward.outputs)
+        unit_of = torch.arange(len(outputs)).repeat_interleave(outputs)
+        units, place = unit_of[self.targets.cpu()].unique(return_inverse=True)
+        if len(units) == len(outputs):
+            return None
+        prepared = self.prepared.on(forward.some(units.tolist()))
+        if prepared is None:
+            return None
+        fewer = self._twin()
+        moved = _starts(outputs)[units] - _starts(outputs[units])
+        fewer.targets = self.targets - moved[place].to(self.device)
+        fewer.num_outputs = sum(prepared.forward.outputs)
+        rows = torch.arange(sum(forward.rows)) if self._rows is None else self._rows.cpu()
+        parts = rows.split(forward.rows)
+        fewer._rows = torch.cat([parts[i] for i in units.tolist()]).to(self.device)
+        fewer.prepared = prepared
+        if self.options.block_size is None and not isinstance(forward, OneByOne):
+            # More copies of what is left, but no more rows than before.
+            copies = self.block_size * len(rows) // len(fewer._rows)
+            fewer.block_size = max(self.block_size, min(_power_of_two(copies), MAX_GROWN_BLOCK))
+        return fewer
 
     def _prepare(self) -> None:
         forward = self.prepared.forward
@@ -296,6 +355,10 @@ class ForwardVoter(Voter):
             if not agree(logits, twin.answer(draw, seed=4)):
                 return "the model answers otherwise behind its first linear map"
         return None
+
+
+def _starts(sizes: Tensor) -> Tensor:
+    return sizes.cumsum(0) - sizes
 
 
 def _power_of_two(size: int) -> int:

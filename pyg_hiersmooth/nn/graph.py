@@ -15,7 +15,7 @@ from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.graph_list import as_graphs, stacked_features
 from pyg_hiersmooth.nn.model_call import ModelCall
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
-from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Until
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -147,6 +147,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         block_size: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         dense: bool = False,
+        until: Until = None,
     ) -> Certificate:
         r"""Samples, and certifies the votes.
 
@@ -154,7 +155,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         :class:`~pyg_hiersmooth.selection.PartitionSelection` and
         :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
         and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
-        :obj:`alpha` and :obj:`simultaneous` are not taken.
+        :obj:`alpha`, :obj:`simultaneous` and :obj:`until` are not taken.
 
         Args:
             data, seed, index, progress, num_workers, block_size, dense: As in
@@ -166,7 +167,14 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             simultaneous (bool): Whether the statements hold for all targets at once.
                 (default: :obj:`False`)
             checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
-                they come. (default: :obj:`None`)
+                they come; with :obj:`until`, the latter alone. (default: :obj:`None`)
+            until (dict or list of dict, optional): A question in the words of
+                :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`, such as
+                ``{"r": 1, "eps": 0.5}``, or several. A target is then sampled until they
+                are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
+                abstain. Bounds hold at all numbers of samples at once, so the certificate holds
+                for every budget, and the run may go on, from its checkpoint, with a larger
+                :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
 
         Returns:
             Certificate: For the target graphs, in the order of :obj:`index`.
@@ -189,6 +197,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             block_size=block_size,
             checkpoint=checkpoint,
             dense=dense,
+            until=until,
         )
 
     def _voter(

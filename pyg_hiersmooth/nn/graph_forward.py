@@ -52,6 +52,9 @@ class GraphForward:
             return self
         return GraphForward(self.call, [self._graphs[index]], self.keep)
 
+    def some(self, indices: list[int]) -> Forward:
+        return GraphForward(self.call, [self._graphs[i] for i in indices], self.keep)
+
     def tensors(self) -> list[Tensor]:
         return graph_tensors(self.graph.to_dict())
 

@@ -79,6 +79,9 @@ class HeteroForward:
     def unit(self, index: int) -> Forward:
         return self
 
+    def some(self, indices: list[int]) -> Forward:
+        return self
+
     def tensors(self) -> list[Tensor]:
         return graph_tensors(self.graph.to_dict())
 

@@ -12,7 +12,7 @@ from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
-from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Until
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -153,6 +153,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
         num_workers: int | None = None,
         block_size: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
+        until: Until = None,
     ) -> Certificate:
         r"""Samples, and certifies the votes.
 
@@ -160,7 +161,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
         :class:`~pyg_hiersmooth.selection.PartitionSelection` and
         :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
         and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
-        :obj:`alpha` and :obj:`simultaneous` are not taken.
+        :obj:`alpha`, :obj:`simultaneous` and :obj:`until` are not taken.
 
         Args:
             images, seed, index, progress, num_workers, block_size: As in
@@ -172,7 +173,14 @@ class SmoothedImageClassifier(SmoothedClassifier):
             simultaneous (bool): Whether the statements hold for all targets at once.
                 (default: :obj:`False`)
             checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
-                they come. (default: :obj:`None`)
+                they come; with :obj:`until`, the latter alone. (default: :obj:`None`)
+            until (dict or list of dict, optional): A question in the words of
+                :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`, such as
+                ``{"r": 1, "eps": 0.25}``, or several. A target is then sampled until they
+                are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
+                abstain. Bounds hold at all numbers of samples at once, so the certificate holds
+                for every budget, and the run may go on, from its checkpoint, with a larger
+                :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
 
         Returns:
             Certificate: For the target images, in the order of :obj:`index`.
@@ -195,6 +203,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
             block_size=block_size,
             checkpoint=checkpoint,
             dense=True,
+            until=until,
         )
 
     def _voter(

@@ -58,6 +58,9 @@ class ImageForward:
     def unit(self, index: int) -> Forward:
         return ImageForward(1, self.size, self.normalize, self.has_indicator)
 
+    def some(self, indices: list[int]) -> Forward:
+        return ImageForward(len(indices), self.size, self.normalize, self.has_indicator)
+
     def tensors(self) -> list[Tensor]:
         return [torch.tensor([len(self.rows), *self.size])]
 

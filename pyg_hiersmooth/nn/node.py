@@ -19,7 +19,7 @@ from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
 from pyg_hiersmooth.nn.model_call import ModelCall
 from pyg_hiersmooth.nn.receptive_field import check_num_hops, receptive_field
-from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Until
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -172,6 +172,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         block_size: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         dense: bool = False,
+        until: Until = None,
     ) -> Certificate:
         r"""Samples, and certifies the votes.
 
@@ -179,7 +180,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         :class:`~pyg_hiersmooth.selection.PartitionSelection` and
         :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
         and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
-        :obj:`alpha` and :obj:`simultaneous` are not taken.
+        :obj:`alpha`, :obj:`simultaneous` and :obj:`until` are not taken.
 
         Args:
             data, seed, node_index, progress, num_workers, block_size, dense: As in
@@ -191,7 +192,14 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             simultaneous (bool): Whether the statements hold for all targets at once.
                 (default: :obj:`False`)
             checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
-                they come. (default: :obj:`None`)
+                they come; with :obj:`until`, the latter alone. (default: :obj:`None`)
+            until (dict or list of dict, optional): A question in the words of
+                :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`, such as
+                ``{"r": 1, "deletions": 5}``, or several. A target is then sampled until they
+                are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
+                abstain. Bounds hold at all numbers of samples at once, so the certificate holds
+                for every budget, and the run may go on, from its checkpoint, with a larger
+                :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
 
         Returns:
             Certificate: For the target nodes, in the order of :obj:`node_index`.
@@ -214,6 +222,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             block_size=block_size,
             checkpoint=checkpoint,
             dense=dense,
+            until=until,
         )
 
     def receptive_field(

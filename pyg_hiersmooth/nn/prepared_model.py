@@ -67,6 +67,14 @@ class PreparedModel:
         twin.renew()
         return twin
 
+    def on(self, forward: Forward) -> PreparedModel | None:
+        r"""The same copy on other objects; :obj:`None` where it caches an adjacency."""
+        if is_caching(self.model):
+            return None
+        twin = copy.copy(self)
+        twin.forward, twin._baseline = forward, None
+        return twin
+
     def use(self, forward: Forward) -> None:
         r"""Takes another way to call the model on the same objects, with a fresh copy."""
         self.forward = forward

@@ -75,6 +75,19 @@ class ShardedVoter(Voter):
         targets = [voter.targets for voter in self.voters]
         return [tensor for voter in self.voters for tensor in voter.objects] + targets
 
+    def only(self, positions: Tensor) -> ShardedVoter:
+        r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`; shards without targets are left out."""
+        place = self.targets[positions.to(self.targets.device)].cpu()
+        voters, kept, start = [], [], 0
+        for voter in self.voters:
+            inside = ((place >= start) & (place < start + voter.num_targets)).nonzero().view(-1)
+            if inside.numel() > 0:
+                order = place[inside].argsort()
+                voters.append(voter.only(place[inside][order] - start))
+                kept.append(inside[order])
+            start += voter.num_targets
+        return ShardedVoter(voters, torch.cat(kept).argsort())
+
     def verify(self) -> None:
         for voter in self.voters:
             voter.verify()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,16 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from pyg_hiersmooth.certificates import Certificate, certify_counts, certify_votes
+from pyg_hiersmooth.certificates import (
+    Certificate,
+    StoppingRule,
+    certify_anytime,
+    certify_counts,
+    certify_votes,
+    check_questions,
+)
 from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.stopping import Question
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.forward import Forward
@@ -24,10 +33,12 @@ from pyg_hiersmooth.sampling import sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.sampling.ranks import current_ranks, together
+from pyg_hiersmooth.sampling.rounds import sample_until
 from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 Index = ArrayLike | Tensor | None
+Until = Question | Sequence[Question] | None
 
 NUM_PRE_VOTES = 1_000
 NUM_VOTES = 10_000
@@ -144,15 +155,36 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         block_size: int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         dense: bool = False,
+        until: Until = None,
     ) -> Certificate:
         check_kind(kind)
         exact = draws_nothing(self.transform)
-        n0, n, alpha, simultaneous = self._statistics(exact, kind, n0, n, alpha, simultaneous)
+        n0, n, alpha, simultaneous = self._statistics(
+            exact, kind, n0, n, alpha, simultaneous, until
+        )
         voter, objects = self._checked_voter(data, index, seed, block_size, dense, exact)
         objects["num_features"] = voter.features[0].size(1)
         settings = self._settings(voter, checkpoint is not None)
         statistics = {"n0": n0, "n": n, "alpha": alpha, "simultaneous": simultaneous}
-        current_ranks().compare({**statistics, "kind": kind, **settings})
+        current_ranks().compare({**statistics, "kind": kind, "until": str(until), **settings})
+        if until is not None:
+            kept_votes = None
+            if checkpoint is not None and current_ranks().is_first:
+                kept_votes = VoteCheckpoint(
+                    Path(checkpoint, "votes.npz"), {**settings, "start": 0}, anytime=True
+                )
+            return self._certify_until(
+                until,
+                voter,
+                objects,
+                n,
+                alpha,
+                progress,
+                kind,
+                simultaneous,
+                num_workers,
+                kept_votes,
+            )
 
         def certified(votes: list[Tensor]) -> Certificate:
             if exact:
@@ -176,8 +208,11 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         if checkpoint is not None and current_ranks().is_first:
             empty = Counted.none(voter.num_targets, voter.num_classes)
             for name, (start, count) in parts.items():
-                path = Path(checkpoint, f"{name}.npz")
-                file = VoteCheckpoint(path, {**settings, "start": start})
+                file = VoteCheckpoint(
+                    Path(checkpoint, f"{name}.npz"),
+                    {**settings, "start": start},
+                    fixed_n=count if name == "votes" and not exact else None,
+                )
                 file.check(empty, count)
                 kept[name] = file
             Path(checkpoint).mkdir(parents=True, exist_ok=True)
@@ -196,6 +231,50 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 votes.append(sampled)
         return certified(votes)
 
+    def _certify_until(
+        self,
+        until: Question | Sequence[Question],
+        voter: ForwardVoter | ShardedVoter,
+        objects: dict[str, Any],
+        n: int,
+        alpha: float,
+        progress: bool,
+        kind: Kind,
+        simultaneous: bool,
+        num_workers: int | None,
+        checkpoint: VoteCheckpoint | None,
+    ) -> Certificate:
+        rule = StoppingRule(
+            self.transform,
+            until,
+            voter.num_targets,
+            voter.num_classes,
+            alpha,
+            kind,
+            simultaneous=simultaneous,
+            num_entities=objects["num_entities"],
+            num_features=objects["num_features"],
+        )
+
+        def decided(votes: Tensor, targets: Tensor) -> Tensor:
+            return torch.from_numpy(rule.answered(votes.numpy(), targets.numpy()))
+
+        if checkpoint is not None:
+            checkpoint.check(Counted.none(voter.num_targets, voter.num_classes), n)
+            Path(checkpoint.path).parent.mkdir(parents=True, exist_ok=True)
+        with generators_put_back(voter.device), torch.no_grad():
+            votes = sample_until(
+                voter,
+                decided,
+                n,
+                num_workers=num_workers,
+                checkpoint=checkpoint,
+                progress=progress,
+            )
+        return certify_anytime(
+            self.transform, votes, alpha, kind, simultaneous=simultaneous, **objects
+        )
+
     def _statistics(
         self,
         exact: bool,
@@ -204,9 +283,16 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         n: int | None,
         alpha: float | None,
         simultaneous: bool | None,
+        until: Until,
     ) -> tuple[int, int, float, bool]:
         r"""What sampling needs, with its defaults, or the number of outcomes where none is."""
-        given = {"n0": n0, "n": n, "alpha": alpha, "simultaneous": simultaneous}
+        given = {
+            "n0": n0,
+            "n": n,
+            "alpha": alpha,
+            "simultaneous": simultaneous,
+            "until": until,
+        }
         if exact:
             for name, value in given.items():
                 if value is not None:
@@ -215,6 +301,13 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                         f"{self.transform.noise} is certified exactly: leave it out (got {value})"
                     )
             return 0, self.transform.selection.num_outcomes() or 0, 0.0, True
+        if until is not None:
+            check_questions(self.transform.noise, until)
+            if n0 is not None:
+                raise ValueError(
+                    "'n0' does nothing with 'until', where the votes that bound a class choose it "
+                    f"as well: leave it out (got {n0})"
+                )
         n0 = check_count("n0", NUM_PRE_VOTES if n0 is None else n0, 1)
         n = check_count("n", NUM_VOTES if n is None else n, 1)
         alpha = ALPHA if alpha is None else alpha

@@ -27,6 +27,12 @@ class Counted(NamedTuple):
     votes: Tensor
     r"""int64 ``[M, C]``."""
     num_samples: int
+    r"""Of the target that took most, where each may have a number of its own."""
+
+    @property
+    def num_votes(self) -> int:
+        r"""The number of votes on all targets together."""
+        return int(self.votes.sum())
 
     @classmethod
     def none(cls, num_targets: int, num_classes: int) -> Counted:
@@ -45,11 +51,23 @@ class VoteCheckpoint:
         path (str or os.PathLike): The file, ``.npz``.
         settings (Mapping): All that the votes depend on, as JSON values; lists of floats may
             differ by rounding.
+        anytime (bool): Whether each target may have a number of votes of its own, so that only
+            bounds that hold at all numbers at once may be made of them. (default: :obj:`False`)
+        fixed_n (int, optional): The number of votes that was fixed in advance; a run of another
+            number is refused. (default: :obj:`None`)
     """
 
-    def __init__(self, path: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        *,
+        anytime: bool = False,
+        fixed_n: int | None = None,
+    ) -> None:
         self.path = os.fspath(path)
         self.settings = json.loads(json.dumps({"format": FORMAT, **settings}))
+        self.number = {"anytime": anytime, "fixed_n": fixed_n}
         self._saved = (time.monotonic(), -1)
 
     def check(self, empty: Counted, num_samples: int) -> Counted:
@@ -68,6 +86,7 @@ class VoteCheckpoint:
                     f"checkpoint '{self.path}' was made with another '{name}': "
                     f"{settings.get(name)} there, {value} here"
                 )
+        self._check_number(settings)
         if counted.votes.shape != empty.votes.shape:
             raise ValueError(
                 f"checkpoint '{self.path}' holds votes of shape {list(counted.votes.shape)}, "
@@ -80,6 +99,24 @@ class VoteCheckpoint:
             )
         return counted
 
+    def _check_number(self, kept: Mapping[str, Any]) -> None:
+        # Older files tell neither.
+        if kept.get("anytime", False) != self.number["anytime"]:
+            there, here = "with 'until'", "in a fixed number"
+            if self.number["anytime"]:
+                there, here = here, there
+            raise ValueError(
+                f"checkpoint '{self.path}' holds votes that were sampled {there}, which cannot go "
+                f"on {here}: choose another place"
+            )
+        fixed = kept.get("fixed_n")
+        if fixed not in (None, self.number["fixed_n"]):
+            raise ValueError(
+                f"checkpoint '{self.path}' was begun with n={fixed}, and the bounds of Clopper and "
+                "Pearson hold for a number of samples that is fixed in advance: keep it, or sample "
+                f"anew with 'until', which may go on (got n={self.number['fixed_n']})"
+            )
+
     def load(self, empty: Counted, num_samples: int) -> Counted:
         r"""As :meth:`check`, and makes sure that the file can be written.
 
@@ -89,7 +126,7 @@ class VoteCheckpoint:
         """
         counted = self.check(empty, num_samples)
         if os.path.exists(self.path):
-            self._saved = (time.monotonic(), counted.num_samples)
+            self._saved = (time.monotonic(), counted.num_votes)
         else:
             self.save(counted)
         return counted
@@ -105,9 +142,9 @@ class VoteCheckpoint:
         Raises:
             OSError: If the disk is full or the folder cannot be written; the last save stays.
         """
-        if counted.num_samples == self._saved[1]:
+        if counted.num_votes == self._saved[1]:
             return
-        settings = json.dumps(self.settings)
+        settings = json.dumps(self.settings | self.number)
         with replace_atomically(self.path) as file:
             np.savez_compressed(
                 file,
@@ -116,7 +153,37 @@ class VoteCheckpoint:
                 settings=np.array(settings),
                 checksum=np.array(_checksum(counted, settings)),
             )
-        self._saved = (time.monotonic(), counted.num_samples)
+        self._saved = (time.monotonic(), counted.num_votes)
+
+
+class RoundCheckpoint(VoteCheckpoint):
+    r"""A file of votes as a round sees it that samples some of the targets from a sample on.
+
+    Args:
+        whole (VoteCheckpoint): The file.
+        before (Counted): The votes of all targets before the round.
+        positions (torch.Tensor): The targets of the round, int64 ``[K]``.
+        start (int): Its first sample.
+    """
+
+    def __init__(
+        self, whole: VoteCheckpoint, before: Counted, positions: Tensor, start: int
+    ) -> None:
+        self.whole, self.before, self.positions, self.start = whole, before, positions, start
+
+    def load(self, empty: Counted, num_samples: int) -> Counted:
+        return empty
+
+    def save_sometimes(self, counted: Counted) -> None:
+        self.whole.save_sometimes(self._with(counted))
+
+    def save(self, counted: Counted) -> None:
+        self.whole.save(self._with(counted))
+
+    def _with(self, counted: Counted) -> Counted:
+        votes = self.before.votes.index_add(0, self.positions, counted.votes)
+        most = max(self.before.num_samples, self.start + counted.num_samples)
+        return Counted(votes, most)
 
 
 def read_votes(path: str | os.PathLike[str]) -> tuple[Tensor, int, dict[str, Any]]:
@@ -138,7 +205,10 @@ def read_votes(path: str | os.PathLike[str]) -> tuple[Tensor, int, dict[str, Any
             raise ValueError(f"unknown format {values['format']!r}")
         if values["format"] == FORMAT and checksum != _checksum(counted, settings):
             raise ValueError("its checksum is another")
-        if bool((counted.votes.sum(1) != counted.num_samples).any()):
+        taken = counted.votes.sum(1).tolist()
+        if values.get("anytime"):
+            taken = [max(taken, default=counted.num_samples)]
+        if any(each != counted.num_samples for each in taken):
             raise ValueError("the votes do not add up")
     except Exception as error:  # damaged bytes make their readers fail in many ways
         raise ValueError(f"'{path}' is not a file of votes: {one_line(error)}") from error

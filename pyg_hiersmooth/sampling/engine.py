@@ -40,6 +40,14 @@ class Voter(ABC):
     def predict(self, samples: range) -> Tensor:
         r"""Classes that the samples vote for: int64 ``[len(samples), M]``."""
 
+    @abstractmethod
+    def only(self, positions: Tensor) -> Voter:
+        r"""A voter on some of the targets, which casts the same votes on them.
+
+        Args:
+            positions (torch.Tensor): Which of the targets, ascending, int64 ``[K]``.
+        """
+
     def verify(self) -> None:  # noqa: B027
         r"""Raises a :class:`ValueError` if votes may have depended on one another."""
 

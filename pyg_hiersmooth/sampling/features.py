@@ -29,8 +29,14 @@ class FeatureSource(ABC):
     description: str
 
     @abstractmethod
-    def draw(self, streams: list[RandomStream]) -> Tensor:
-        r"""One draw from each stream, below each other: ``[len(streams) * N, D (+ 1)]``."""
+    def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
+        r"""One draw from each stream, below each other: ``[len(streams) * N, D (+ 1)]``.
+
+        Args:
+            streams (list of RandomStream): The streams.
+            rows (torch.Tensor, optional): The rows of each draw that are returned, in place of all
+                :math:`N`, int64. (default: :obj:`None`)
+        """
 
 
 class DenseFeatures(FeatureSource):
@@ -46,9 +52,8 @@ class DenseFeatures(FeatureSource):
         self._smooth, self.reason = transform.prepare(x, sizes), reason
         self.description = f"dense features ({reason})"
 
-    def draw(self, streams: list[RandomStream]) -> Tensor:
-        draws = [self._smooth(stream) for stream in streams]
-        return torch.cat(draws) if len(draws) > 1 else draws[0]
+    def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
+        return _below_each_other([self._smooth(stream) for stream in streams], rows)
 
 
 class HiddenFeatures(FeatureSource):
@@ -80,9 +85,9 @@ class HiddenFeatures(FeatureSource):
         self._hidden_draw = hidden_draw
         self.description = f"noise after {len(maps)} first linear map(s)"
 
-    def draw(self, streams: list[RandomStream]) -> Tensor:
+    def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
         drawn = [self._draw_hidden(stream) for stream in streams]
-        return self._stand_in(torch.cat(drawn) if len(drawn) > 1 else drawn[0])
+        return self._stand_in(_below_each_other(drawn, rows))
 
     def mapped(self, features: Tensor) -> Tensor:
         r"""What the model gets in place of given features ``[N, D (+ 1)]``."""
@@ -110,6 +115,12 @@ class HiddenFeatures(FeatureSource):
     def _is_stale(self, index: int) -> bool:
         weight, version = self._versions[index]
         return weight._version != version
+
+
+def _below_each_other(draws: list[Tensor], rows: Tensor | None) -> Tensor:
+    if rows is not None:
+        draws = [draw.index_select(0, rows) for draw in draws]
+    return torch.cat(draws) if len(draws) > 1 else draws[0]
 
 
 def feature_source(

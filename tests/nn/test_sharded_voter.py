@@ -23,6 +23,9 @@ class Numbered(Voter):
     def predict(self, samples: range) -> Tensor:
         return (self.targets + self.shard.start).repeat(len(samples), 1)
 
+    def only(self, positions: Tensor) -> Numbered:
+        return Numbered(self.shard, self.targets[positions], self.block_size)
+
     def verify(self) -> None:
         self.verified += 1
 
@@ -46,3 +49,20 @@ def test_targets_come_in_the_order_of_the_user(monkeypatch: pytest.MonkeyPatch) 
     assert voter.fingerprint() == [0.0, 2.0, 4.0]
     voter.count(range(3))
     assert [each.verified for each in made] == [1, 1, 1]
+
+
+def test_shards_without_targets_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharded_voter, "ENTITIES_PER_SHARD", 4)
+    targets = torch.tensor([5, 0, 3, 5, 1, 2])
+
+    def make(shard: range, inside: Tensor, number: int) -> Numbered:
+        return Numbered(shard, inside, 1 << number)
+
+    voter = shard_voters([2] * 6, targets, make)  # type: ignore[arg-type]
+    for positions in ([0], [1, 4], [1, 2, 3], [0, 3, 4], [0, 1, 2, 3, 4, 5]):
+        some = voter.only(torch.tensor(positions))
+        assert some.predict(range(2)).tolist() == [targets[positions].tolist()] * 2
+        assert some.num_targets == len(positions)
+        assert len(some.voters) == len({int(targets[i]) // 2 for i in positions})
+        again = some.only(torch.tensor([len(positions) - 1]))
+        assert again.predict(range(1)).tolist() == [[int(targets[positions[-1]])]]

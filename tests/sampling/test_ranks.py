@@ -218,7 +218,8 @@ def test_an_error_on_the_way_out_hangs_nobody(on_ranks: OnRanks) -> None:
                 if rank == 0:
                     raise OSError("the disk is full")
 
-    assert said(on_ranks(work)) == [("OSError", "the disk is full"), ("ValueError", "the model broke")]
+    expected = [("OSError", "the disk is full"), ("ValueError", "the model broke")]
+    assert said(on_ranks(work)) == expected
 
 
 def test_ranks_go_on_after_an_error_that_they_caught(on_ranks: OnRanks) -> None:

@@ -1,0 +1,96 @@
+r"""Samples in rounds, which targets leave as soon as what was asked about them is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from pyg_hiersmooth.sampling.checkpoint import Counted, RoundCheckpoint, VoteCheckpoint
+from pyg_hiersmooth.sampling.engine import Voter, sample_votes
+from pyg_hiersmooth.sampling.ranks import current_ranks, together
+
+SHORTEST_ROUND = 32
+r"""Samples of the first rounds; all rounds end at multiples of it."""
+
+Decided = Callable[[Tensor, Tensor], Tensor]
+r"""Maps votes ``[K, C]`` of some targets, and which targets these are, int64 ``[K]``, to whether
+they need no more, bool ``[K]``.
+"""
+
+
+def end_of_round(num_samples: int) -> int:
+    r"""Where the round ends that a target is in after so many samples: 32, 64, 96, 128, 192, 256,
+    384, ..., two to each doubling, whatever is sampled in all.
+    """
+    length = max(SHORTEST_ROUND, 1 << max(num_samples.bit_length() - 2, 0))
+    return (num_samples // length + 1) * length
+
+
+@together()
+def sample_until(
+    voter: Voter,
+    decided: Decided,
+    num_samples: int,
+    *,
+    num_workers: int | None = None,
+    checkpoint: VoteCheckpoint | None = None,
+    progress: bool = True,
+) -> Tensor:
+    r"""Counts the votes of the samples ``0, 1, ...`` on each target until it is decided.
+
+    Targets are looked at when a round ends (:func:`end_of_round`) and after the last sample, and
+    nowhere else, so neither votes nor their numbers depend on workers or interruptions.
+
+    Args:
+        voter (Voter): Casts the votes.
+        decided (Callable): Tells from their votes which targets are decided.
+        num_samples (int): Most samples of a target.
+        num_workers, checkpoint: As in :func:`~pyg_hiersmooth.sampling.sample_votes`.
+        progress (bool): Whether to show a progress bar of decided targets. (default: :obj:`True`)
+
+    Returns:
+        torch.Tensor: int64 ``[M, C]``.
+    """
+    ranks = current_ranks()
+    kept = checkpoint if ranks.is_first else None
+    empty = Counted.none(voter.num_targets, voter.num_classes)
+    votes = ranks.once(lambda: kept.load(empty, num_samples).votes if kept else empty.votes).clone()
+    needs_more = torch.ones(voter.num_targets, dtype=torch.bool)
+
+    def look(positions: Tensor) -> None:
+        needs_more[positions] = ~decided(votes[positions], positions)
+        bar.update(int((~needs_more[positions]).sum()))
+
+    hidden = not (progress and ranks.is_first)
+    with tqdm(total=voter.num_targets, desc="Decided targets", disable=hidden) as bar:
+        taken = votes.sum(1)
+        looks = [n for n in taken.unique().tolist() if n > 0 and _is_look(n, num_samples)]
+        for n in looks:
+            look((taken == n).nonzero().view(-1))
+        while True:
+            taken = votes.sum(1)
+            left = needs_more & (taken < num_samples)
+            if not bool(left.any()):
+                return votes
+            start = int(taken[left].min())
+            stop = min(end_of_round(start), num_samples)
+            positions = (left & (taken == start)).nonzero().view(-1)
+            most = int(taken.max())
+            bar.set_postfix(samples=max(stop, most))
+            votes[positions] += sample_votes(
+                voter if len(positions) == voter.num_targets else voter.only(positions),
+                stop - start,
+                start,
+                num_workers=num_workers,
+                checkpoint=kept
+                and RoundCheckpoint(kept, Counted(votes.clone(), most), positions, start),
+                progress=False,
+            )
+            look(positions)
+
+
+def _is_look(num_samples: int, most: int) -> bool:
+    return num_samples == most or num_samples == end_of_round(num_samples - 1)
