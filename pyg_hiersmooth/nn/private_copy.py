@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+from torch_geometric.nn import MessagePassing
 
 from pyg_hiersmooth.nn.model_state import leaves
 
@@ -79,6 +80,34 @@ def holds_features(module: torch.nn.Module) -> bool:
 def is_caching(model: torch.nn.Module) -> bool:
     r"""Whether a convolution in the model caches its adjacency."""
     return any(getattr(m, "cached", False) is True and caches(m) for m in model.modules())
+
+
+def can_cache(model: torch.nn.Module) -> bool:
+    r"""Whether a convolution of PyG in the model could cache its adjacency."""
+    return any(True for _ in _adjacency_caching(model))
+
+
+def cache_adjacencies(model: torch.nn.Module) -> None:
+    r"""Lets all convolutions of PyG in the model cache their adjacency."""
+    for module in _adjacency_caching(model):
+        module.cached = True  # type: ignore[assignment]
+
+
+def _adjacency_caching(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    for module in model.modules():
+        if isinstance(module, MessagePassing) and hasattr(module, "cached"):
+            if caches(module) and not holds_features(module):
+                yield module
+
+
+def is_compiled(model: torch.nn.Module) -> bool:
+    r"""Whether a part of the model was compiled, for the kind of arguments it gets."""
+    return any(
+        isinstance(module, torch.jit.ScriptModule)
+        or type(module).__name__ == "OptimizedModule"
+        or getattr(module, "_compiled_call_impl", None) is not None
+        for module in model.modules()
+    )
 
 
 @contextmanager

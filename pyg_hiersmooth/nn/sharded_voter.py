@@ -75,6 +75,12 @@ class ShardedVoter(Voter):
         targets = [voter.targets for voter in self.voters]
         return [tensor for voter in self.voters for tensor in voter.objects] + targets
 
+    @property
+    def adjacency_name(self) -> str | None:
+        r"""The forms of the graphs of all voters; one where that is the same for all."""
+        names = [voter.adjacency_name for voter in self.voters]
+        return names[0] if len(set(names)) == 1 else "; ".join(map(str, names))
+
     def verify(self) -> None:
         for voter in self.voters:
             voter.verify()
