@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import SparseTensor
 
 from pyg_hiersmooth.nn.model_state import leaves
 
@@ -32,7 +34,7 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     }
     try:
-        copied = copy.deepcopy(model, memo)
+        copied = copy.deepcopy(model, memo | _without_caches(model))
     except Exception as error:
         raise ValueError(
             "'model' must be one that copy.deepcopy can copy, since votes come from a private copy "
@@ -54,11 +56,21 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
 
 def same_weights(model: torch.nn.Module) -> torch.nn.Module:
     r"""A copy that shares parameters and buffers with the model, but no cache."""
-    tensors = [*model.parameters(), *model.buffers()]
-    copied = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    tensors: dict[int, Any] = {
+        id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
+    }
+    copied = copy.deepcopy(model, tensors | _without_caches(model))
     for module in copied.modules():
         empty_caches(module)
     return copied
+
+
+def _without_caches(model: torch.nn.Module) -> dict[int, Any]:
+    r"""Lets :func:`copy.deepcopy` put nothing in place of caches: CSR matrices have no copies."""
+    registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    kept = [vars(module)[name] for module in model.modules() for name in caches(module)]
+    kept = [value for value in kept if isinstance(value, Tensor | tuple | SparseTensor)]
+    return {id(value): None for value in kept if id(value) not in registered}
 
 
 def caches(module: torch.nn.Module) -> list[str]:
