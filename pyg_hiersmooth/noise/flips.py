@@ -14,8 +14,8 @@ from pyg_hiersmooth.noise.kinds import FLIPS
 from pyg_hiersmooth.noise.parameter import PROBABILITY, SearchRange
 from pyg_hiersmooth.random import RandomStream
 
-MAX_MAP_BYTES = 2**28
-r"""Largest map of ones that :class:`FlipSampler` keeps; beyond, it searches their positions."""
+MAX_BITMAP_BYTES = 2**26
+r"""Largest bitmap of ones that :class:`FlipSampler` keeps; beyond, it searches their positions."""
 
 
 class SparseFlipNoise(Noise):
@@ -122,10 +122,11 @@ class FlipSampler:
         self._one, self._one_col = one.to(self._dtype), self.col.to(self._dtype)
         rows = torch.arange(self.num_rows, device=one.device)
         self._first_one = torch.searchsorted(self.row, rows).to(self._dtype)
-        self._is_one: Tensor | None = None
-        if num_positions <= MAX_MAP_BYTES:
-            self._is_one = one.new_zeros(num_positions, dtype=torch.bool)
-            self._is_one[one] = True
+        self._bitmap: Tensor | None = None
+        if num_positions <= 8 * MAX_BITMAP_BYTES:
+            bit = torch.ones_like(one, dtype=torch.uint8) << (one & 7).to(torch.uint8)
+            self._bitmap = bit.new_zeros(num_positions // 8 + 1)
+            self._bitmap.index_add_(0, one >> 3, bit)
 
     def draw(self, selected: Tensor, stream: RandomStream) -> tuple[Tensor, BinaryRows, BinaryRows]:
         r"""Draws the ones of the selected rows.
@@ -182,8 +183,10 @@ class FlipSampler:
 
     def _hits_on_ones(self, position: Tensor) -> Tensor:
         r"""Which of the positions hold clean ones: int64."""
-        if self._is_one is not None:
-            return _nonzero(self._is_one.index_select(0, position))
+        if self._bitmap is not None:
+            byte = self._bitmap.index_select(0, position >> 3)
+            bit = (position & 7).to(torch.uint8)
+            return _nonzero((byte >> bit).bitwise_and_(1).view(torch.bool))
         if self._one.numel() == 0:
             return position.new_empty(0, dtype=torch.long)
         index = torch.searchsorted(self._one, position).clamp_(max=self._one.numel() - 1)

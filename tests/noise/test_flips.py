@@ -89,7 +89,7 @@ def test_all_ways_to_draw_agree(
             hidden = noise.after_linear(sparse, weight)(selected, RandomStream(seed))
             torch.testing.assert_close(hidden, expected @ weight)
         with monkeypatch.context() as patch:
-            patch.setattr(flips, "MAX_MAP_BYTES", 0)
+            patch.setattr(flips, "MAX_BITMAP_BYTES", 0)
             searched = noise.sample(x, selected, RandomStream(seed))
         assert torch.equal(searched, expected)
 
