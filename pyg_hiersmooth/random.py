@@ -105,9 +105,11 @@ class RandomStream:
         last = -1
         while last < trials:
             # A gap beyond the end is as good as one to the end.
-            gaps = self.exponential(size).mul_(scale).clamp_(max=trials).to(dtype).add_(1)
-            fits = last + int(gaps.sum()) < 2**31
-            positions = gaps.cumsum(0, dtype=dtype if fits else torch.int64).add_(last)
+            waits = self.exponential(size).mul_(scale).clamp_(max=trials)
+            fits = float(waits.sum()) + size < 2**31 - 2
+            gaps = waits.to(dtype).add_(1)
+            gaps[0] += last
+            positions = gaps.cumsum(0, dtype=dtype if fits else torch.int64)
             chunks.append(positions)
             last = int(positions[-1])
         positions = torch.cat(chunks) if len(chunks) > 1 else chunks[0]

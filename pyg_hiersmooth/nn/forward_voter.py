@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.files import one_line
+from pyg_hiersmooth.nn.adjacency_choice import adjacency_as_given, choose_adjacency
 from pyg_hiersmooth.nn.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.generators import generators_put_back
 from pyg_hiersmooth.nn.model_state import first_difference, state_of
 from pyg_hiersmooth.nn.prepared_model import PreparedModel, refuse_change
-from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart
+from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart, unrelated
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import Voter
 from pyg_hiersmooth.sampling.engine import single_thread
@@ -119,6 +120,11 @@ class ForwardVoter(Voter):
     def objects(self) -> list[Tensor]:
         r"""All else that the logits depend on."""
         return self.prepared.forward.tensors()
+
+    @property
+    def adjacency_name(self) -> str | None:
+        r"""The form of the graph, which votes depend on by the rounding of sums."""
+        return None if self.adjacency is None else self.adjacency.name
 
     @cached_property
     def source(self) -> FeatureSource:
@@ -232,9 +238,7 @@ class ForwardVoter(Voter):
         units, place = unit_of[self.targets.cpu()].unique(return_inverse=True)
         if len(units) == len(outputs):
             return None
-        prepared = self.prepared.on(forward.some(units.tolist()))
-        if prepared is None:
-            return None
+        prepared = self.prepared.sharing(forward.some(units.tolist()))
         fewer = self._twin()
         moved = _starts(outputs)[units] - _starts(outputs[units])
         fewer.targets = self.targets - moved[place].to(self.device)
@@ -254,7 +258,28 @@ class ForwardVoter(Voter):
         untouched = state_of(**forward.watched())
         self._try_model(self.trial_draw(0))
         refuse_change(first_difference(untouched, state_of(**forward.watched())))
+        self.adjacency = choose_adjacency(self.prepared, self._trial_draws, self.x.dtype)
+        try:
+            self._settle()
+        except ValueError:
+            if self.adjacency is None or self.adjacency.as_given:
+                raise
+            self.prepared.use(forward)
+            self.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
+            self._why_dense = "as asked" if self.options.dense else None
+            self._settle()
+
+    def _trial_draws(self) -> list[Tensor]:
+        r"""Two draws, and features that have nothing to do with them where those fit in memory."""
+        draws = [self.trial_draw(0), self.trial_draw(1)]
+        return [*draws, unrelated(draws[0], 8)] if self._dense_fits else draws
+
+    def _settle(self) -> None:
+        r"""All that is found out about the model on one form of the graph."""
+        self._renew()
         self.block_size = self._choose_block_size(self.options.block_size)
+        if isinstance(self.prepared.forward, OneByOne):
+            self.adjacency = adjacency_as_given(self.prepared)
         self._renew()
         self._choose_source()
         draws = [self.trial_draw(0), self.trial_draw(1)]

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import cumsum
 
+from pyg_hiersmooth.nn.adjacency_matrix import Layout, why_no_matrix, with_adjacency_matrix
 from pyg_hiersmooth.nn.forward import Forward
-from pyg_hiersmooth.nn.model_call import ModelCall, call_model
+from pyg_hiersmooth.nn.model_call import ModelCall, call_model, extra_arguments
 from pyg_hiersmooth.nn.structure import graph_tensors, left_out, structure_of
+
+
+class _Matrix(NamedTuple):
+    r"""How the edges are held in a matrix."""
+
+    layout: Layout
+    is_weighted: bool
+    dtype: torch.dtype
 
 
 class GraphForward:
@@ -40,12 +49,54 @@ class GraphForward:
         whole = graphs[0] if node_level else Batch.from_data_list(list(graphs))
         self.graph = structure_of(whole, keep)
         self._copies = {1: self.graph}
+        self._matrix: _Matrix | None = None
         self._left_out = left_out(whole, self.graph)
 
     def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
         if copies not in self._copies:
-            self._copies[copies] = side_by_side(self.graph, copies)
+            self._copies[copies] = side_by_side(self._copies[1], copies)
         return self.call(model, x, copy.copy(self._copies[copies]))
+
+    @property
+    def form(self) -> str:
+        r"""The form of the edges, as given."""
+        return "adj_t" if "adj_t" in self.graph else "edge_index"
+
+    def why_no_matrix(self, model: torch.nn.Module) -> str | None:
+        r"""What stands against calling a model on an adjacency matrix, if anything does."""
+        if self.call is not call_model:
+            return "'forward' is given the graph as it is"
+        if "adj_t" in self.graph:
+            return "as given"
+        if self._is_taken("edge_attr", model):
+            return "the model takes 'edge_attr'"
+        if self._is_taken("edge_weight", model) and self.graph.edge_weight.dim() != 1:
+            return "edges have several weights"
+        return why_no_matrix(self.graph)
+
+    def with_matrix(
+        self, model: torch.nn.Module, layout: Layout, dtype: torch.dtype
+    ) -> GraphForward:
+        r"""Calls a model on the transposed adjacency matrix, as PyG's convolutions take it, with
+        the weights of edges in it where the model takes them.
+        """
+        return self._in_form(_Matrix(layout, self._is_taken("edge_weight", model), dtype))
+
+    def _in_form(self, matrix: _Matrix | None) -> GraphForward:
+        if matrix is None:
+            return self
+        weight = self.graph.edge_weight if matrix.is_weighted else None
+        other = copy.copy(self)
+        other._matrix = matrix
+        graph = with_adjacency_matrix(self.graph, matrix.layout, weight, matrix.dtype)
+        other._copies = {1: graph}
+        return other
+
+    def _is_taken(self, name: str, model: torch.nn.Module) -> bool:
+        if name not in self.graph:
+            return False
+        positional, named = extra_arguments(model, self.graph)
+        return any(value is self.graph[name] for value in (*positional, *named.values()))
 
     def unit(self, index: int) -> Forward:
         if len(self.rows) == 1:
@@ -53,7 +104,8 @@ class GraphForward:
         return GraphForward(self.call, [self._graphs[index]], self.keep)
 
     def some(self, indices: list[int]) -> Forward:
-        return GraphForward(self.call, [self._graphs[i] for i in indices], self.keep)
+        fewer = GraphForward(self.call, [self._graphs[i] for i in indices], self.keep)
+        return fewer._in_form(self._matrix)
 
     def tensors(self) -> list[Tensor]:
         return graph_tensors(self.graph.to_dict())

@@ -76,6 +76,16 @@ class HeteroForward:
             logits = model({**clean, self.noised: x}, edges)
         return logits[self.target] if isinstance(logits, dict) else logits
 
+    @property
+    def form(self) -> str:
+        r"""The form of the edges, as given."""
+        given = [name for name in ("edge_index", "adj_t") if self.graph.collect(name, True)]
+        return " and ".join(given)
+
+    def why_no_matrix(self, model: torch.nn.Module) -> str | None:
+        r"""What stands against calling a model on an adjacency matrix."""
+        return "the graph is heterogeneous"
+
     def unit(self, index: int) -> Forward:
         return self
 

@@ -28,6 +28,16 @@ def call_model(model: torch.nn.Module, x: Tensor, data: Data) -> Any:
         ValueError: If the graph has no sparse adjacency, or holds what a wrapper may or may not
             take.
     """
+    positional, named = extra_arguments(model, data)
+    return model(x, adjacency(data), *positional, **named)
+
+
+def extra_arguments(model: torch.nn.Module, data: Data) -> tuple[list[Any], dict[str, Any]]:
+    r"""What a model is called with besides features and edges, by position and by name.
+
+    Raises:
+        ValueError: As :func:`call_model`.
+    """
     given = {name: data[name] for name in OPTIONAL_ARGUMENTS if name in data}
     own = _parameters(model)
     named = {name: value for name, value in given.items() if name in own}
@@ -44,7 +54,7 @@ def call_model(model: torch.nn.Module, x: Tensor, data: Data) -> Any:
             )
         if "**" in own:
             named |= {name: given[name] for name in taken}
-    return model(x, adjacency(data), *positional, **named)
+    return positional, named
 
 
 def adjacency(store: Any) -> Any:

@@ -14,12 +14,14 @@ from pyg_hiersmooth.nn.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.generators import generator_states, seed_generators
 from pyg_hiersmooth.nn.model_state import State, first_difference, leaves, state_of
 from pyg_hiersmooth.nn.private_copy import (
+    cache_adjacencies,
     is_caching,
     private_copy,
     same_weights,
+    stop_caching_nothing,
     tensor_addresses,
 )
-from pyg_hiersmooth.sampling.linear_input import LinearInput
+from pyg_hiersmooth.sampling.linear_input import LinearInput, zeros_like_input
 
 
 class PreparedModel:
@@ -27,9 +29,11 @@ class PreparedModel:
     a seed.
 
     PyTorch's, NumPy's and Python's global generators are seeded before each call. Convolutions
-    cache the adjacency of these objects where the user's did. That nothing else goes from one
-    call to the next is checked in :mod:`~pyg_hiersmooth.nn.purity` before sampling, and by
-    :meth:`verify` from then on.
+    cache the adjacency of these objects where the user's did, or where it was found (by
+    :mod:`~pyg_hiersmooth.nn.adjacency_choice`) to be one that features do not change; those caches
+    are filled by a call on zeros, so that they cannot hold anything of the features. That nothing
+    else goes from one call to the next is checked in :mod:`~pyg_hiersmooth.nn.purity` before
+    sampling, and by :meth:`verify` from then on.
 
     Args:
         model (torch.nn.Module): The user's model, which is left alone.
@@ -48,37 +52,38 @@ class PreparedModel:
         _check_no_features(self._pristine, forward, x)
         _check_own_model(model, forward)
         self._baseline: State | None = None
+        self._caches_adjacencies = False
         self.renew()
 
     def renew(self) -> None:
         r"""Starts over with a fresh copy, as if the model had never been called."""
-        self.model = copy.deepcopy(self._pristine)
-        self._for_copies: dict[int, torch.nn.Module] = {}
+        self._start(copy.deepcopy(self._pristine))
 
     def fresh(self, forward: Forward | None = None) -> PreparedModel:
         r"""Another copy that was never called, on the same objects or others."""
-        twin = PreparedModel.__new__(PreparedModel)
-        twin._pristine, twin.forward, twin.device = (
-            self._pristine,
-            forward or self.forward,
-            self.device,
-        )
-        twin._baseline = None
+        twin = copy.copy(self)
+        twin.forward, twin._baseline = forward or self.forward, None
         twin.renew()
         return twin
 
-    def on(self, forward: Forward) -> PreparedModel | None:
-        r"""The same copy on other objects; :obj:`None` where it caches an adjacency."""
-        if is_caching(self.model):
-            return None
+    def sharing(self, forward: Forward, caches_adjacencies: bool | None = None) -> PreparedModel:
+        r"""Another copy with the very same weights, on other objects or another form of them."""
         twin = copy.copy(self)
         twin.forward, twin._baseline = forward, None
+        if caches_adjacencies is not None:
+            twin._caches_adjacencies = caches_adjacencies
+        twin._start(same_weights(self.model))
         return twin
 
-    def use(self, forward: Forward) -> None:
-        r"""Takes another way to call the model on the same objects, with a fresh copy."""
-        self.forward = forward
-        if len(forward.rows) > 1:  # one convolution cannot cache the adjacencies of many graphs
+    def use(self, forward: Forward, caches_adjacencies: bool = False) -> None:
+        r"""Takes another way to call the model on the same objects, with a fresh copy.
+
+        Args:
+            forward (Forward): Calls the model.
+            caches_adjacencies (bool): Whether all convolutions of PyG cache their adjacency.
+        """
+        self.forward, self._caches_adjacencies = forward, caches_adjacencies
+        if isinstance(forward, OneByOne):  # a convolution cannot cache many adjacencies
             for module in self._pristine.modules():
                 if getattr(module, "cached", False) is True:
                     module.cached = False  # type: ignore[assignment]
@@ -90,6 +95,7 @@ class PreparedModel:
         Raises:
             ValueError: If several units share random numbers.
         """
+        self.make_ready(x, copies)
         seed_generators(seed, self.device)
         if copies * len(self.forward.rows) == 1 or isinstance(self.forward, OneByOne):
             return self.forward(self._model(copies), x, copies, seed)
@@ -101,6 +107,22 @@ class PreparedModel:
                 "would share: pass block_size=1"
             )
         return logits
+
+    def make_ready(self, x: Tensor, copies: int = 1) -> None:
+        r"""Fills the caches of adjacencies, where that is still to be done, by a call on zeros of
+        the shape of :obj:`x`.
+        """
+        if self._caches_adjacencies and copies not in self._filled:
+            self.fill(zeros_like_input(x), copies)
+
+    def fill(self, x: Tensor, copies: int = 1) -> None:
+        r"""Fills the caches of adjacencies by a call on features; those that it does not reach
+        stay empty.
+        """
+        seed_generators(0, self.device)
+        self.forward(self._model(copies), x, copies, 0)
+        stop_caching_nothing(self._model(copies))
+        self._filled.add(copies)
 
     def draws_random_numbers(self, x: Tensor) -> bool:
         r"""Whether a call draws from the global generators."""
@@ -132,6 +154,13 @@ class PreparedModel:
         """
         if self._baseline is not None:
             refuse_change(first_difference(self._baseline, self._whole_state()))
+
+    def _start(self, model: torch.nn.Module) -> None:
+        if self._caches_adjacencies:
+            cache_adjacencies(model)
+        self.model = model
+        self._for_copies: dict[int, torch.nn.Module] = {}
+        self._filled: set[int] = set()
 
     def _whole_state(self) -> State:
         return state_of(model=self.model, others=self._for_copies, **self.forward.watched())

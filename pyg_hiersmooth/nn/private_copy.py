@@ -5,9 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import SparseTensor
 
 from pyg_hiersmooth.nn.model_state import leaves
 
@@ -31,7 +34,7 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     }
     try:
-        copied = copy.deepcopy(model, memo)
+        copied = copy.deepcopy(model, memo | _without_caches(model))
     except Exception as error:
         raise ValueError(
             "'model' must be one that copy.deepcopy can copy, since votes come from a private copy "
@@ -53,11 +56,21 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
 
 def same_weights(model: torch.nn.Module) -> torch.nn.Module:
     r"""A copy that shares parameters and buffers with the model, but no cache."""
-    tensors = [*model.parameters(), *model.buffers()]
-    copied = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    tensors: dict[int, Any] = {
+        id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
+    }
+    copied = copy.deepcopy(model, tensors | _without_caches(model))
     for module in copied.modules():
         empty_caches(module)
     return copied
+
+
+def _without_caches(model: torch.nn.Module) -> dict[int, Any]:
+    r"""Lets :func:`copy.deepcopy` put nothing in place of caches: CSR matrices have no copies."""
+    registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    kept = [vars(module)[name] for module in model.modules() for name in caches(module)]
+    kept = [value for value in kept if isinstance(value, Tensor | tuple | SparseTensor)]
+    return {id(value): None for value in kept if id(value) not in registered}
 
 
 def caches(module: torch.nn.Module) -> list[str]:
@@ -79,6 +92,41 @@ def holds_features(module: torch.nn.Module) -> bool:
 def is_caching(model: torch.nn.Module) -> bool:
     r"""Whether a convolution in the model caches its adjacency."""
     return any(getattr(m, "cached", False) is True and caches(m) for m in model.modules())
+
+
+def can_cache(model: torch.nn.Module) -> bool:
+    r"""Whether a convolution of PyG in the model could cache its adjacency."""
+    return any(True for _ in _adjacency_caching(model))
+
+
+def cache_adjacencies(model: torch.nn.Module) -> None:
+    r"""Lets all convolutions of PyG in the model cache their adjacency."""
+    for module in _adjacency_caching(model):
+        module.cached = True  # type: ignore[assignment]
+
+
+def stop_caching_nothing(model: torch.nn.Module) -> None:
+    r"""Lets convolutions of PyG that have kept no adjacency so far keep none from now on."""
+    for module in _adjacency_caching(model):
+        if all(getattr(module, name) is None for name in caches(module)):
+            module.cached = False  # type: ignore[assignment]
+
+
+def _adjacency_caching(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    for module in model.modules():
+        caching = isinstance(module, MessagePassing) and hasattr(module, "cached")
+        if caching and caches(module) and not holds_features(module):
+            yield module
+
+
+def is_compiled(model: torch.nn.Module) -> bool:
+    r"""Whether a part of the model was compiled, for the kind of arguments it gets."""
+    return any(
+        isinstance(module, torch.jit.ScriptModule)
+        or type(module).__name__ == "OptimizedModule"
+        or getattr(module, "_compiled_call_impl", None) is not None
+        for module in model.modules()
+    )
 
 
 @contextmanager

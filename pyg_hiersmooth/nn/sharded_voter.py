@@ -88,6 +88,12 @@ class ShardedVoter(Voter):
             start += voter.num_targets
         return ShardedVoter(voters, torch.cat(kept).argsort())
 
+    @property
+    def adjacency_name(self) -> str | None:
+        r"""The forms of the graphs of all voters; one where that is the same for all."""
+        names = [voter.adjacency_name for voter in self.voters]
+        return names[0] if len(set(names)) == 1 else "; ".join(map(str, names))
+
     def verify(self) -> None:
         for voter in self.voters:
             voter.verify()

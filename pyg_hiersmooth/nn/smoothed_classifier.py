@@ -62,6 +62,10 @@ class SmoothedClassifier(torch.nn.Module, ABC):
     Attributes:
         feature_path (str or None): Which way the features took into the model at the last
             sampling, and why.
+        adjacency (str or None): The form of the graph that the model was called on at the last
+            sampling, and why: an adjacency matrix where that is faster and the model answers the
+            same on it, normalized once where convolutions of PyG can keep what they make of it.
+            :obj:`None` where there is no graph.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         self.transform = transform
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.feature_path: str | None = None
+        self.adjacency: str | None = None
 
     @property
     def device(self) -> torch.device:
@@ -353,6 +358,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             path,
         )
         self.feature_path = voter.source.description
+        self.adjacency = None if voter.adjacency is None else str(voter.adjacency)
         return voter
 
     def _check_features(self, x: Tensor | None) -> Tensor:
@@ -381,6 +387,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             "device": voter.device.type,
             "dense": voter.options.dense,
             "exact": voter.options.enumerate_outcomes,
+            "adjacency": voter.adjacency_name,
             "model": str(self.model),
             "model weights": fingerprint(*self.model.parameters(), *self.model.buffers()),
             "features": fingerprint(*voter.features),

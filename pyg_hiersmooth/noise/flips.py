@@ -118,12 +118,15 @@ class FlipSampler:
             self.row, self.col = x.indices()[:, x.values() != 0]
         num_positions = self.num_rows * self.num_columns
         self._dtype = torch.int32 if num_positions < 2**30 else torch.int64
-        self._one = (self.row * self.num_columns + self.col).to(self._dtype)
+        one = self.row * self.num_columns + self.col
+        self._one, self._one_col = one.to(self._dtype), self.col.to(self._dtype)
+        rows = torch.arange(self.num_rows, device=one.device)
+        self._first_one = torch.searchsorted(self.row, rows).to(self._dtype)
         self._bitmap: Tensor | None = None
         if num_positions <= 8 * MAX_BITMAP_BYTES:
-            bit = torch.ones_like(self._one, dtype=torch.uint8) << (self._one & 7).to(torch.uint8)
+            bit = torch.ones_like(one, dtype=torch.uint8) << (one & 7).to(torch.uint8)
             self._bitmap = bit.new_zeros(num_positions // 8 + 1)
-            self._bitmap.index_add_(0, self._one >> 3, bit)
+            self._bitmap.index_add_(0, one >> 3, bit)
 
     def draw(self, selected: Tensor, stream: RandomStream) -> tuple[Tensor, BinaryRows, BinaryRows]:
         r"""Draws the ones of the selected rows.
@@ -136,21 +139,20 @@ class FlipSampler:
 
         # Zeros: try every position of the selected rows, and void the hits on clean ones.
         hit = stream.successes(rows.numel() * self.num_columns, self.noise.p_plus)
-        start = torch.arange(rows.numel(), device=rows.device).mul_(self.num_columns).to(hit.dtype)
-        offset = torch.searchsorted(hit, start)
-        count = offset.diff(append=offset.new_tensor([hit.numel()]))
-        source = (rows * self.num_columns).to(self._dtype)
-        col = hit - _repeat(start, count)
-        position = col + _repeat(source, count)
-        col.masked_fill_(self._is_one(position), self.num_columns)
-        added = BinaryRows(col, offset.to(col.dtype))
+        start = torch.arange(rows.numel() + 1, device=rows.device).mul_(self.num_columns)
+        offset = torch.searchsorted(hit, start.to(hit.dtype))
+        count, start = offset.diff(), start[:-1]
+        position = _repeat((rows * self.num_columns - start).to(self._dtype), count).add_(hit)
+        col = hit.sub_(_repeat(start.to(hit.dtype), count))
+        col.index_fill_(0, self._hits_on_ones(position), self.num_columns)
+        added = BinaryRows(col, offset[:-1].to(col.dtype))
 
         # Ones: each stays with probability 1 - p_minus.
         stay = stream.successes(self.row.numel(), 1.0 - self.noise.p_minus)
-        row = self.row.index_select(0, stay)
-        chosen = selected.index_select(0, row).nonzero().view(-1)
-        row, stay = row.index_select(0, chosen), stay.index_select(0, chosen)
-        kept = BinaryRows(self.col.index_select(0, stay), torch.searchsorted(row, rows))
+        stay = stay[selected.index_select(0, self.row.index_select(0, stay))]
+        first = self._first_one.index_select(0, rows).to(stay.dtype)
+        offset = torch.searchsorted(stay, first).to(self._dtype)
+        kept = BinaryRows(self._one_col.index_select(0, stay), offset)
         return rows, kept, added
 
     def dense(self, selected: Tensor, stream: RandomStream) -> Tensor:
@@ -179,20 +181,28 @@ class FlipSampler:
             col.append(ones.col.long())
         return torch.cat(row), torch.cat(col)
 
-    def _is_one(self, position: Tensor) -> Tensor:
+    def _hits_on_ones(self, position: Tensor) -> Tensor:
+        r"""Which of the positions hold clean ones: int64."""
         if self._bitmap is not None:
             byte = self._bitmap.index_select(0, position >> 3)
-            return (byte >> (position & 7).to(torch.uint8)).bitwise_and_(1).bool()
+            bit = (position & 7).to(torch.uint8)
+            return _nonzero((byte >> bit).bitwise_and_(1).view(torch.bool))
         if self._one.numel() == 0:
-            return torch.zeros_like(position, dtype=torch.bool)
+            return position.new_empty(0, dtype=torch.long)
         index = torch.searchsorted(self._one, position).clamp_(max=self._one.numel() - 1)
-        return self._one[index] == position
+        return _nonzero(self._one[index] == position)
 
 
 def _repeat(values: Tensor, count: Tensor) -> Tensor:
     if values.device.type == "cpu":  # NumPy is several times faster
         return torch.from_numpy(np.repeat(values.numpy(), count.numpy()))
     return values.repeat_interleave(count)
+
+
+def _nonzero(mask: Tensor) -> Tensor:
+    if mask.device.type == "cpu":  # NumPy is several times faster
+        return torch.from_numpy(np.flatnonzero(mask.numpy()))
+    return mask.nonzero().view(-1)
 
 
 class _Regions:

@@ -19,6 +19,8 @@ from pyg_hiersmooth.files import one_line, replace_atomically
 FORMAT = "pyg_hiersmooth votes 2"
 FORMAT_WITHOUT_CHECKSUM = "pyg_hiersmooth votes 1"
 SECONDS_BETWEEN_SAVES = 2.0
+ADDED_LATER = ("adjacency",)
+r"""Settings that files of earlier versions lack, which are continued all the same."""
 
 
 class Counted(NamedTuple):
@@ -81,6 +83,8 @@ class VoteCheckpoint:
         votes, done, settings = read_votes(self.path)
         counted = Counted(votes, done)
         for name, value in self.settings.items():
+            if name in ADDED_LATER and name not in settings:
+                continue
             if not same_setting(settings.get(name), value):
                 raise ValueError(
                     f"checkpoint '{self.path}' was made with another '{name}': "

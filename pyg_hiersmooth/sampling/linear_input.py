@@ -121,6 +121,18 @@ class LinearInput(Tensor):
         raise NotLinearError(str(func))
 
 
+def zeros_like_input(x: Tensor) -> Tensor:
+    r"""Zeros of the shape, dtype and device of features, written out where those are."""
+    if not isinstance(x, LinearInput):
+        return torch.zeros_like(x)
+    num_rows, dtype, device = x.size(0), x.dtype, x.device
+
+    def product(linear_map: LinearMap) -> Tensor:
+        return torch.zeros(num_rows, linear_map.matrix().size(1), dtype=dtype, device=device)
+
+    return LinearInput(x.shape, x.dtype, x.device, product)
+
+
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not isinstance(input, LinearInput) or not _is_plain(weight) or weight.dim() != 2:
         raise NotLinearError("linear")
