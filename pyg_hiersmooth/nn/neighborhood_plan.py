@@ -19,6 +19,9 @@ CACHED, UNCACHED, FACTOR = 25_000, 250_000, 4.0
 r"""Up to :obj:`CACHED` nodes and edges each costs the same, from :obj:`UNCACHED` on
 :obj:`FACTOR` times as much (GCN and GAT with 64 hidden channels, one core)."""
 
+WORTHWHILE = 0.8
+r"""Of the cost of the whole graph, what neighbourhoods must stay below: they take more trying."""
+
 MOST_SEARCH = 8
 r"""Nodes and edges that are looked at to group targets, in whole graphs."""
 
@@ -63,7 +66,7 @@ def plan(
     if fields is not None:
         plans.append(_grouped(edges, targets, fields, rim))
     best, least = min(plans, key=lambda each: each[1])
-    return best if least < cost(edges.num_nodes, edges.size) else None
+    return best if least < WORTHWHILE * cost(edges.num_nodes, edges.size) else None
 
 
 def _fields(edges: InEdges, targets: np.ndarray, hops: int) -> list[Field] | None:
