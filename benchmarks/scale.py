@@ -30,21 +30,24 @@ from pyg_hiersmooth.noise import GaussianNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 MEAN_DEGREE, NUM_FEATURES, NUM_CLASSES = 14, 128, 40
-EXPONENT = 2.5
-r"""Of the power law, ``P(degree) ~ degree ** -EXPONENT``, up to ``sqrt(MEAN_DEGREE * N)``."""
 
 
-def made_graph(num_nodes: int, file: Path | None = None, seed: int = 0) -> Data:
+def made_graph(
+    num_nodes: int, exponent: float = 3.0, file: Path | None = None, seed: int = 0
+) -> Data:
     r"""A random graph with given expected degrees (Chung & Lu 2002), undirected.
 
     Args:
         num_nodes (int): Number of nodes.
+        exponent (float): Of the power law ``P(degree) ~ degree ** -exponent``, up to
+            ``sqrt(MEAN_DEGREE * num_nodes)``. (default: :obj:`3.0`, as by preferential attachment)
         file (Path, optional): Where features are kept, and mapped from.
         seed (int): Seed. (default: :obj:`0`)
     """
     rng = np.random.default_rng(seed)
-    most = np.sqrt(MEAN_DEGREE * num_nodes)
-    weight = np.minimum((1.0 - rng.random(num_nodes)) ** (-1.0 / (EXPONENT - 1.0)), most)
+    most, least = np.sqrt(MEAN_DEGREE * num_nodes), MEAN_DEGREE * (exponent - 2) / (exponent - 1)
+    weight = least * (1.0 - rng.random(num_nodes)) ** (-1.0 / (exponent - 1.0))
+    weight = np.minimum(weight, most)
     ends = np.searchsorted(
         (weight / weight.sum()).cumsum(), rng.random((2, num_nodes * MEAN_DEGREE // 2))
     ).clip(max=num_nodes - 1)
@@ -65,12 +68,14 @@ def memory() -> int:
     return psutil.Process().memory_full_info().pss
 
 
-def measure(num_nodes: int, num_targets: int, samples: int, workers: int, mapped: bool) -> None:
+def measure(
+    num_nodes: int, num_targets: int, samples: int, workers: int, mapped: bool, exponent: float
+) -> None:
     r"""Certifies once, and prints what it took as JSON."""
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "x") if mapped else None
-        graph = made_graph(num_nodes, file)
+        graph = made_graph(num_nodes, exponent, file)
         if file is not None:  # as if nothing had been read yet
             graph.x = torch.from_file(str(file), size=graph.x.numel()).view_as(graph.x)
         model = build_model("gcn", NUM_FEATURES + 1, NUM_CLASSES)
@@ -101,6 +106,7 @@ def measure(num_nodes: int, num_targets: int, samples: int, workers: int, mapped
 @click.option("--targets", default="100", show_default=True, help="Numbers of targets.")
 @click.option("--samples", default=1_000, show_default=True, help="n; 100 more choose a class.")
 @click.option("--workers", default=2, show_default=True, help="Processes that sample.")
+@click.option("--exponent", default=3.0, show_default=True, help="Of the power law of degrees.")
 @click.option("--mapped", is_flag=True, help="Map the features from a file.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the numbers, as JSON.")
 @click.option("--one", is_flag=True, hidden=True)
@@ -109,19 +115,21 @@ def main(
     targets: str,
     samples: int,
     workers: int,
+    exponent: float,
     mapped: bool,
     out: Path | None,
     one: bool,
 ) -> None:
     if one:
-        measure(int(nodes), int(targets), samples, workers, mapped)
+        measure(int(nodes), int(targets), samples, workers, mapped, exponent)
         return
     rows = []
     for size in map(int, nodes.split(",")):
         for count in map(int, targets.split(",")):
             command = [sys.executable, __file__, "--one", "--nodes", str(size)]
             command += ["--targets", str(count), "--samples", str(samples)]
-            command += ["--workers", str(workers), *(["--mapped"] if mapped else [])]
+            command += ["--workers", str(workers), "--exponent", str(exponent)]
+            command += ["--mapped"] if mapped else []
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             rows.append({"nodes": size, "targets": count, **json.loads(done.stdout)})
             print(rows[-1], file=sys.stderr)
