@@ -2,7 +2,8 @@ r"""Votes of a model that is called on noisy features of fixed objects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.adjacency_choice import adjacency_as_given, choose_adjacency
 from pyg_hiersmooth.nn.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.generators import generators_put_back
+from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.model_state import first_difference, state_of
 from pyg_hiersmooth.nn.prepared_model import PreparedModel, refuse_change
 from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart, unrelated
@@ -93,11 +95,7 @@ class ForwardVoter(Voter):
         options: VoterOptions,
         path: tuple[int, ...] = (),
     ) -> None:
-        if options.enumerate_outcomes:
-            transform = HierarchicalNodeFeatureNoise(
-                ListedOutcomes(transform.selection), transform.noise, transform.append_indicator
-            )
-        self.transform, self.x, self.sizes = transform, x, sizes
+        self.transform, self.x, self.sizes = _listed(transform, options), x, sizes
         self.targets, self.num_targets, self.num_classes = targets, targets.numel(), num_classes
         self.options, self.path, self.device = options, path, x.device
         self._why_dense = "as asked" if options.dense else None
@@ -105,11 +103,46 @@ class ForwardVoter(Voter):
         if 0 in x.shape:
             raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
         self.prepared = PreparedModel(model, forward, x)
-        self._smooth = transform.prepare(x, sizes)
         # Of several units those that are left, and their rows; noise is drawn for all.
         self._whole, self._rows = self.prepared, cast(Tensor | None, None)
         with self.trying():
             self._prepare()
+
+    def elsewhere(
+        self,
+        forward: GraphForward,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        targets: Tensor,
+        path: tuple[int, ...],
+    ) -> ForwardVoter:
+        r"""The same model on another object of one unit, of at least as many rows. The model was
+        tried here and is not tried again; it is watched there as well.
+
+        Args:
+            forward, transform, x, targets, path: As of the class.
+
+        Raises:
+            ValueError: If the model fails there.
+        """
+        other = copy.copy(self)
+        other.transform = _listed(transform, self.options)
+        other.x, other.sizes, other.path = x, [x.size(0)], path
+        other.targets, other.num_targets = targets, targets.numel()
+        other.num_outputs = sum(forward.outputs)
+        if isinstance(self.prepared.forward, GraphForward):
+            forward = forward.in_form_of(self.prepared.forward)
+        other.prepared = other._whole = self.prepared.sharing(forward)
+        if self.options.block_size is None:
+            cheapest = other._cheapest_block_size()
+            other.block_size = min(self.block_size, _power_of_two(cheapest))
+        with other.trying():
+            try:
+                other._logits(range(other.block_size))
+            except Exception as error:
+                raise ValueError(f"the model failed: {one_line(error)}") from error
+            other.prepared.watch()
+        return other
 
     @property
     def features(self) -> list[Tensor]:
@@ -125,6 +158,10 @@ class ForwardVoter(Voter):
     def adjacency_name(self) -> str | None:
         r"""The form of the graph, which votes depend on by the rounding of sums."""
         return None if self.adjacency is None else self.adjacency.name
+
+    @cached_property
+    def _smooth(self) -> Callable[[RandomStream], Tensor]:
+        return self.transform.prepare(self.x, self.sizes)
 
     @cached_property
     def source(self) -> FeatureSource:
@@ -165,6 +202,16 @@ class ForwardVoter(Voter):
             predictions.append(block[max(samples.start - first, 0) : samples.stop - first])
         return torch.cat(predictions)
 
+    def answer(self, features: Tensor, copies: int) -> Tensor:
+        r"""Logits of the targets, ``[copies, M, C]``, for given features ``[copies * N, D (+ 1)]``,
+        which enter the model as drawn ones do.
+        """
+        if isinstance(self.source, HiddenFeatures):
+            features = self.source.mapped(features)
+        with not_swallowed():
+            logits = self.prepared.answer(features, copies)
+        return logits.view(copies, self.num_outputs, -1).index_select(1, self.targets)
+
     def verify(self) -> None:
         self.prepared.verify()
 
@@ -189,12 +236,13 @@ class ForwardVoter(Voter):
         that only their products fit in memory.
         """
         stream = RandomStream(0, TRIAL, number, device=self.device)
-        if not self._dense_fits and isinstance(self.source, HiddenFeatures):
+        if not self.dense_fits and isinstance(self.source, HiddenFeatures):
             return self.source.draw([stream])
         return self._smooth(stream)
 
     @property
-    def _dense_fits(self) -> bool:
+    def dense_fits(self) -> bool:
+        r"""Whether a draw may be written out only to try the model."""
         return self.x.numel() * self.x.element_size() <= MAX_TRIAL_BYTES
 
     def _predict_block(self, samples: range) -> Tensor:
@@ -272,7 +320,7 @@ class ForwardVoter(Voter):
     def _trial_draws(self) -> list[Tensor]:
         r"""Two draws, and features that have nothing to do with them where those fit in memory."""
         draws = [self.trial_draw(0), self.trial_draw(1)]
-        return [*draws, unrelated(draws[0], 8)] if self._dense_fits else draws
+        return [*draws, unrelated(draws[0], 8)] if self.dense_fits else draws
 
     def _settle(self) -> None:
         r"""All that is found out about the model on one form of the graph."""
@@ -354,7 +402,7 @@ class ForwardVoter(Voter):
 
     def _cheapest_block_size(self) -> int:
         if self.device.type != "cuda":
-            return ROWS_PER_CPU_BLOCK // self.x.size(0)
+            return block_size_on_cpu(self.x.size(0))
         free, _ = torch.cuda.mem_get_info(self.device)
         return free // (32 * self.x.element_size() * self.x.numel())
 
@@ -368,7 +416,7 @@ class ForwardVoter(Voter):
             self._renew()
 
     def _why_not_hidden(self, source: HiddenFeatures) -> str | None:
-        if not self._dense_fits:
+        if not self.dense_fits:
             return None
         twin = self.prepared.fresh()
         for draw in (self.trial_draw(0), self.trial_draw(1)):
@@ -384,6 +432,21 @@ class ForwardVoter(Voter):
 
 def _starts(sizes: Tensor) -> Tensor:
     return sizes.cumsum(0) - sizes
+
+
+def block_size_on_cpu(num_rows: int) -> int:
+    r"""Copies of objects of so many rows that are cheapest together on a CPU."""
+    return _power_of_two(min(MAX_BLOCK, ROWS_PER_CPU_BLOCK // num_rows))
+
+
+def _listed(
+    transform: HierarchicalNodeFeatureNoise, options: VoterOptions
+) -> HierarchicalNodeFeatureNoise:
+    if not options.enumerate_outcomes:
+        return transform
+    return HierarchicalNodeFeatureNoise(
+        ListedOutcomes(transform.selection), transform.noise, transform.append_indicator
+    )
 
 
 def _power_of_two(size: int) -> int:

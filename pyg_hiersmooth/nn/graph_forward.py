@@ -92,6 +92,10 @@ class GraphForward:
         other._copies = {1: graph}
         return other
 
+    def in_form_of(self, other: GraphForward) -> GraphForward:
+        r"""Calls a model on the form of edges that another graph has, where there is one."""
+        return self if why_no_matrix(self.graph) else self._in_form(other._matrix)
+
     def _is_taken(self, name: str, model: torch.nn.Module) -> bool:
         if name not in self.graph:
             return False

@@ -18,6 +18,9 @@ from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
 from pyg_hiersmooth.nn.model_call import ModelCall
+from pyg_hiersmooth.nn.neighborhood import InEdges, why_not_cut
+from pyg_hiersmooth.nn.neighborhood_trial import Cut, check_some_targets
+from pyg_hiersmooth.nn.neighborhood_voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.receptive_field import check_num_hops, receptive_field
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Until
 from pyg_hiersmooth.nn.structure import check_keep
@@ -58,8 +61,13 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             type, or a dictionary with them. (default: :obj:`None`)
         num_hops (int, optional): Message passing steps from a feature to a prediction, at least 0,
             such as the number of layers of a GCN; :obj:`None` means unknown, and that every
-            feature may reach every prediction. It is checked against the model. (default: that of
-            the model, if it has an attribute ``num_hops``)
+            feature may reach every prediction. It is checked against the model, and lets few
+            targets be sampled on their neighbourhoods. (default: that of the model, if it has an
+            attribute ``num_hops``)
+
+    Attributes:
+        neighborhoods (str or None): What the last sampling took: the number of neighbourhoods and
+            of their nodes, or the whole graph, and why.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -85,6 +93,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         num_hops = getattr(model, "num_hops", None) if num_hops is None else num_hops
         self.num_hops = None if num_hops is None else check_count("num_hops", num_hops)
         self._call, self.node_type, self.keep = forward, node_type, check_keep(keep)
+        self.neighborhoods: str | None = None
 
     def forward(
         self,
@@ -247,7 +256,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             ValueError: If features further away change logits, with the number of hops that would
                 do; or as in :meth:`sample_votes`.
         """
-        voter, _ = self._voter(data, node_index, VoterOptions(seed=0, block_size=1, dense=True))
+        options = VoterOptions(seed=0, block_size=1, dense=True)
+        voter, _ = self._whole_voter(data, node_index, options)
         types: tuple[str | None, str | None] = (None, None)
         if isinstance(data, HeteroData):
             types = noised_type(self.transform, data), self.node_type
@@ -258,6 +268,64 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         return receptive_field(data, voter.targets, self.num_hops, *types)
 
     def _voter(
+        self, data: Any, index: Index, options: VoterOptions
+    ) -> tuple[ForwardVoter | NeighborhoodVoter, dict[str, Any]]:
+        sampling = self._neighborhood_sampling(data, options)
+        if isinstance(sampling, str):
+            self.neighborhoods = f"whole graph ({sampling})"
+            return self._whole_voter(data, index, options)
+        targets = as_target_index(index, sampling.cut.edges.num_nodes, "node")
+        voter = sampling.voter(targets)
+        if isinstance(voter, NeighborhoodVoter):
+            self.neighborhoods = voter.description
+            self.feature_path = voter.voters[0].source.description
+            return voter, {"index": targets, "num_entities": sampling.cut.edges.num_nodes}
+        self.neighborhoods = f"whole graph ({voter})"
+        whole, objects = self._whole_voter(data, index, options)
+        with whole.trying():
+            check_some_targets(sampling.cut, whole)
+        return whole, objects
+
+    def _neighborhood_sampling(
+        self, data: Any, options: VoterOptions
+    ) -> NeighborhoodSampling | str:
+        r"""What samples neighbourhoods of a graph, or why there are none."""
+        if self.num_hops is None:
+            return "'num_hops' is not known"
+        if not isinstance(data, Data) or self.node_type is not None:
+            return "not a homogeneous one"
+        x = data.get("x")
+        if not isinstance(x, Tensor) or x.dim() != 2 or 0 in x.shape:
+            return "no features"
+        graph = copy.copy(data)
+        del graph.x
+        graph.num_nodes = x.size(0)
+        if (reason := why_not_cut(graph, self.keep)) is not None:
+            return reason
+
+        def make_voter(
+            forward: GraphForward,
+            transform: HierarchicalNodeFeatureNoise,
+            x: Tensor,
+            targets: Tensor,
+            path: tuple[int, ...],
+        ) -> ForwardVoter:
+            return self._forward_voter(
+                forward, x, [x.size(0)], targets, options, path, transform=transform
+            )
+
+        cut = Cut(
+            graph,
+            InEdges(graph),
+            self._call,
+            self.keep,
+            self.num_hops,
+            self.device,
+            x.dtype if x.is_floating_point() else self._dtype(),
+        )
+        return NeighborhoodSampling(cut, x, self._check_features, make_voter, self.transform)
+
+    def _whole_voter(
         self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ForwardVoter, dict[str, Any]]:
         if not isinstance(data, Data | HeteroData):

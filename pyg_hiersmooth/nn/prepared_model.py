@@ -155,6 +155,10 @@ class PreparedModel:
         if self._baseline is not None:
             refuse_change(first_difference(self._baseline, self._whole_state()))
 
+    def kept(self) -> dict[str, Any]:
+        r"""All that must not change after :meth:`watch`, by name."""
+        return {"model": self.model, "others": self._for_copies, **self.forward.watched()}
+
     def _start(self, model: torch.nn.Module) -> None:
         if self._caches_adjacencies:
             cache_adjacencies(model)
@@ -163,7 +167,7 @@ class PreparedModel:
         self._filled: set[int] = set()
 
     def _whole_state(self) -> State:
-        return state_of(model=self.model, others=self._for_copies, **self.forward.watched())
+        return state_of(**self.kept())
 
     def _model(self, copies: int) -> torch.nn.Module:
         if copies == 1 or not is_caching(self.model):
@@ -202,10 +206,7 @@ def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> N
     registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     for path, value in _tensors(model=model, **_functions(forward)):
         if _contains(value.detach(), x, forward.rows):
-            raise ValueError(
-                f"'{path}' holds the clean features, which would get around the noise: use those "
-                "that the model is called with"
-            )
+            raise ValueError(_holds_features(path))
         is_dense = value.layout == torch.strided and value.is_floating_point()
         if id(value) in registered or value.dim() != 2 or not is_dense:
             continue
@@ -215,6 +216,34 @@ def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> N
                 "clean features: reset it, or, if it does not depend on them, register it as a "
                 "buffer of the model or make it an attribute of the graph that 'keep' names"
             )
+
+
+def refuse_held_rows(prepared: PreparedModel, x: Tensor, rows: Tensor, num_entities: int) -> None:
+    r"""Checks that a model holds no clean features, of which only some are looked at.
+
+    Args:
+        prepared (PreparedModel): The model.
+        x (torch.Tensor): Clean features of some entities ``[K, D]``.
+        rows (torch.Tensor): Which, int64 ``[K]``.
+        num_entities (int): Number of all entities.
+
+    Raises:
+        ValueError: If it, or a function that calls it, does.
+    """
+    for path, value in _tensors(model=prepared._pristine, **_functions(prepared.forward)):
+        value = value.detach()
+        if value.dim() != 2 or value.layout != torch.strided:
+            continue
+        holds_all = value.size(0) == num_entities and value.size(1) >= x.size(1)
+        if holds_all and _contains(value[rows.to(value.device)], x, [x.size(0)]):
+            raise ValueError(_holds_features(path))
+
+
+def _holds_features(path: str) -> str:
+    return (
+        f"'{path}' holds the clean features, which would get around the noise: use those "
+        "that the model is called with"
+    )
 
 
 def _contains(value: Tensor, clean: Tensor, rows: list[int]) -> bool:

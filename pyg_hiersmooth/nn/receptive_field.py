@@ -136,12 +136,13 @@ def _edges(graph: Data | HeteroData) -> Iterator[tuple[tuple[str, ...], np.ndarr
     for store in graph.edge_stores:
         kind = store._key or ()
         if "adj_t" in store:
-            yield kind, np.stack(_sources_and_destinations(store.adj_t))
+            yield kind, np.stack(sources_and_destinations(store.adj_t))
         elif "edge_index" in store:
             yield kind, store.edge_index.as_subclass(Tensor).cpu().numpy()
 
 
-def _sources_and_destinations(adj_t: Any) -> tuple[np.ndarray, np.ndarray]:
+def sources_and_destinations(adj_t: Any) -> tuple[np.ndarray, np.ndarray]:
+    r"""Where the edges of a sparse adjacency start and end, in the order of its rows."""
     if isinstance(adj_t, Tensor):
         destination, source = adj_t.to_sparse_coo().coalesce().indices()
     else:  # a SparseTensor

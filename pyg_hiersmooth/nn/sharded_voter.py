@@ -77,16 +77,23 @@ class ShardedVoter(Voter):
 
     def only(self, positions: Tensor) -> ShardedVoter:
         r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`; shards without targets are left out."""
+        voters, order = self._left(positions)
+        return ShardedVoter(list(voters.values()), order)
+
+    def _left(self, positions: Tensor) -> tuple[dict[int, ForwardVoter], Tensor]:
+        r"""The voters that are left on some of the targets, by their numbers, and where each of
+        these targets is among theirs.
+        """
         place = self.targets[positions.to(self.targets.device)].cpu()
-        voters, kept, start = [], [], 0
-        for voter in self.voters:
+        voters, kept, start = {}, [], 0
+        for number, voter in enumerate(self.voters):
             inside = ((place >= start) & (place < start + voter.num_targets)).nonzero().view(-1)
             if inside.numel() > 0:
                 order = place[inside].argsort()
-                voters.append(voter.only(place[inside][order] - start))
+                voters[number] = voter.only(place[inside][order] - start)
                 kept.append(inside[order])
             start += voter.num_targets
-        return ShardedVoter(voters, torch.cat(kept).argsort())
+        return voters, torch.cat(kept).argsort()
 
     @property
     def adjacency_name(self) -> str | None:

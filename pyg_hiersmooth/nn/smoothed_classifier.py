@@ -345,11 +345,12 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         targets: Tensor,
         options: VoterOptions,
         path: tuple[int, ...] = (),
+        transform: HierarchicalNodeFeatureNoise | None = None,
     ) -> ForwardVoter:
         voter = ForwardVoter(
             self.model,
             forward,
-            self.transform,
+            transform or self.transform,
             x,
             sizes,
             targets.to(self.device),
