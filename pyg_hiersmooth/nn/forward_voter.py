@@ -155,6 +155,11 @@ class ForwardVoter(Voter):
         return self.prepared.forward.tensors()
 
     @property
+    def asked(self) -> Tensor:
+        r"""What tells the targets from others, int64 ``[M]``."""
+        return self.targets
+
+    @property
     def adjacency_name(self) -> str | None:
         r"""The form of the graph, which votes depend on by the rounding of sums."""
         return None if self.adjacency is None else self.adjacency.name

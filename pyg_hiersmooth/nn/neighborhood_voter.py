@@ -44,6 +44,12 @@ class NeighborhoodVoter(ShardedVoter):
         self._baseline = self._state()
 
     @property
+    def asked(self) -> Tensor:
+        numbers = zip(self.nodes, self.voters, strict=True)
+        nodes = [nodes[voter.targets.cpu()] for nodes, voter in numbers]
+        return torch.cat(nodes)[self.targets.cpu()]
+
+    @property
     def objects(self) -> list[Tensor]:
         return [*super().objects, *self.nodes]
 

@@ -96,6 +96,11 @@ class ShardedVoter(Voter):
         return voters, torch.cat(kept).argsort()
 
     @property
+    def asked(self) -> Tensor:
+        r"""What tells the targets from others, int64 ``[M]``."""
+        return self.targets
+
+    @property
     def adjacency_name(self) -> str | None:
         r"""The forms of the graphs of all voters; one where that is the same for all."""
         names = [voter.adjacency_name for voter in self.voters]

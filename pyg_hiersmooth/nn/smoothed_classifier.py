@@ -388,12 +388,12 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             "device": voter.device.type,
             "dense": voter.options.dense,
             "exact": voter.options.enumerate_outcomes,
-            "adjacency": voter.adjacency_name,
             "model": str(self.model),
             "model weights": fingerprint(*self.model.parameters(), *self.model.buffers()),
-            "features": fingerprint(*voter.features),
+            "targets": fingerprint(voter.asked),
             "objects": fingerprint(*voter.objects),
-            "targets": fingerprint(voter.targets),
+            "features": fingerprint(*voter.features),
+            "adjacency": voter.adjacency_name,
             # Show what has no tensors, such as another way to call the model.
             "logits": voter.fingerprint(),
         }

@@ -357,7 +357,7 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_difference(
     data, classifier = make_graph(), smoothed()
     classifier.sample_votes(data, checkpoint=path, **arguments)
     if change.get("data") == "features":
-        data.x[0, 0] = 1 - data.x[0, 0]
+        data.x[1, 0] = 1 - data.x[1, 0]
     if change.get("data") == "graph":
         data.edge_index = data.edge_index.flip(0)
     if change.get("model") == "weights":
