@@ -69,6 +69,7 @@ PROBABILITY = FiniteRange(0.0, 1.0)
 SELECTION = FiniteRange(0.0, 1.0, min_open=True)
 ALPHA = FiniteRange(0.0, 1.0, min_open=True, max_open=True)
 POSITIVE = FiniteRange(0.0, min_open=True)
+NOT_NEGATIVE = FiniteRange(0.0)
 COUNT = click.IntRange(1)
 SEED = click.IntRange(0, 2**32 - 1)
 
@@ -143,6 +144,8 @@ def training_options(task: TaskName | None = None) -> Decorator:
                 ("max_epochs", COUNT, "Most epochs of training."),
                 ("patience", COUNT, "Epochs without improvement that end training."),
                 ("lr", POSITIVE, "Learning rate."),
+                ("num_draws", COUNT, "Draws of noise in a step of training."),
+                ("consistency", NOT_NEGATIVE, "Weight of a loss that makes draws agree."),
             )
         )
     )

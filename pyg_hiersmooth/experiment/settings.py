@@ -20,9 +20,12 @@ from pyg_hiersmooth.noise.kinds import NOISE_KINDS, NoiseKind
 NOISES = {**NOISE_KINDS, "none": NoiseKind("none", ())}
 r"""The noises of experiments; ``"none"`` leaves the model unprotected."""
 
+DRAWS_DEFAULTS: dict[str, Any] = {"num_draws": 1, "consistency": 0.0}
+r"""The draws of noise in a step of training."""
+
 TASK_DEFAULTS: dict[TaskName, dict[str, Any]] = {
-    "node": {"noise": "flips", "max_epochs": 1_000, "patience": 50, "lr": 1e-3},
-    "graph": {"noise": "ablation", "max_epochs": 300, "patience": 100, "lr": 1e-2},
+    "node": {"noise": "flips", "max_epochs": 1_000, "patience": 50, "lr": 1e-3} | DRAWS_DEFAULTS,
+    "graph": {"noise": "ablation", "max_epochs": 300, "patience": 100, "lr": 1e-2} | DRAWS_DEFAULTS,
 }
 r"""The settings whose defaults depend on the task; those of training are the trainer's own."""
 
@@ -38,13 +41,17 @@ r"""The settings of sampling, which do not apply where all outcomes are listed."
 COLLECTIVE_DEFAULTS: dict[str, Any] = {"method": "milp", "time_limit": 10.0}
 r"""The settings of collective certificates."""
 
-TRAINING = ("max_epochs", "patience", "lr")
+TRAINING = ("max_epochs", "patience", "lr", *DRAWS_DEFAULTS)
 r"""Settings of training, which do not apply to weights that are loaded."""
 
 UNIMPORTANT = ("root", "num_workers", "collective", *COLLECTIVE_DEFAULTS)
 r"""Settings that do not alter a single vote."""
 
-RECENT = ("task", "part", "selection", "groups", "partitions", "collective", *COLLECTIVE_DEFAULTS)
+RECENT = (
+    *("task", "part", "selection", "groups", "partitions", "collective"),
+    *COLLECTIVE_DEFAULTS,
+    *DRAWS_DEFAULTS,
+)
 r"""Settings that older folders do not name."""
 
 
@@ -95,7 +102,8 @@ class Settings(Titled):
         simultaneous (bool or None): Whether all certificates hold at once with probability
             :obj:`1 - alpha`, not each. (default: :obj:`False`)
         seed (int): Seed of the split, the model, its training, the samples and the partitions.
-        max_epochs, patience, lr: As in :func:`~pyg_hiersmooth.training.train_node_classifier` or
+        max_epochs, patience, lr, num_draws, consistency: As in
+            :func:`~pyg_hiersmooth.training.train_node_classifier` or
             :func:`~pyg_hiersmooth.training.train_graph_classifier`, with their defaults;
             :obj:`None` with a checkpoint.
         checkpoint (str or None): Weights to load instead of training.
@@ -137,6 +145,8 @@ class Settings(Titled):
     max_epochs: int | None = None
     patience: int | None = None
     lr: float | None = None
+    num_draws: int | None = None
+    consistency: float | None = None
     checkpoint: str | None = None
     num_workers: int | None = None
     device: str | None = None

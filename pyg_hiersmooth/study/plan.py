@@ -27,9 +27,9 @@ class Run(Titled):
 
     Attributes:
         method (Method): How it is smoothed.
-        dataset, model, seed, n0, n, alpha, part, max_epochs, patience, lr: As in
-            :class:`~pyg_hiersmooth.experiment.settings.Settings`; an exact method takes no notice
-            of :obj:`n0`, :obj:`n` and :obj:`alpha`.
+        dataset, model, seed, n0, n, alpha, part, max_epochs, patience, lr, num_draws, consistency:
+            As in :class:`~pyg_hiersmooth.experiment.settings.Settings`; an exact method takes no
+            notice of :obj:`n0`, :obj:`n` and :obj:`alpha`.
     """
 
     dataset: str
@@ -43,6 +43,8 @@ class Run(Titled):
     max_epochs: int = TASK_DEFAULTS["node"]["max_epochs"]
     patience: int = TASK_DEFAULTS["node"]["patience"]
     lr: float = TASK_DEFAULTS["node"]["lr"]
+    num_draws: int = TASK_DEFAULTS["node"]["num_draws"]
+    consistency: float = TASK_DEFAULTS["node"]["consistency"]
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Run:

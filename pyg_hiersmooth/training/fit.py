@@ -58,7 +58,7 @@ class TrainingHistory:
 
 def fit(
     model: torch.nn.Module,
-    train: Callable[[], Iterable[LogitsAndLabels]],
+    train: Callable[[], Iterable[Tensor]],
     validate: Callable[[], LogitsAndLabels],
     *,
     lr: float,
@@ -68,8 +68,8 @@ def fit(
     seed: int,
     progress: bool,
 ) -> TrainingHistory:
-    r"""Trains on what :obj:`train` yields, a step each, and keeps the weights with the lowest
-    loss on what :obj:`validate` returns.
+    r"""Minimizes the losses that :obj:`train` yields, a step each, and keeps the weights with the
+    lowest loss on what :obj:`validate` returns.
 
     The other arguments are those of :func:`train_node_classifier`.
 
@@ -93,9 +93,8 @@ def fit(
             for epoch in epochs:
                 model.train()
                 step_losses = []
-                for logits, labels in train():
+                for loss in train():
                     optimizer.zero_grad()
-                    loss = F.cross_entropy(logits, labels)
                     step_losses.append(_finite(loss, "training", epoch))
                     loss.backward()
                     optimizer.step()

@@ -15,7 +15,8 @@ from pyg_hiersmooth.datasets import GraphSplit
 from pyg_hiersmooth.nn.graph_list import as_graphs
 from pyg_hiersmooth.nn.model_call import ModelCall
 from pyg_hiersmooth.nn.structure import check_keep
-from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
+from pyg_hiersmooth.training.fit import TrainingHistory, device_of, fit, logits_of
+from pyg_hiersmooth.training.loss import check_draws, loss_of_draws
 
 
 def train_graph_classifier(
@@ -31,6 +32,8 @@ def train_graph_classifier(
     patience: int = 100,
     seed: int = 0,
     progress: bool = True,
+    num_draws: int = 1,
+    consistency: float = 0.0,
     forward: ModelCall | None = None,
     keep: Collection[str] = (),
 ) -> TrainingHistory:
@@ -50,8 +53,9 @@ def train_graph_classifier(
             model is trained on clean graphs. (default: :obj:`None`)
         batch_size (int, optional): The number of graphs in a batch, at least :obj:`1`.
             (default: :obj:`32`)
-        lr, weight_decay, max_epochs, patience, seed, progress, forward, keep: As in
+        lr, weight_decay, max_epochs, patience, seed, progress: As in
             :func:`train_node_classifier`.
+        num_draws, consistency, forward, keep: As there.
 
     Raises:
         ValueError: If an argument is out of range, or if :obj:`graphs` or :obj:`split` lacks what
@@ -60,6 +64,7 @@ def train_graph_classifier(
     """
     if batch_size < 1:
         raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
+    check_draws(num_draws, consistency)
     keep = check_keep(keep)
     every = as_graphs(graphs)
     device = device_of(model)
@@ -69,15 +74,19 @@ def train_graph_classifier(
     )
     val_batch = Batch.from_data_list(val).to(device)
 
-    def logits_and_labels(batch: Data) -> LogitsAndLabels:
+    def logits(batch: Data) -> Tensor:
         noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
-        return logits_of(model, noisy, forward, keep), noisy.y.view(-1)
+        return logits_of(model, noisy, forward, keep)
+
+    def loss(batch: Data) -> Tensor:
+        draws = [logits(batch) for _ in range(num_draws)]
+        return loss_of_draws(draws, batch.y.view(-1), None, consistency)
 
     loader = DataLoader(train, batch_size, shuffle=True)
     return fit(
         model,
-        lambda: (logits_and_labels(batch.to(device)) for batch in loader),
-        lambda: logits_and_labels(val_batch),
+        lambda: (loss(batch.to(device)) for batch in loader),
+        lambda: (logits(val_batch), val_batch.y.view(-1)),
         lr=lr,
         weight_decay=weight_decay,
         max_epochs=max_epochs,

@@ -15,6 +15,7 @@ from pyg_hiersmooth.nn.model_call import ModelCall, adjacency
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
+from pyg_hiersmooth.training.loss import check_draws, loss_of_draws
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -30,6 +31,8 @@ def train_node_classifier(
     patience: int = 50,
     seed: int = 0,
     progress: bool = True,
+    num_draws: int = 1,
+    consistency: float = 0.0,
     forward: ModelCall | None = None,
     keep: Collection[str] = (),
 ) -> TrainingHistory:
@@ -66,6 +69,12 @@ def train_node_classifier(
             generators, whose state is put back afterwards. (default: :obj:`0`)
         progress (bool, optional): If set to :obj:`False`, no progress bar is shown.
             (default: :obj:`True`)
+        num_draws (int, optional): The number of draws of noise in a step, at least :obj:`1`; the
+            loss is their mean. (default: :obj:`1`)
+        consistency (float, optional): The weight, at least :obj:`0`, of a loss that draws the
+            predictions under all draws to their sharpened mean, on nodes without labels as well
+            (`Feng et al., NeurIPS 2020 <https://arxiv.org/abs/2005.11079>`_); it needs at least
+            two draws. (default: :obj:`0.0`)
         forward (callable, optional): :obj:`forward(model, x, data)`, for a model with another
             signature; as in certification, :obj:`data` is the graph's structure alone.
             (default: :obj:`None`)
@@ -78,6 +87,7 @@ def train_node_classifier(
         FloatingPointError: If the training or validation loss is not finite.
     """
     _check_nodes(data, split)
+    check_draws(num_draws, consistency)
     device = device_of(model)
 
     held_out = torch.cat([split.val_index, split.test_index])
@@ -90,14 +100,18 @@ def train_node_classifier(
     keep = check_keep(keep)
     draw_train, draw_val = _draws(transform, train_graph), _draws(transform, val_graph)
 
-    def logits_and_labels(draw: Callable[[], Data], index: Tensor) -> LogitsAndLabels:
-        noisy = draw()
-        return logits_of(model, noisy, forward, keep)[index], noisy.y[index]
+    def loss() -> Tensor:
+        draws = [logits_of(model, draw_train(), forward, keep) for _ in range(num_draws)]
+        return loss_of_draws(draws, train_graph.y, train_index, consistency)
+
+    def validate() -> LogitsAndLabels:
+        logits = logits_of(model, draw_val(), forward, keep)
+        return logits[val_index], val_graph.y[val_index]
 
     return fit(
         model,
-        lambda: [logits_and_labels(draw_train, train_index)],
-        lambda: logits_and_labels(draw_val, val_index),
+        lambda: [loss()],
+        validate,
         lr=lr,
         weight_decay=weight_decay,
         max_epochs=max_epochs,

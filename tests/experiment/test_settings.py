@@ -66,7 +66,7 @@ def test_what_is_given_stays() -> None:
 
 def test_nothing_is_trained_with_a_checkpoint() -> None:
     settings = Settings(checkpoint="model.pt")
-    assert [getattr(settings, name) for name in TRAINING] == [None] * 3
+    assert [getattr(settings, name) for name in TRAINING] == [None] * len(TRAINING)
 
 
 def test_paths_become_strings() -> None:

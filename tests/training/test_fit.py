@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.training.fit import device_of, fit, logits_of
@@ -24,11 +27,12 @@ def test_a_step_for_each_that_is_yielded() -> None:
     x, y = torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 1])
     modes = []
 
-    def batches() -> list[tuple[Tensor, Tensor]]:
+    def losses() -> Iterator[Tensor]:
         modes.append(model.training)
-        return [(model(x), y), (model(x[:1]), y[:1])]
+        yield cross_entropy(model(x), y)
+        yield cross_entropy(model(x[:1]), y[:1])
 
-    history = fit(model, batches, lambda: (model(x), y), **PROTOCOL)  # type: ignore[arg-type]
+    history = fit(model, losses, lambda: (model(x), y), **PROTOCOL)  # type: ignore[arg-type]
     assert modes == [True] * 5 and not model.training
     assert history.num_epochs == 5 and history.train_losses[-1] < history.train_losses[0]
     assert history.best_val_accuracy == 1.0
@@ -39,12 +43,12 @@ def test_dropout_is_that_of_the_seed() -> None:
     for seed in (1, 1, 2):
         model = torch.nn.Linear(1, 2)
 
-        def batches(model: torch.nn.Module = model) -> list[tuple[Tensor, Tensor]]:
+        def losses(model: torch.nn.Module = model) -> list[Tensor]:
             drawn.append(float(torch.rand(())))
-            return [(model(torch.ones(1, 1)), torch.tensor([0]))]
+            return [model(torch.ones(1, 1)).sum()]
 
         given = PROTOCOL | {"seed": seed, "max_epochs": 1}
-        fit(model, batches, lambda m=model: (m(torch.ones(1, 1)), torch.tensor([0])), **given)  # type: ignore[arg-type,misc]
+        fit(model, losses, lambda m=model: (m(torch.ones(1, 1)), torch.tensor([0])), **given)  # type: ignore[arg-type,misc]
     assert drawn[0] == drawn[1] != drawn[2]
 
 

@@ -11,7 +11,9 @@ from torch_geometric.data import Data
 
 from pyg_hiersmooth.datasets import CitationSBM, NodeSplit, inductive_subgraph, split_nodes
 from pyg_hiersmooth.models import GCN
+from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.training import TrainingHistory, train_node_classifier
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 SPLIT = NodeSplit(torch.tensor([7, 0, 3, 4]), torch.tensor([9, 1]), torch.tensor([5, 2]))
 HIDDEN_IN_TRAINING = {1, 2, 5, 9}
@@ -332,3 +334,20 @@ def test_training_with_noise_learns() -> None:
     assert history.best_val_accuracy > 0.7
     assert correct[split.test_index].float().mean() > 0.7
     assert not torch.equal(weights(model), weights(untrained))
+
+
+def test_draws_that_must_agree_agree_more() -> None:
+    r"""Trained with a consistency loss, a model answers more alike under other noise."""
+    data = CitationSBM()[0]
+    split = split_nodes(data.y, seed=0)
+    transform = HierarchicalNodeFeatureNoise(0.6, AblationNoise())
+    spread = {}
+    for consistency in (0.0, 5.0):
+        torch.manual_seed(0)
+        model = GCN(data.num_features + 1, int(data.y.max()) + 1)
+        options = {"num_draws": 2, "consistency": consistency, "max_epochs": 40, "lr": 1e-2}
+        train_node_classifier(model, data, split, transform, progress=False, **options)
+        with torch.no_grad():
+            draws = [model(transform(data).x, data.edge_index).softmax(-1) for _ in range(8)]
+        spread[consistency] = float(torch.stack(draws).var(0).sum(-1).mean())
+    assert spread[5.0] < 0.8 * spread[0.0]

@@ -1,0 +1,62 @@
+r"""What training minimizes, under several draws of noise at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TEMPERATURE = 0.5
+r"""How sharp the mean of predictions is made that all draws are drawn to."""
+
+
+def loss_of_draws(
+    draws: Sequence[Tensor], labels: Tensor, index: Tensor | None, consistency: float
+) -> Tensor:
+    r"""The mean cross entropy of several draws, and their inconsistency.
+
+    Args:
+        draws (list of torch.Tensor): Logits ``[N, C]`` under each draw of noise.
+        labels (torch.Tensor): int64 ``[N]``; of nodes outside :obj:`index` they are not used.
+        index (torch.Tensor, optional): The nodes whose labels are known, int64; all where it is
+            :obj:`None`.
+        consistency (float): Weight of the inconsistency, at least :obj:`0`.
+    """
+    known = slice(None) if index is None else index
+    loss = torch.stack([F.cross_entropy(logits[known], labels[known]) for logits in draws]).mean()
+    return loss if consistency == 0 else loss + consistency * inconsistency(draws)
+
+
+def inconsistency(draws: Sequence[Tensor]) -> Tensor:
+    r"""How far predictions under several draws are from their sharpened mean, the consistency
+    regularization of `"Graph Random Neural Networks" <https://arxiv.org/abs/2005.11079>`_
+    (Feng et al., NeurIPS 2020, equations 3 to 5): it needs no label, so that all nodes count.
+
+    Args:
+        draws (list of torch.Tensor): Logits ``[N, C]`` under each draw of noise.
+
+    Returns:
+        torch.Tensor: The mean squared distance to the target, at least :obj:`0`.
+    """
+    predictions = torch.stack([logits.softmax(-1) for logits in draws])
+    sharpened = predictions.detach().mean(0) ** (1.0 / TEMPERATURE)
+    target = sharpened / sharpened.sum(-1, keepdim=True)
+    return (predictions - target).square().sum(-1).mean()
+
+
+def check_draws(num_draws: int, consistency: float) -> None:
+    r"""Checks the options of the trainers.
+
+    Raises:
+        ValueError: If they are out of range, or do not fit each other.
+    """
+    if num_draws < 1:
+        raise ValueError(f"'num_draws' must be at least 1 (got {num_draws})")
+    if not consistency >= 0:
+        raise ValueError(f"'consistency' must be at least 0 (got {consistency})")
+    if consistency > 0 and num_draws < 2:
+        raise ValueError(
+            f"'consistency' compares draws: 'num_draws' must be at least 2 (got {num_draws})"
+        )
