@@ -1,9 +1,9 @@
 r"""Which model keeps most of its predictions under one attack: collective certificates on Cora-ML.
 
-The models differ in how far they look: a GCN of two layers, and APPNP of 0 (no neighbour at all) to
-3 steps with several teleport probabilities. Each is trained with node ablation and certified exactly
-with several numbers of groups. The setting that keeps most *validation* nodes at r = 10 (linear
-program) is reported on test nodes (integer program), beside the plain GCN with ten groups.
+The models differ in how far they look: a GCN of two layers, and APPNP of 0 (no neighbour at all)
+to 3 steps with several teleport probabilities. Each is trained with node ablation and certified
+exactly with several numbers of groups. The setting that keeps most *validation* nodes at r = 10
+(linear program) is reported on test nodes (integer program), beside the plain GCN with ten groups.
 """
 
 from __future__ import annotations
@@ -113,9 +113,7 @@ def measure(setting: Setting, data: Data, seed: int, time_limit: float | None) -
     }
     row["seconds_lp"] = round(time.perf_counter() - start, 2)  # type: ignore[assignment]
     if time_limit is not None:
-        row["test_milp"] = shares(
-            certificate, y, is_test, method="milp", time_limit=time_limit
-        )
+        row["test_milp"] = shares(certificate, y, is_test, method="milp", time_limit=time_limit)
     alone = certificate.certificate
     right = (alone.prediction == y.numpy()) & is_test
     robust = [alone.is_robust(r=r) & right for r in CHANGED]

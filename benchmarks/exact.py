@@ -1,10 +1,11 @@
 r"""Exact node ablation beside sampled one, over groups, partitions, models and datasets.
 
-A model is trained with node ablation, under Bernoulli selection at p = 1 - 1/T or under the masks of
-partitions into T groups, and certified on validation and test nodes at once: exactly, with several
-numbers K of partitions, and (one number of groups, Bernoulli training) by sampling at the same p.
-Each model leaves a small JSON file, and what is there is not done again; tables and the figure
-of docs/exact.md are written from these files.
+A model is trained with node ablation, under Bernoulli selection at p = 1 - 1/T or under the masks
+of partitions into T groups, and certified on validation and test nodes at once: exactly, with
+several numbers K of partitions, and (one number of groups, Bernoulli training) by sampling at the
+same p.
+Each model leaves a small JSON file in benchmarks/exact, and what is there is not done again; the
+tables and the picture in docs/benchmarks/exact are written from these files.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from rich.table import Table
 from torch_geometric.data import Data
 from tqdm import tqdm
 
@@ -31,11 +32,14 @@ from pyg_hiersmooth.files import replace_atomically
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.plotting import COLORS
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
+from pyg_hiersmooth.study.tables import markdown
 from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 HERE = Path(__file__).resolve().parent
+DOCS = HERE.parent / "docs" / "benchmarks" / "exact"
 CHANGED = range(9)
 DATASETS, MODELS = ("Cora_ML", "CiteSeer", "Cora"), ("appnp", "gcn", "gat")
 GROUPS, MORE_GROUPS = (10, 6, 16), (4, 8, 12, 24)
@@ -79,9 +83,7 @@ def trained(what: Model, data: Data, split: NodeSplit) -> torch.nn.Module:
     torch.manual_seed(what.seed)
     model = build_model(what.model, data.num_features + 1, int(data.y.max()) + 1)
     transform = smoothing(what.selections[what.training])
-    train_node_classifier(
-        model, data, split, transform, lr=1e-2, seed=what.seed, progress=False
-    )
+    train_node_classifier(model, data, split, transform, lr=1e-2, seed=what.seed, progress=False)
     return model
 
 
@@ -135,7 +137,7 @@ def run(what: Model, root: str, sampled: Sequence[int]) -> None:
         rows.append({"how": "sampled", "K": None, "passes": samples, **row})
     what.path.parent.mkdir(exist_ok=True)
     with replace_atomically(what.path) as file:
-        file.write(json.dumps({**asdict(what), "rows": rows}, indent=1).encode())
+        file.write((json.dumps({**asdict(what), "rows": rows}) + "\n").encode())
 
 
 def planned(seeds: Sequence[int]) -> Iterator[tuple[Model, Sequence[int]]]:
@@ -151,12 +153,108 @@ def planned(seeds: Sequence[int]) -> Iterator[tuple[Model, Sequence[int]]]:
         yield Model(DATASETS[0], model, groups, "bernoulli", seed), ()
 
 
+def collected(dataset: str, model: str, groups: int, training: str) -> dict[str, list[Any]]:
+    r"""For each way to certify the models of all seeds, in words, its rows."""
+    found: dict[str, list[Any]] = {}
+    for path in sorted((HERE / "exact").glob(f"{dataset}-{model}-T{groups}-{training}-seed*.json")):
+        for row in json.loads(path.read_text())["rows"]:
+            how = f"exact, K={row['K']}" if row["how"] == "exact" else "sampled"
+            found.setdefault(f"{how}|{row['passes']}", []).append(row)
+    return found
+
+
+def average(rows: Sequence[Any], part: str = "test") -> np.ndarray:
+    r"""Certified accuracies over seeds, in percent."""
+    return 100.0 * np.mean([row[part] for row in rows], axis=0)
+
+
+def table_of_ways(dataset: str, model: str) -> Table:
+    r"""All numbers of partitions and samples, with the same ten-group models."""
+    table = Table(title=f"{dataset}, {model}: models trained with p = 0.9 for all rows, T = 10")
+    for head in ("certificates", "passes", "seconds", "clean", *(f"r={r}" for r in CHANGED[1:7])):
+        table.add_column(head, justify="left" if head == "certificates" else "right")
+    for way, rows in collected(dataset, model, GROUPS[0], "bernoulli").items():
+        how, passes = way.split("|")
+        seconds = median(row["seconds"] for row in rows)
+        shares = (f"{share:.1f}" for share in average(rows)[:7])
+        table.add_row(how, f"{int(passes):,}", f"{seconds:.1f}", *shares)
+    return table
+
+
+def table_of_training() -> Table:
+    r"""Training with independent draws beside training with the partition's masks."""
+    table = Table(title="Trained with Bernoulli selection, or with the masks of 10 partitions")
+    for head in ("dataset", "model", "training", "clean", *(f"r={r}" for r in CHANGED[1:5])):
+        table.add_column(
+            head, justify="left" if head in ("dataset", "model", "training") else "right"
+        )
+    for dataset, model, training in itertools.product(DATASETS, MODELS, ("bernoulli", "partition")):
+        rows = collected(dataset, model, GROUPS[0], training)["exact, K=10|100"]
+        table.add_row(dataset, model, training, *(f"{share:.1f}" for share in average(rows)[:5]))
+    return table
+
+
+def table_of_groups(dataset: str, model: str, numbers: Sequence[int]) -> Table:
+    r"""What each number of groups certifies; the one that is best on validation nodes is marked."""
+    table = Table(title=f"{dataset}, {model}: groups T, K = 10; * is best on validation nodes")
+    for head in ("T", "clean", *(f"r={r}" for r in CHANGED[1:])):
+        table.add_column(head, justify="right")
+    rows = {
+        groups: collected(dataset, model, groups, "bernoulli")[f"exact, K=10|{10 * groups}"]
+        for groups in sorted(numbers)
+    }
+    best = np.argmax([average(each, "val") for each in rows.values()], axis=0)
+    for number, (groups, each) in enumerate(rows.items()):
+        marks = ["*" if best[r] == number else "" for r in CHANGED]
+        shares = average(each)
+        table.add_row(
+            str(groups), *(f"{share:.1f}{mark}" for share, mark in zip(shares, marks, strict=True))
+        )
+    return table
+
+
+def draw() -> None:
+    r"""Certified accuracy over forward passes, exact and sampled, with the same models."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+    panels = figure.subplots(1, 3, sharey=True)
+    ways = collected(DATASETS[0], MODELS[0], GROUPS[0], "bernoulli")
+    for panel, r in zip(panels, (1, 2, 3), strict=True):
+        for how, color, mark in (("exact", COLORS[0], "o"), ("sampled", COLORS[1], "s")):
+            chosen = [(int(way.split("|")[1]), rows) for way, rows in ways.items() if how in way]
+            passes = [number for number, _ in chosen]
+            shares = [average(rows)[r] for _, rows in chosen]
+            panel.plot(passes, shares, marker=mark, color=color, label=how)
+        panel.set(xscale="log", title=f"r = {r}", xlabel="forward passes")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("certified accuracy (%)")
+    panels[0].legend(frameon=False)
+    figure.savefig(DOCS / "passes.png", dpi=110)
+
+
+def report() -> None:
+    r"""Writes tables and picture."""
+    DOCS.mkdir(parents=True, exist_ok=True)
+    tables = [table_of_ways(*each) for each in itertools.product(DATASETS, MODELS)]
+    tables.append(table_of_training())
+    for dataset, model in itertools.product(DATASETS, MODELS):
+        more = MORE_GROUPS if dataset == DATASETS[0] else ()
+        tables.append(table_of_groups(dataset, model, (*GROUPS, *more)))
+    text = (
+        "# Exact and sampled node ablation: all tables\n\nMeans over five seeds, in percent.\n\n"
+    )
+    (DOCS / "tables.md").write_text(text + markdown(tables), encoding="utf-8")
+    draw()
+
+
 @click.command(context_settings={"show_default": True}, help=__doc__)
 @click.option("--root", default="data", help="Folder of the datasets.")
 @click.option("--seed", "seeds", multiple=True, default=(13, 17, 26, 35, 69))
 def main(root: str, seeds: tuple[int, ...]) -> None:
     for what, sampled in tqdm([*planned(seeds)], desc="Models"):
         run(what, root, sampled)
+    report()
 
 
 if __name__ == "__main__":
