@@ -241,9 +241,7 @@ def report() -> None:
     for dataset, model in itertools.product(DATASETS, MODELS):
         more = MORE_GROUPS if dataset == DATASETS[0] else ()
         tables.append(table_of_groups(dataset, model, (*GROUPS, *more)))
-    text = (
-        "# Exact and sampled node ablation: all tables\n\nMeans over five seeds, in percent.\n\n"
-    )
+    text = "# Exact and sampled node ablation: all tables\n\nMeans over five seeds, in percent.\n\n"
     (DOCS / "tables.md").write_text(text + markdown(tables), encoding="utf-8")
     draw()
 
