@@ -107,11 +107,11 @@ def measure(setting: Setting, data: Data, seed: int, time_limit: float | None) -
     r"""What is kept of a setting and a seed; integer programs where they have a time limit."""
     certificate, y, is_test = collective(setting, data, seed)
     start = time.perf_counter()
-    row = {
+    row: dict[str, Any] = {
         "val_lp": shares(certificate, y, ~is_test, method="lp"),
         "test_lp": shares(certificate, y, is_test, method="lp"),
     }
-    row["seconds_lp"] = round(time.perf_counter() - start, 2)  # type: ignore[assignment]
+    row["seconds_lp"] = round(time.perf_counter() - start, 2)
     if time_limit is not None:
         row["test_milp"] = shares(certificate, y, is_test, method="milp", time_limit=time_limit)
     alone = certificate.certificate

@@ -25,6 +25,10 @@ MAX_R, MAX_R_AT_WILL = 4, 32
 r"""Most changed nodes that are kept, and more of them where a node is changed at will."""
 
 
+CHANGED_IN_ALL = (3, 10, 20)
+r"""Numbers of changed nodes for which is kept what one attack on all nodes leaves."""
+
+
 @dataclass(frozen=True)
 class Tally:
     r"""How many nodes are right, abstained on and certified, in one kind of certificate.
@@ -37,12 +41,16 @@ class Tally:
             ``[r - 1]`` where a node is changed at will, else in a list for each budget of the
             noise, in their order, at the strengths that its axis keeps, such as
             ``[r - 1][additions][deletions]``.
+        collective (list or None): Nodes predicted right of which at least so many stay, whichever
+            :obj:`CHANGED_IN_ALL` nodes one attack changes at will; :obj:`None` where that was not
+            asked.
     """
 
     num_nodes: int
     correct: int
     abstained: int
     certified: list[Any]
+    collective: list[int] | None = None
 
     @classmethod
     def of(cls, certificate: Certificate, y: ArrayLike) -> Tally:

@@ -8,21 +8,28 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from pyg_hiersmooth.certificates import certify_counts, certify_votes
+from pyg_hiersmooth.certificates import (
+    Certificate,
+    CollectiveCertificate,
+    certify_counts,
+    certify_votes,
+)
 from pyg_hiersmooth.certificates.vote_bounds import KINDS
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.experiment import Experiment, Outcome, differences
 from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
-from pyg_hiersmooth.experiment.task import choose_device
+from pyg_hiersmooth.experiment.task import Task, choose_device
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.sampling.engine import num_cores
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.study.plan import Run
-from pyg_hiersmooth.study.results import Result, Tally
+from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Result, Tally
 
 
 def run_all(
@@ -78,13 +85,14 @@ def execute(run: Run, root: str, folder: Path) -> Result:
     start = time.perf_counter()
     experiment = Experiment(run.settings(root, choose_device(None)), folder)
     outcome = experiment.run(progress=False)
+    seconds = round(time.perf_counter() - start, 1)
     parts: dict[str, dict[str, Tally]] = {}
     begin = 0
     for part, index in experiment.task.parts.items():
         objects = slice(begin, begin + len(index))
         parts[part] = {kind: _tally(run, experiment, outcome, objects, kind) for kind in KINDS}
         begin = objects.stop
-    return Result(run, parts, round(time.perf_counter() - start, 1), versions())
+    return Result(run, parts, seconds, versions())
 
 
 def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, kind: Kind) -> Tally:
@@ -93,11 +101,32 @@ def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, k
         return Tally(len(labels), int((outcome.prediction[objects] == labels).sum()), 0, [])
     folder = experiment.folder
     if run.method.num_outcomes is not None:
-        certificate = certify_counts(transform, folder.read_outcomes()[objects], kind)
+        certificate = at_once = certify_counts(transform, folder.read_outcomes()[objects], kind)
     else:
         pre_votes, votes = (each[objects] for each in folder.read_votes())
         certificate = certify_votes(transform, pre_votes, votes, run.alpha, kind)
-    return Tally.of(certificate, labels)
+        at_once = certify_votes(transform, pre_votes, votes, run.alpha, kind, simultaneous=True)
+    smoothed, tally = (
+        experiment.task.smooth(experiment.model, transform),
+        Tally.of(certificate, labels),
+    )
+    if (
+        transform.noise.axes
+        or kind != "multiclass"
+        or not isinstance(smoothed, SmoothedNodeClassifier)
+    ):
+        return tally
+    return replace(tally, collective=_collective(smoothed, experiment.task, at_once, objects))
+
+
+def _collective(
+    smoothed: SmoothedNodeClassifier, task: Task, certificate: Certificate, objects: slice
+) -> list[int]:
+    r"""Nodes that are right and stay under one attack on all of them."""
+    field = smoothed.receptive_field(task.data, task.index[objects])
+    collective = CollectiveCertificate(certificate, field)
+    right = certificate.prediction == task.labels.numpy()[objects]
+    return [collective.num_robust(r, right, method="milp") for r in CHANGED_IN_ALL]
 
 
 def _run_missing(runs: list[Run], folder: Path, root: str, jobs: int, progress: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import copy
+from statistics import median
 
 import numpy as np
 from rich import box
@@ -13,7 +14,7 @@ from rich.table import Table
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.study.budgets import reported_budgets
 from pyg_hiersmooth.study.pareto import ADVERSARIES, best_settings, outcomes
-from pyg_hiersmooth.study.results import Group, Result, groups, tallies
+from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Group, Result, groups, tallies
 
 CHANGED = (1, 2, 3)
 
@@ -55,6 +56,18 @@ def front_tables(results: Iterable[Result], kind: Kind, part: str = "test") -> l
     return [_fronts(group, kind, part) for group in groups(results)]
 
 
+def collective_tables(results: Iterable[Result], part: str = "test") -> list[Table]:
+    r"""For each dataset and model, what one attack on all nodes leaves, where nodes are changed at
+    will: mean and standard deviation over seeds, in percent, and what a run took.
+
+    Args:
+        results (list of Result): Results, of which those count that have it.
+        part (str): The part of the split. (default: :obj:`"test"`)
+    """
+    found = [each for each in results if each.parts[part]["multiclass"].collective is not None]
+    return [_collective_table(group, part) for group in groups(found)]
+
+
 def markdown(tables: Iterable[Table]) -> str:
     r"""Tables as Markdown, each below its title."""
     texts = []
@@ -90,6 +103,25 @@ def _table(group: Group, kind: Kind, part: str) -> Table:
             ]
             table.add_row(*start, "any" if method.selects_all else f"{r}", *certified)
             start = [""] * len(start)
+    return table
+
+
+def _collective_table(group: Group, part: str) -> Table:
+    table = Table(title=f"{group.title}, one attack on all", box=box.SIMPLE, title_justify="left")
+    table.add_column("method")
+    for head in ("passes", "seconds", "clean", *(f"r={r}" for r in CHANGED_IN_ALL)):
+        table.add_column(head, justify="right")
+    for method, results in group.seeds.items():
+        seeds = tallies(results, part, "multiclass")
+        seconds = median(result.seconds for result in results)
+        shares = np.array([np.array(each.collective) / each.num_nodes for each in seeds])
+        table.add_row(
+            method.title,
+            f"{results[0].run.num_samples:,}",
+            f"{seconds:.0f}",
+            _mean_and_std(each.clean_accuracy for each in seeds),
+            *(_mean_and_std(column) for column in shares.T),
+        )
     return table
 
 

@@ -94,6 +94,10 @@ def test_validation_and_test_nodes_are_told_apart(tmp_path: Path) -> None:
     assert list(both.parts) == ["val", "test"]
     assert both.parts["val"] == val.parts["val"]
     assert both.parts["val"]["binary"].num_nodes == 7 * 20
+    tally = both.parts["test"]["multiclass"]
+    assert tally.collective is not None and both.parts["test"]["binary"].collective is None
+    assert tally.correct >= tally.collective[0] >= tally.collective[1] >= tally.collective[2] > 0
+    assert tally.collective[0] >= tally.num_nodes * tally.certified_accuracy(3)
     assert both.parts["test"]["binary"].num_nodes == len(
         split_nodes(CitationSBM()[0].y, seed=13).test_index
     )

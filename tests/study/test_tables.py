@@ -8,6 +8,7 @@ from pyg_hiersmooth.study.results import Tally
 from pyg_hiersmooth.study.tables import (
     LEAST_CLEAN,
     chosen_settings,
+    collective_tables,
     front_tables,
     markdown,
     tables,
@@ -62,6 +63,19 @@ def test_exact_methods_have_a_row_for_each_r(make_result) -> None:
     _, *rows = rows_of(markdown(tables([exact], "multiclass")))
     assert rows[0][0] == "exact node ablation, groups=10, partitions=10"
     assert [row[4:6] for row in rows] == [["1", "70.0"], ["2", "60.0"], ["3", "50.0"]]
+
+
+def test_one_attack_on_all_has_a_table_of_its_own(make_result) -> None:
+    first = Tally(100, 80, 5, [70, 60], [50, 40, 20])
+    second = Tally(100, 70, 5, [70, 60], [60, 40, 20])
+    results = [make_result("node ablation", test=first), make_result()]
+    results.append(make_result("node ablation", test=second, seed=17))
+    head, *rows = rows_of(markdown(collective_tables(results)))
+    assert head == ["method", "passes", "seconds", "clean", "r=3", "r=10", "r=20"]
+    (row,) = rows
+    assert row[1:4] == ["11,000", "2", "75.0 ± 7.1"]
+    assert row[4:] == ["55.0 ± 7.1", "40.0 ± 0.0", "20.0 ± 0.0"]
+    assert collective_tables([make_result()]) == []
 
 
 def test_nothing_is_certified_without_protection(make_result) -> None:
