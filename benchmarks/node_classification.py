@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -40,7 +41,7 @@ DOCS = HERE.parent / "docs" / "benchmarks"
 DATASETS, MODELS = ("Cora_ML", "CiteSeer"), ("gat", "gcn")
 TUNED_DATASET, TUNED_MODEL, TUNED_LR = "Cora_ML", "appnp", 1e-2
 NUM_RANDOM, SWEEP_SEED, SWEEP_N0, SWEEP_N = 30, 13, 200, 1_000
-DRAWS = {"num_draws": 4, "consistency": 1.0}
+DRAWS: dict[str, Any] = {"num_draws": 4, "consistency": 1.0}
 GROUPS = (10, 12, 16)
 CHOSEN_AGAINST = [Adversary(r, Budget.of("flips", deletions=5)) for r in (1, 3)]
 
