@@ -77,11 +77,11 @@ def main(root: str, jobs: int | None) -> None:
     report_methods(load_results(RESULTS / "best"), _docs("best"))
 
     exact = [replace(METHODS[EXACT_ABLATION], groups=groups) for groups in GROUPS]
-    methods = [*exact, Method(ABLATION, "ablation", 0.9), *chosen(sweep), METHODS[UNPROTECTED]]
+    compared = [*exact, Method(ABLATION, "ablation", 0.9), *chosen(sweep), METHODS[UNPROTECTED]]
     consistent = plan(
         [TUNED_DATASET],
         [TUNED_MODEL],
-        {TUNED_DATASET: methods},
+        {TUNED_DATASET: compared},
         lr=TUNED_LR,
         part="val+test",
         **DRAWS,
