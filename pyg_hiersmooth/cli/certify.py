@@ -48,6 +48,12 @@ if TYPE_CHECKING:
 @options.noise_options
 @options.partition_options
 @click.option(
+    "--normalize-features/--no-normalize-features",
+    cls=options.SettingOption,
+    shown="no-normalize-features",
+    help="Divide the features of each node by their sum first.",
+)
+@click.option(
     "--indicator/--no-indicator",
     cls=options.SettingOption,
     shown="indicator",

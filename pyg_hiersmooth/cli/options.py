@@ -118,7 +118,8 @@ def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
 
 def _default(name: str) -> Any:
     if name in TASK_DEFAULTS["node"]:
-        return f"{TASK_DEFAULTS['node'][name]}, or {TASK_DEFAULTS['graph'][name]} for graphs"
+        node, graph = TASK_DEFAULTS["node"][name], TASK_DEFAULTS["graph"][name]
+        return node if node == graph else f"{node}, or {graph} for graphs"
     for defaults in (*SELECTION_DEFAULTS.values(), SAMPLING_DEFAULTS, COLLECTIVE_DEFAULTS):
         if name in defaults:
             return defaults[name]

@@ -48,7 +48,7 @@ UNIMPORTANT = ("root", "num_workers", "collective", *COLLECTIVE_DEFAULTS)
 r"""Settings that do not alter a single vote."""
 
 RECENT = (
-    *("task", "part", "selection", "groups", "partitions", "collective"),
+    *("task", "part", "selection", "groups", "partitions", "collective", "normalize_features"),
     *COLLECTIVE_DEFAULTS,
     *DRAWS_DEFAULTS,
 )
@@ -94,6 +94,8 @@ class Settings(Titled):
         scale (float or None): Scale, of Laplace noise, or half width, of uniform noise.
             (default: :obj:`0.25`)
         indicator (bool): Whether the model sees which nodes are selected, as one more feature.
+        normalize_features (bool): Whether the features of each node are divided by their sum
+            first, as PyG's ``NormalizeFeatures`` does.
         n0 (int or None): Samples that select the class of an object. (default: :obj:`1_000`)
         n (int or None): Samples that bound its probability. (default: :obj:`10_000`)
         alpha (float or None): Probability that the certificate of an object is wrong.
@@ -136,6 +138,7 @@ class Settings(Titled):
     std: float | None = None
     scale: float | None = None
     indicator: bool = True
+    normalize_features: bool = False
     n0: int | None = None
     n: int | None = None
     alpha: float | None = None

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
+from torch_geometric.transforms import NormalizeFeatures
 
 from pyg_hiersmooth.choices import TaskName
 from pyg_hiersmooth.datasets import (
@@ -162,6 +163,8 @@ class NodeTask(Task):
                 f"{self.settings.dataset})"
             )
         self.data = dataset[0]
+        if self.settings.normalize_features:
+            self.data = NormalizeFeatures()(self.data)
         self._check_features(self.data.x)
         self.y = self.data.y
         self.split = split_nodes(self.y, seed=self.settings.seed)
@@ -187,6 +190,8 @@ class GraphTask(Task):
                 f"'dataset' must hold at least ten graphs for 'task' graph (got {len(dataset)} in "
                 f"{self.settings.dataset})"
             )
+        if self.settings.normalize_features:
+            raise ValueError("'normalize_features' is for 'task' node (got True for graphs)")
         x = torch.cat([graph.x for graph in dataset])
         self._check_features(x)
         flips = self.transform is not None and self.transform.noise.needs_binary

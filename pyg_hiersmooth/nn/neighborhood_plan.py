@@ -19,8 +19,9 @@ CACHED, UNCACHED, FACTOR = 25_000, 250_000, 4.0
 r"""Up to :obj:`CACHED` nodes and edges each costs the same, from :obj:`UNCACHED` on
 :obj:`FACTOR` times as much (GCN and GAT with 64 hidden channels, one core)."""
 
-WORTHWHILE = 0.8
-r"""Of the cost of the whole graph, what neighbourhoods must stay below: they take more trying."""
+WORTHWHILE = 0.5
+r"""Of the cost of the whole graph, what neighbourhoods must stay below: they take more trying, and
+votes then depend on which targets are asked about."""
 
 MOST_SEARCH = 8
 r"""Nodes and edges that are looked at to group targets, in whole graphs."""

@@ -30,7 +30,7 @@ class Method:
             classifier as it is.
         p (float or None): Probability to select a node; :obj:`None` where it is left out with its
             group of a partition.
-        p_plus, p_minus, std, scale, groups, partitions: As in
+        p_plus, p_minus, std, scale, groups, partitions, normalize_features: As in
             :class:`~pyg_hiersmooth.experiment.settings.Settings`.
 
     Raises:
@@ -46,6 +46,7 @@ class Method:
     scale: float | None = None
     groups: int | None = None
     partitions: int | None = None
+    normalize_features: bool = False
 
     def __post_init__(self) -> None:
         if len({self.p is None, self.groups is not None, self.partitions is not None}) > 1:
@@ -62,7 +63,8 @@ class Method:
         selection = SELECTION_DEFAULTS[self.selection]
         names = [] if self.noise is None else [*selection, *NOISE_KINDS[self.noise].defaults]
         given = [name for name in names if getattr(self, name) is not None]
-        return ", ".join([self.name, *(f"{name}={getattr(self, name):g}" for name in given)])
+        words = [self.name, *(f"{name}={getattr(self, name):g}" for name in given)]
+        return ", ".join([*words, "normalized features"] if self.normalize_features else words)
 
     @property
     def slug(self) -> str:

@@ -160,3 +160,12 @@ def test_training_under_a_partition_selects_every_node_by_itself(nodes: NodeTask
         strict=True,
     ):
         assert torch.equal(found, expected)
+
+
+def test_normalized_features_sum_to_one_and_are_not_binary() -> None:
+    task = NodeTask(Settings(noise="gaussian", std=0.01, normalize_features=True))
+    sums = task.data.x.sum(dim=1)
+    torch.testing.assert_close(sums, torch.ones_like(sums))
+    assert torch.equal(task.data.x > 0, CitationSBM()[0].x > 0)
+    with pytest.raises(ValueError, match="'noise' must fit the features"):
+        NodeTask(Settings(noise="flips", normalize_features=True))
