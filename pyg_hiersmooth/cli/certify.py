@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     help="Whether the model sees which nodes are selected, as one more feature.",
 )
 @options.sampling_options()
+@options.until_option
 @options.kind_option
 @click.option(
     "--simultaneous",
@@ -121,6 +122,7 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
       hiersmooth certify --noise gaussian --std 0.25 --out runs/gaussian
       hiersmooth certify --selection partition --groups 10 --noise ablation --collective
       hiersmooth certify --dataset MUTAG --task graph --model gin --noise gaussian
+      hiersmooth certify --until 'r=1,deletions=5' --until 'r=3,additions=1'
       hiersmooth certify --resume runs/gaussian
       torchrun --nproc-per-node 2 -m pyg_hiersmooth certify --noise gaussian
     """

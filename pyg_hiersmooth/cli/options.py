@@ -135,6 +135,15 @@ def sampling_options(n0: int | None = None, n: int | None = None) -> Decorator:
     )
 
 
+until_option = click.option(
+    "--until",
+    multiple=True,
+    metavar="QUESTION",
+    help="Sample a node or graph until it is known whether it withstands this adversary, at most n "
+    "times, as in 'r=1,deletions=5'; with several of these, until all are answered.",
+)
+
+
 def training_options(task: TaskName | None = None) -> Decorator:
     r"""How a model is trained, for one task or for both."""
     defaults = TASK_DEFAULTS[task] if task else {}

@@ -28,6 +28,15 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
         "Time an outcome" if summary.exact else "Time a sample",
         "(nothing left to sample)" if seconds is None else f"{1e3 * seconds:.2f} ms",
     )
+    if summary.mean_samples is not None:
+        table.add_row(
+            f"Samples of one of the {noun}",
+            f"{summary.mean_samples:,.0f} on average, {summary.median_samples:,.0f} in the median",
+        )
+    for answer in summary.asked:
+        table.add_row(
+            f"Right, robust to r = {answer.r}, {answer.changes}", f"{answer.accuracy:.1%}"
+        )
     table.add_row("Features", summary.feature_path)
     return table
 

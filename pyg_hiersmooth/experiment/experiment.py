@@ -130,6 +130,7 @@ class Experiment:
             simultaneous=settings.simultaneous,
             num_workers=settings.num_workers,
             checkpoint=self.folder.path,
+            until=settings.questions or None,
         )
         seconds = time.perf_counter() - start
         labels = task.labels.numpy()
@@ -138,7 +139,9 @@ class Experiment:
             certificate.save(self.folder.certificate)
             num_drawn = self.folder.num_samples() - num_before
             a_sample = seconds / num_drawn if num_drawn > 0 else None
-            summary = Summary.of(certificate, labels, smoothed.feature_path, a_sample)
+            summary = Summary.of(
+                certificate, labels, smoothed.feature_path, a_sample, settings.questions
+            )
             collective = self._collective(smoothed, certificate, progress)
             return replace(summary, collective=collective)
 

@@ -15,6 +15,7 @@ from pyg_hiersmooth.choices import (
     TaskName,
     check_choice,
 )
+from pyg_hiersmooth.experiment.questions import parse_question
 from pyg_hiersmooth.noise.kinds import NOISE_KINDS, NoiseKind
 
 NOISES = {**NOISE_KINDS, "none": NoiseKind("none", ())}
@@ -48,7 +49,8 @@ UNIMPORTANT = ("root", "num_workers", "collective", *COLLECTIVE_DEFAULTS)
 r"""Settings that do not alter a single vote."""
 
 RECENT = (
-    *("task", "part", "selection", "groups", "partitions", "collective", "normalize_features"),
+    *("task", "part", "selection", "groups", "partitions", "collective", "until"),
+    "normalize_features",
     *COLLECTIVE_DEFAULTS,
     *DRAWS_DEFAULTS,
 )
@@ -98,6 +100,8 @@ class Settings(Titled):
             first, as PyG's ``NormalizeFeatures`` does.
         n0 (int or None): Samples that select the class of an object. (default: :obj:`1_000`)
         n (int or None): Samples that bound its probability. (default: :obj:`10_000`)
+        until (tuple of str or None): Questions such as ``"r=1,deletions=5"``: a node or graph is
+            sampled until all are answered, at most :obj:`n` times, and :obj:`n0` does not apply.
         alpha (float or None): Probability that the certificate of an object is wrong.
             (default: :obj:`0.01`)
         kind (str): ``"multiclass"`` or ``"binary"``.
@@ -161,11 +165,16 @@ class Settings(Titled):
     collective: bool = False
     method: AttackMethod | None = None
     time_limit: float | None = None
+    until: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for path in ("root", "checkpoint"):
             if getattr(self, path) is not None:
                 object.__setattr__(self, path, os.fspath(getattr(self, path)))
+        if self.until is not None:
+            object.__setattr__(self, "until", tuple(self.until))
+            if not self.questions:
+                raise ValueError("'until' must hold at least one question (got none)")
         for choice, choices in (
             ("task", TaskName),
             ("part", Part),
@@ -190,6 +199,11 @@ class Settings(Titled):
             self._check_collective()
 
     @property
+    def questions(self) -> list[dict[str, Any]]:
+        r"""The questions of :obj:`until`."""
+        return [parse_question(text) for text in self.until or ()]
+
+    @property
     def exact(self) -> bool:
         r"""Whether certificates are exact: all outcomes of the smoothing are listed."""
         return self.selection == "partition" and NOISES[str(self.noise)].deterministic
@@ -211,7 +225,11 @@ class Settings(Titled):
         }
         if self.exact:
             reason = f"with 'selection' {self.selection} and 'noise' {self.noise}, which are exact"
-            idle |= dict.fromkeys(SAMPLING_DEFAULTS, reason)
+            idle |= dict.fromkeys((*SAMPLING_DEFAULTS, "until"), reason)
+        if self.until is not None:
+            idle["n0"] = "with 'until', where the votes that bound a class choose it as well"
+        if self.noise == "none":
+            idle["until"] = "with 'noise' none"
         if self.checkpoint is not None:
             idle |= dict.fromkeys(TRAINING, "with 'checkpoint'")
         if self.device == "cuda":

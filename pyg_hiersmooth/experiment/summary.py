@@ -2,8 +2,8 @@ r"""What came out of an experiment, in numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -124,6 +124,9 @@ class Summary:
         exact (bool): Whether certificates are exact.
         collective (CollectiveSummary or None): What one attack on all objects leaves;
             :obj:`None` if nobody asked.
+        asked (list of CertifiedAccuracy): Answers to the questions that objects were sampled for.
+        mean_samples, median_samples (float or None): Samples that an object took; :obj:`None`
+            where their number was fixed.
     """
 
     smoothing: str
@@ -135,6 +138,9 @@ class Summary:
     seconds_per_sample: float | None
     exact: bool = False
     collective: CollectiveSummary | None = None
+    asked: list[CertifiedAccuracy] = field(default_factory=list)
+    mean_samples: float | None = None
+    median_samples: float | None = None
 
     @classmethod
     def of(
@@ -143,8 +149,11 @@ class Summary:
         y: ArrayLike,
         feature_path: str | None,
         seconds_per_sample: float | None,
+        until: Sequence[Mapping[str, Any]] = (),
     ) -> Summary:
-        r"""Sums up a certificate, given the labels of its objects."""
+        r"""Sums up a certificate, given the labels of its objects, and the questions that they
+        were sampled for.
+        """
         noise = certificate.noise
         certified = [
             CertifiedAccuracy(
@@ -162,19 +171,37 @@ class Summary:
             feature_path,
             seconds_per_sample,
             certificate.exact,
+            asked=[_answer(certificate, y, **question) for question in until],
+            mean_samples=_of_samples(np.mean, certificate) if until else None,
+            median_samples=_of_samples(np.median, certificate) if until else None,
         )
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Summary:
         r"""The summary that :func:`dataclasses.asdict` took apart."""
         certified = [CertifiedAccuracy(**cell) for cell in content["certified"]]
+        asked = [CertifiedAccuracy(**cell) for cell in content.get("asked", [])]
         collective = content.get("collective")
         if collective is not None:
             cells = [CollectiveAccuracy(**cell) for cell in collective["certified"]]
             collective = CollectiveSummary(**{**collective, "certified": cells})
-        return cls(**{**content, "certified": certified, "collective": collective})
+        read = {"certified": certified, "collective": collective, "asked": asked}
+        return cls(**{**content, **read})
 
     @classmethod
     def unprotected(cls, prediction: np.ndarray, y: np.ndarray) -> Summary:
         r"""Sums up predictions without noise, of which nothing is certified."""
         return cls("no smoothing", len(y), float((prediction == y).mean()), 0.0, [], None, None)
+
+
+def _answer(certificate: Certificate, y: ArrayLike, r: int, **budget: Any) -> CertifiedAccuracy:
+    changes = certificate.noise.describe(**certificate.noise.check_budget(**_without_norm(budget)))
+    return CertifiedAccuracy(r, budget, certificate.certified_accuracy(y, r, **budget), changes)
+
+
+def _without_norm(budget: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in budget.items() if name != "norm"}
+
+
+def _of_samples(function: Callable[[Any], Any], certificate: Certificate) -> float:
+    return float(function(certificate.num_samples))

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.transforms import NormalizeFeatures
 
+from pyg_hiersmooth.certificates import check_questions
 from pyg_hiersmooth.choices import TaskName
 from pyg_hiersmooth.datasets import (
     dataset_name,
@@ -67,6 +68,8 @@ class Task(ABC):
         self.settings = settings
         self.device = choose_device(settings.device)
         self.transform = smoothing(settings)
+        if self.transform is not None and settings.until is not None:
+            check_questions(self.transform.noise, settings.questions)
         dataset = load_dataset(dataset_name(settings.dataset, "dataset"), settings.root)
         self.num_classes: int = dataset.num_classes
         self._read(dataset)

@@ -170,3 +170,24 @@ def test_a_collective_certificate_alters_no_vote() -> None:
     assert (settings.method, settings.time_limit) == (None, None)
     assert differences(settings, other) == {}
     assert Settings(simultaneous=True, collective=True, method="lp", time_limit=3).method == "lp"
+
+
+def test_questions() -> None:
+    settings = Settings(until=["r=1,deletions=5", "r=2,additions=1"])  # type: ignore[arg-type]
+    assert settings.questions == [{"r": 1, "deletions": 5}, {"r": 2, "additions": 1}]
+    assert (settings.n0, settings.n) == (None, 10_000)
+    assert Settings.from_dict(json.loads(json.dumps(asdict(settings)))) == settings
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"until": []}, "at least one question"),
+        ({"until": ["r=1,deletions=1"], "n0": 5}, "'n0' does nothing with 'until'"),
+        ({"until": ["r=1"], "selection": "partition", "noise": "ablation"}, "'until' does nothing"),
+        ({"until": ["r=1"], "noise": "none"}, "'until' does nothing with 'noise' none"),
+    ],
+)
+def test_questions_that_cannot_be_asked(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings(**options)
