@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -11,7 +10,6 @@ from torch_geometric.nn import GATConv, GCNConv
 from pyg_hiersmooth.nn.adjacency_choice import (
     NO_MATRIX,
     NOT_CHEAPER,
-    OTHERWISE,
     Adjacency,
     adjacency_as_given,
     choose_adjacency,
@@ -77,12 +75,9 @@ class NeedsEdges(nn.Module):
         return torch.zeros(N, C).index_add_(0, destination, x[source, :C])
 
 
-@pytest.mark.parametrize(
-    ("build", "why", "once"),
-    [(CountsEdges, OTHERWISE, True), (NeedsEdges, NO_MATRIX, False)],
-)
-def test_models_that_want_edges_get_them(build: Any, why: str, once: bool) -> None:
-    assert chosen(prepared(build())) == Adjacency("edge_index", once, why, as_given=not once)
+def test_models_that_want_edges_get_them() -> None:
+    assert chosen(prepared(NeedsEdges())) == Adjacency("edge_index", False, NO_MATRIX)
+    assert chosen(prepared(CountsEdges())).name == "edge_index, normalized once"
 
 
 def test_a_call_of_the_users_own_gets_the_graph_as_it_is() -> None:
