@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -22,9 +22,11 @@ from pyg_hiersmooth.nn.neighborhood import InEdges, why_not_cut
 from pyg_hiersmooth.nn.neighborhood_trial import Cut, check_some_targets
 from pyg_hiersmooth.nn.neighborhood_voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.receptive_field import check_num_hops, receptive_field
+from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Until
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
+from pyg_hiersmooth.sampling import Voter
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -285,6 +287,26 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         with whole.trying():
             check_some_targets(sampling.cut, whole)
         return whole, objects
+
+    def _narrowed(
+        self, voter: ForwardVoter | ShardedVoter, data: Any, index: Index
+    ) -> Callable[[Tensor], Voter]:
+        # Few targets may be cheaper on neighbourhoods where all are on the whole graph.
+        if isinstance(voter, NeighborhoodVoter):
+            return voter.only
+        sampling = self._neighborhood_sampling(data, voter.options)
+        if isinstance(sampling, str):
+            return voter.only
+        targets = as_target_index(index, sampling.cut.edges.num_nodes, "node")
+
+        def narrowed(positions: Tensor) -> Voter:
+            try:
+                local = sampling.voter(targets[positions])
+            except ValueError:  # the whole graph is right for every model
+                return voter.only(positions)
+            return voter.only(positions) if isinstance(local, str) else local
+
+        return narrowed
 
     def _neighborhood_sampling(
         self, data: Any, options: VoterOptions

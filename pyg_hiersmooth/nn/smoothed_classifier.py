@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.generators import generators_put_back
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
-from pyg_hiersmooth.sampling import sample_votes
+from pyg_hiersmooth.sampling import Voter, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.sampling.ranks import current_ranks, together
@@ -110,6 +110,12 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         ``num_entities``.
         """
 
+    def _narrowed(
+        self, voter: ForwardVoter | ShardedVoter, data: Any, index: Index
+    ) -> Callable[[Tensor], Voter]:
+        r"""Makes a voter on some targets of a voter, which need not draw the same samples."""
+        return voter.only
+
     @together()
     def _sample_votes(
         self,
@@ -181,6 +187,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             return self._certify_until(
                 until,
                 voter,
+                self._narrowed(voter, data, index),
                 objects,
                 n,
                 alpha,
@@ -240,6 +247,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         self,
         until: Question | Sequence[Question],
         voter: ForwardVoter | ShardedVoter,
+        narrowed: Callable[[Tensor], Voter],
         objects: dict[str, Any],
         n: int,
         alpha: float,
@@ -272,6 +280,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 voter,
                 decided,
                 n,
+                narrowed=narrowed,
                 num_workers=num_workers,
                 checkpoint=checkpoint,
                 progress=progress,

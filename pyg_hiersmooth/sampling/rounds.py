@@ -15,6 +15,9 @@ from pyg_hiersmooth.sampling.ranks import current_ranks, together
 SHORTEST_ROUND = 32
 r"""Samples of the first rounds; all rounds end at multiples of it."""
 
+LONG_ROUND = 256
+r"""Samples of a round from which on a voter is made for the targets that are left."""
+
 Decided = Callable[[Tensor, Tensor], Tensor]
 r"""Maps votes ``[K, C]`` of some targets, and which targets these are, int64 ``[K]``, to whether
 they need no more, bool ``[K]``.
@@ -25,8 +28,12 @@ def end_of_round(num_samples: int) -> int:
     r"""Where the round ends that a target is in after so many samples: 32, 64, 96, 128, 192, 256,
     384, ..., two to each doubling, whatever is sampled in all.
     """
-    length = max(SHORTEST_ROUND, 1 << max(num_samples.bit_length() - 2, 0))
+    length = _length_of_round(num_samples)
     return (num_samples // length + 1) * length
+
+
+def _length_of_round(num_samples: int) -> int:
+    return max(SHORTEST_ROUND, 1 << max(num_samples.bit_length() - 2, 0))
 
 
 @together()
@@ -35,6 +42,7 @@ def sample_until(
     decided: Decided,
     num_samples: int,
     *,
+    narrowed: Callable[[Tensor], Voter] | None = None,
     num_workers: int | None = None,
     checkpoint: VoteCheckpoint | None = None,
     progress: bool = True,
@@ -48,6 +56,9 @@ def sample_until(
         voter (Voter): Casts the votes.
         decided (Callable): Tells from their votes which targets are decided.
         num_samples (int): Most samples of a target.
+        narrowed (Callable, optional): Makes a voter on some of the targets, int64 ``[K]``, for
+            long rounds; it may draw other samples of the same distribution, as long as the targets
+            alone determine them. (default: ``voter.only``)
         num_workers, checkpoint: As in :func:`~pyg_hiersmooth.sampling.sample_votes`.
         progress (bool): Whether to show a progress bar of decided targets. (default: :obj:`True`)
 
@@ -80,8 +91,12 @@ def sample_until(
             positions = (left & (taken == start)).nonzero().view(-1)
             most = int(taken.max())
             bar.set_postfix(samples=max(stop, most))
+            caster = voter
+            if len(positions) < voter.num_targets:
+                is_long = _length_of_round(start) >= LONG_ROUND
+                caster = (narrowed if narrowed and is_long else voter.only)(positions)
             votes[positions] += sample_votes(
-                voter if len(positions) == voter.num_targets else voter.only(positions),
+                caster,
                 stop - start,
                 start,
                 num_workers=num_workers,

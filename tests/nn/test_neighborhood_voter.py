@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv, SAGEConv
 
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.neighborhood_voter import NeighborhoodVoter
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.selection import FixedSizeSelection, PartitionSelection
@@ -180,3 +181,43 @@ def test_clean_features_that_a_model_holds_are_found() -> None:
     smoothed = SmoothedNodeClassifier(model, FLIPS, C, num_hops=2)
     with pytest.raises(ValueError, match="holds the clean features"):
         smoothed.sample_votes(data, 10, node_index=TARGETS, progress=False, num_workers=0)
+
+
+def test_the_few_that_are_left_are_sampled_on_their_neighbourhoods(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All nodes are sampled on the whole graph, and the last undecided ones on small parts; an
+    interruption anywhere changes nothing.
+    """
+    data, made, drawn = make(), [], []
+    init, count = NeighborhoodVoter.__init__, ForwardVoter.count
+
+    def watched(self: NeighborhoodVoter, voters: list[Any], *args: Any) -> None:
+        made.append(sum(voter.num_targets for voter in voters))
+        init(self, voters, *args)
+
+    def stopped(self: Any, samples: range) -> Tensor:
+        drawn.append(samples)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return count(self, samples)
+
+    monkeypatch.setattr(NeighborhoodVoter, "__init__", watched)
+    options: dict[str, Any] = {"progress": False, "num_workers": 0, "n": 2_000}
+    options["until"] = {"r": 1, "deletions": 1}
+    smoothed = classifier(FLIPS)
+    whole = smoothed.certify(data, **options)
+    assert "whole graph" in smoothed.neighborhoods
+    assert made and max(made) < N / 2
+    assert whole.num_samples.max() == 2_000
+
+    for voter in (ForwardVoter, NeighborhoodVoter):
+        count, folder = voter.count, tmp_path / voter.__name__
+        drawn.clear()
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(voter, "count", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                classifier(FLIPS).certify(data, checkpoint=folder, **options)
+        again = classifier(FLIPS).certify(data, checkpoint=folder, **options)
+        np.testing.assert_array_equal(again.num_samples, whole.num_samples)
+        np.testing.assert_array_equal(again.p_lower, whole.p_lower)
