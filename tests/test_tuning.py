@@ -120,6 +120,7 @@ def test_accuracies_are_those_of_a_certificate(
     ranking = tune(data, train, noise=noise, r=r, **budget, **sampling, num_trials=12)
     assert sorted(str(tuned.transform) for tuned in ranking) == sorted(trained_under)
     how = {"n0": 5, "n": 15, "alpha": 0.1, "seed": 0, "kind": "multiclass"} | sampling
+    ended_early = 0
     for tuned in ranking:
         parameters = dict(tuned.parameters)
         p = parameters.pop("p")
@@ -128,8 +129,13 @@ def test_accuracies_are_those_of_a_certificate(
         smoothed = SmoothedNodeClassifier(Counting(), transform, NUM_CLASSES)
         certificate = smoothed.certify(data, node_index=JUDGED, progress=False, **how)
         y = data.y[JUDGED]
-        assert tuned.clean_accuracy == certificate.clean_accuracy(y)
-        assert tuned.certified_accuracy == certificate.certified_accuracy(y, r, **budget)
+        expected = certificate.clean_accuracy(y), certificate.certified_accuracy(y, r, **budget)
+        if (tuned.clean_accuracy, tuned.certified_accuracy) != expected:
+            ended_early += 1
+            assert tuned.certified_accuracy < ranking[0].certified_accuracy
+            first = smoothed.sample_votes(data, how["n0"], how["seed"], JUDGED, progress=False)
+            assert tuned.clean_accuracy == float((first.argmax(1) == y).double().mean())
+    assert ended_early < len(ranking)
     # There is something to compare.
     assert len({tuned.clean_accuracy for tuned in ranking}) > 3
     assert ranking[0].certified_accuracy > 0

@@ -131,8 +131,19 @@ class StoppingRule:
         """
         votes, objects = np.asarray(votes), np.asarray(objects)
         certified = self._robust(bounds_at(votes, self.level, self.kind), objects)
-        possible = self._robust(most_favourable(votes, self.level, self.kind), objects)
-        return (certified | ~possible).all(axis=0)
+        return (certified | ~self.possible(votes, objects)).all(axis=0)
+
+    def possible(self, votes: ArrayLike, objects: ArrayLike) -> np.ndarray:
+        r"""Whether objects may still be certified, by values within the bounds.
+
+        Args:
+            votes, objects: As in :meth:`answered`.
+
+        Returns:
+            numpy.ndarray: bool ``[Q, K]``, one row a question.
+        """
+        favourable = most_favourable(np.asarray(votes), self.level, self.kind)
+        return self._robust(favourable, np.asarray(objects))
 
     def _robust(self, bounds: VoteBounds, objects: np.ndarray) -> np.ndarray:
         r"""What values of vote probabilities certify, bool ``[questions, K]``."""
