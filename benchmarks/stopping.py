@@ -1,7 +1,7 @@
 r"""Samples and time where sampling stops when the question is answered, beside a fixed number.
 
 One model is trained, and its test nodes or graphs are certified with n0 = 1,000 and n = 10,000
-samples, and again until it is known which of them withstand one adversary, at most 11,000 times.
+samples, and again until it is known which of them withstand one adversary, at most 10,000 times.
 Times are of sampling and certifying, with the trials before it, in turns.
 """
 
@@ -70,7 +70,7 @@ def main(root: str, seed: int, repeats: int) -> None:
             labels, ratios = experiment.task.labels, []
             for _ in range(repeats):
                 fixed, fixed_seconds = certify(experiment, n0=N0, n=N)
-                stopped, seconds = certify(experiment, n=N0 + N, until=case.question)
+                stopped, seconds = certify(experiment, n=N, until=case.question)
                 ratios.append(seconds / fixed_seconds)
         samples = np.asarray(stopped.num_samples)
         shares = (each.certified_accuracy(labels, **case.question) for each in (stopped, fixed))

@@ -15,8 +15,8 @@ from pyg_hiersmooth.sampling.ranks import current_ranks, together
 SHORTEST_ROUND = 32
 r"""Samples of the first rounds; all rounds end at multiples of it."""
 
-LONG_ROUND = 256
-r"""Samples of a round from which on a voter is made for the targets that are left."""
+FIRST_NARROWED = 512
+r"""Samples after which, and after each doubling, a voter is made for the targets that are left."""
 
 Decided = Callable[[Tensor, Tensor], Tensor]
 r"""Maps votes ``[K, C]`` of some targets, and which targets these are, int64 ``[K]``, to whether
@@ -28,12 +28,8 @@ def end_of_round(num_samples: int) -> int:
     r"""Where the round ends that a target is in after so many samples: 32, 64, 96, 128, 192, 256,
     384, ..., two to each doubling, whatever is sampled in all.
     """
-    length = _length_of_round(num_samples)
+    length = max(SHORTEST_ROUND, 1 << max(num_samples.bit_length() - 2, 0))
     return (num_samples // length + 1) * length
-
-
-def _length_of_round(num_samples: int) -> int:
-    return max(SHORTEST_ROUND, 1 << max(num_samples.bit_length() - 2, 0))
 
 
 @together()
@@ -56,9 +52,9 @@ def sample_until(
         voter (Voter): Casts the votes.
         decided (Callable): Tells from their votes which targets are decided.
         num_samples (int): Most samples of a target.
-        narrowed (Callable, optional): Makes a voter on some of the targets, int64 ``[K]``, for
-            long rounds; it may draw other samples of the same distribution, as long as the targets
-            alone determine them. (default: ``voter.only``)
+        narrowed (Callable, optional): Makes a voter on those of the targets, int64 ``[K]``, that
+            are left after 512 samples, 1,024, 2,048, ...; it may draw other samples of the same
+            distribution, as long as the targets alone determine them. (default: ``voter.only``)
         num_workers, checkpoint: As in :func:`~pyg_hiersmooth.sampling.sample_votes`.
         progress (bool): Whether to show a progress bar of decided targets. (default: :obj:`True`)
 
@@ -75,6 +71,8 @@ def sample_until(
         needs_more[positions] = ~decided(votes[positions], positions)
         bar.update(int((~needs_more[positions]).sum()))
 
+    narrow = narrowed or voter.only
+    among, made, made_at = torch.arange(voter.num_targets), voter, 0
     hidden = not (progress and ranks.is_first)
     with tqdm(total=voter.num_targets, desc="Decided targets", disable=hidden) as bar:
         taken = votes.sum(1)
@@ -91,12 +89,16 @@ def sample_until(
             positions = (left & (taken == start)).nonzero().view(-1)
             most = int(taken.max())
             bar.set_postfix(samples=max(stop, most))
-            caster = voter
-            if len(positions) < voter.num_targets:
-                is_long = _length_of_round(start) >= LONG_ROUND
-                caster = (narrowed if narrowed and is_long else voter.only)(positions)
+            narrowed_at = 1 << (start.bit_length() - 1) if start >= FIRST_NARROWED else 0
+            if narrowed_at != made_at:
+                # Those that were left then, also if this run began later.
+                left_then = (taken > narrowed_at) | (needs_more & (taken == narrowed_at))
+                among = left_then.nonzero().view(-1)
+                made, made_at = narrow(among), narrowed_at
             votes[positions] += sample_votes(
-                caster,
+                made
+                if len(positions) == len(among)
+                else made.only(torch.searchsorted(among, positions)),
                 stop - start,
                 start,
                 num_workers=num_workers,
