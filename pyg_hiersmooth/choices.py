@@ -3,6 +3,7 @@ r"""Closed choices by name, and how other names are refused."""
 from __future__ import annotations
 
 from collections.abc import Collection
+from difflib import get_close_matches
 from typing import Literal
 
 Kind = Literal["multiclass", "binary"]
@@ -21,6 +22,43 @@ Part = Literal["test", "val", "val+test"]
 r"""What of a split is certified."""
 
 
+DATASETS = (
+    *("CitationSBM", "Cora", "CiteSeer", "PubMed", "Cora_ML", "RandomMolecules", "MUTAG"),
+    *("ogbn-arxiv", "ogbg-molhiv"),
+)
+r"""The datasets that :func:`~pyg_hiersmooth.datasets.load_dataset` knows by name."""
+
+
+def did_you_mean(value: object, choices: Collection[str]) -> str:
+    r"""The choice that is most like a value, as the end of a sentence; nothing where none is."""
+    spelled = {_normalize(choice): choice for choice in choices}
+    close = get_close_matches(_normalize(value), spelled, n=1)
+    return f": did you mean {spelled[close[0]]!r}?" if close else ""
+
+
+def dataset_name(name: str, argument: str = "name") -> str:
+    r"""The name of a dataset as we spell it.
+
+    Args:
+        name (str): The name, as :func:`~pyg_hiersmooth.datasets.load_dataset` takes it.
+        argument (str, optional): What the caller calls it. (default: :obj:`"name"`)
+
+    Raises:
+        ValueError: If there is no such dataset.
+    """
+    known = {_normalize(each): each for each in DATASETS}
+    if _normalize(name) not in known:
+        raise ValueError(
+            f"'{argument}' must be one of {', '.join(DATASETS)} in any case (got {name!r})"
+            f"{did_you_mean(name, DATASETS)}"
+        )
+    return known[_normalize(name)]
+
+
+def _normalize(name: object) -> str:
+    return str(name).lower().replace("-", "_")
+
+
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     r"""Checks that an argument is one of its choices.
 
@@ -28,4 +66,7 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
         ValueError: If it is not.
     """
     if value not in choices:
-        raise ValueError(f"'{name}' must be one of {', '.join(choices)} (got {value!r})")
+        raise ValueError(
+            f"'{name}' must be one of {', '.join(choices)} (got {value!r})"
+            f"{did_you_mean(value, choices)}"
+        )

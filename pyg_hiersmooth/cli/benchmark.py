@@ -40,7 +40,7 @@ QUICK: dict[str, Any] = {
 @click.command("benchmark", context_settings={"show_default": True})
 @options.setting(
     "dataset",
-    str,
+    options.DATASET,
     "Dataset, as in 'hiersmooth certify'; can be given several times, like those below.",
     FULL["dataset"],
     multiple=True,

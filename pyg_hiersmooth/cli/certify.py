@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command("certify", context_settings={"show_default": True})
 @options.setting(
     "dataset",
-    str,
+    options.DATASET,
     "CitationSBM (synthetic, needs no download), Cora, CiteSeer, PubMed, Cora_ML or ogbn-arxiv; "
     "RandomMolecules (synthetic) or MUTAG for graphs.",
 )

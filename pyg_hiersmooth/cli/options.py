@@ -9,7 +9,14 @@ from typing import Any, get_args
 
 import click
 
-from pyg_hiersmooth.choices import AttackMethod, Kind, SelectionName, TaskName
+from pyg_hiersmooth.choices import (
+    AttackMethod,
+    Kind,
+    SelectionName,
+    TaskName,
+    dataset_name,
+    did_you_mean,
+)
 from pyg_hiersmooth.experiment.settings import (
     COLLECTIVE_DEFAULTS,
     SAMPLING_DEFAULTS,
@@ -48,8 +55,21 @@ class ModelName(click.ParamType):
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         if value not in self.names and ":" not in value:
             known = ", ".join(repr(name) for name in self.names)
-            self.fail(f"{value!r} is not one of {known}, nor 'module:Class'.", param, ctx)
+            hint = did_you_mean(value, self.names)
+            self.fail(f"{value!r} is not one of {known}, nor 'module:Class'{hint}", param, ctx)
         return value
+
+
+class DatasetName(click.ParamType):
+    r"""The name of a dataset, in any case."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        try:
+            return dataset_name(value, "--dataset")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class SettingOption(click.Option):
@@ -63,6 +83,7 @@ class SettingOption(click.Option):
         return None if call else self.shown  # the help asks without a call
 
 
+DATASET = DatasetName()
 NODE_MODEL = ModelName("gcn", "gat", "gatv2", "appnp", "sage")
 NOISE = click.Choice(list(NOISE_KINDS))
 PROBABILITY = FiniteRange(0.0, 1.0)

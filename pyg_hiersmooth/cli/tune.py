@@ -29,7 +29,7 @@ r"""Settings of a search that certification goes on with."""
 
 
 @click.command("tune", context_settings={"show_default": True})
-@options.setting("dataset", str, "Dataset, as in 'hiersmooth certify'.")
+@options.setting("dataset", options.DATASET, "Dataset, as in 'hiersmooth certify'.")
 @options.root_option
 @options.setting(
     "model",

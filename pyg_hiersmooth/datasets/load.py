@@ -15,6 +15,7 @@ from torch_geometric.datasets import CitationFull, Planetoid, TUDataset
 from torch_geometric.transforms import LargestConnectedComponents
 from torch_geometric.utils import remove_self_loops, to_undirected
 
+from pyg_hiersmooth.choices import dataset_name
 from pyg_hiersmooth.datasets.citation_sbm import CitationSBM
 from pyg_hiersmooth.datasets.ogb import load_ogb
 from pyg_hiersmooth.datasets.random_molecules import RandomMolecules
@@ -75,28 +76,6 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
     """
     name = dataset_name(name)
     return _LOADERS[name](name, Path(root).expanduser())
-
-
-def dataset_name(name: str, argument: str = "name") -> str:
-    r"""The name of a dataset as we spell it.
-
-    Args:
-        name (str): The name, as :func:`load_dataset` takes it.
-        argument (str, optional): What the caller calls it. (default: :obj:`"name"`)
-
-    Raises:
-        ValueError: If there is no such dataset.
-    """
-    known = {_normalize(each): each for each in _LOADERS}
-    if _normalize(name) not in known:
-        raise ValueError(
-            f"'{argument}' must be one of {', '.join(_LOADERS)} in any case (got {name!r})"
-        )
-    return known[_normalize(name)]
-
-
-def _normalize(name: str) -> str:
-    return str(name).lower().replace("-", "_")
 
 
 def _load_planetoid(name: str, root: Path) -> InMemoryDataset:

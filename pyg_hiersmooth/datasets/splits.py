@@ -13,7 +13,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Split:
     r"""What a model is trained, validated and tested on, as indices.
 
@@ -27,6 +27,10 @@ class Split:
     val_index: Tensor
     test_index: Tensor
 
+    def __repr__(self) -> str:
+        sizes = (len(self.train_index), len(self.val_index), len(self.test_index))
+        return f"{type(self).__name__}(train={sizes[0]}, val={sizes[1]}, test={sizes[2]})"
+
 
 class NodeSplit(Split):
     r"""The labelled and the evaluated nodes of a graph, with the arguments of :class:`Split`.
@@ -34,6 +38,36 @@ class NodeSplit(Split):
     Nodes in none of the three sets are unlabelled: their features and edges are known during
     training, their classes are not used.
     """
+
+    @classmethod
+    def from_masks(cls, data: Data, column: int = 0) -> NodeSplit:
+        r"""The split that PyG's datasets come with.
+
+        Args:
+            data (torch_geometric.data.Data): A graph with :obj:`train_mask`, :obj:`val_mask` and
+                :obj:`test_mask`, bool :obj:`[num_nodes]`, or :obj:`[num_nodes, num_splits]` where
+                there are several splits.
+            column (int): The split to take where there are several. (default: :obj:`0`)
+
+        Raises:
+            ValueError: If a mask is missing or no mask of the nodes, or :obj:`column` is none.
+        """
+        indices = []
+        for name in ("train_mask", "val_mask", "test_mask"):
+            mask = data.get(name)
+            if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+                kind = "nothing" if mask is None else getattr(mask, "dtype", type(mask).__name__)
+                raise ValueError(f"'data' must have a bool tensor '{name}' (got {kind})")
+            if mask.size(0) != data.num_nodes:
+                raise ValueError(
+                    f"'{name}' must have a row for each of {data.num_nodes} nodes (got "
+                    f"{mask.size(0)})"
+                )
+            if mask.dim() == 2 and not 0 <= column < mask.size(1):
+                raise ValueError(f"'column' must be in [0, {mask.size(1)}) (got {column})")
+            mask = mask[:, column] if mask.dim() == 2 else mask
+            indices.append(mask.nonzero().view(-1))
+        return cls(*indices)
 
 
 def split_nodes(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate
 from pyg_hiersmooth.choices import AttackMethod

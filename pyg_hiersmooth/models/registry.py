@@ -8,7 +8,7 @@ from importlib import import_module
 
 import torch
 
-from pyg_hiersmooth.choices import TaskName, check_choice
+from pyg_hiersmooth.choices import TaskName, check_choice, did_you_mean
 from pyg_hiersmooth.models.graph import GraphGCN, GraphGIN
 from pyg_hiersmooth.models.node import APPNP, GAT, GCN, GATv2, GraphSAGE
 
@@ -42,7 +42,7 @@ def build_model(
     if ":" not in model:
         raise ValueError(
             f"'model' must be one of {', '.join(MODELS[task])} or module:Class for 'task' {task} "
-            f"(got {model!r})"
+            f"(got {model!r}){did_you_mean(model, MODELS[task])}"
         )
     module, _, attribute = model.partition(":")
     if os.getcwd() not in sys.path:

@@ -109,6 +109,18 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         """
         return super().forward(data, num_samples, seed, node_index)
 
+    def predict(
+        self,
+        data: Data | HeteroData,
+        num_samples: int = 1_000,
+        seed: int = 0,
+        node_index: Index = None,
+    ) -> Tensor:
+        r"""The classes that most samples vote for, int64 ``[M]``, without a certificate; arguments
+        as in :meth:`sample_votes`. Where two are level, the first of them.
+        """
+        return super().predict(data, num_samples, seed, node_index)
+
     def sample_votes(
         self,
         data: Data | HeteroData,
@@ -133,7 +145,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             num_samples (int): Number of samples, at least 1.
             seed (int): Non-negative seed. (default: :obj:`0`)
             node_index (torch.Tensor, optional): Mask ``[num_nodes]`` or indices ``[M]`` of the
-                target nodes. (default: all nodes)
+                target nodes; a number stands for one node. (default: all nodes)
             progress (bool): Whether to show a progress bar. (default: :obj:`True`)
             start (int): First sample, so that ranges of one run can be drawn apart: votes that
                 bound a class must start after those that selected it. (default: :obj:`0`)

@@ -102,6 +102,14 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         """
         return self._sample_votes(data, num_samples, seed, index, False) / num_samples
 
+    def predict(
+        self, data: Any, num_samples: int = 1_000, seed: int = 0, index: Index = None
+    ) -> Tensor:
+        r"""The classes that most samples vote for, int64 ``[M]``, without a certificate; arguments
+        as in :meth:`sample_votes`. Where two are level, the first of them.
+        """
+        return self._sample_votes(data, num_samples, seed, index, False).argmax(-1)
+
     @abstractmethod
     def _voter(
         self, data: Any, index: Index, options: VoterOptions

@@ -11,8 +11,8 @@ def as_target_index(index: ArrayLike | Tensor | None, num_objects: int, noun: st
     r"""Targets as an index tensor, int64 ``[M]``.
 
     Args:
-        index (torch.Tensor, optional): Mask ``[num_objects]`` or indices ``[M]``;
-            :obj:`None` means all objects.
+        index (torch.Tensor, optional): Mask ``[num_objects]`` or indices ``[M]``, or the number
+            of one object; :obj:`None` means all objects.
         num_objects (int): Number of objects.
         noun (str): What they are: ``node``, whose argument is ``node_index``, ``graph`` or
             ``image``.
@@ -33,6 +33,8 @@ def as_target_index(index: ArrayLike | Tensor | None, num_objects: int, noun: st
         targets = targets.nonzero().view(-1)
     elif (targets.is_floating_point() or targets.dtype == torch.uint8) and targets.numel() > 0:
         raise ValueError(f"'{name}' must be a mask or integers (got {targets.dtype})")
+    if targets.dim() == 0 and targets.dtype != torch.bool:
+        targets = targets.view(1)
     if targets.dim() != 1 or targets.numel() == 0:
         raise ValueError(
             f"'{name}' must name at least one {noun} (got shape {list(targets.shape)})"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 from pyg_hiersmooth.sampling.ranks import Ranks, current_ranks, num_local_ranks, together

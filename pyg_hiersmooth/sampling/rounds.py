@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hiersmooth.sampling.checkpoint import Counted, RoundCheckpoint, VoteCheckpoint
 from pyg_hiersmooth.sampling.engine import Voter, sample_votes

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from pyg_hiersmooth.nn.model_call import ModelCall, call_model
 from pyg_hiersmooth.nn.private_copy import without_caches
@@ -21,7 +21,7 @@ from pyg_hiersmooth.nn.structure import structure_of
 LogitsAndLabels = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainingHistory:
     r"""What happened in a training run.
 
@@ -34,6 +34,12 @@ class TrainingHistory:
     train_losses: tuple[float, ...]
     val_losses: tuple[float, ...]
     val_accuracies: tuple[float, ...]
+
+    def __repr__(self) -> str:
+        return (
+            f"TrainingHistory(num_epochs={self.num_epochs}, best_epoch={self.best_epoch}, "
+            f"best_val_accuracy={self.best_val_accuracy:.3f})"
+        )
 
     @property
     def num_epochs(self) -> int:

@@ -22,7 +22,7 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 def train_node_classifier(
     model: torch.nn.Module,
     data: Data,
-    split: NodeSplit,
+    split: NodeSplit | None = None,
     transform: Callable[[Any], Any] | None = None,
     *,
     lr: float = 1e-3,
@@ -53,7 +53,8 @@ def train_node_classifier(
             convolutions of PyG have cached thrown away.
         data (torch_geometric.data.Data): The whole graph, with :obj:`x`, :obj:`y`, and
             :obj:`edge_index` or :obj:`adj_t`. It is not changed.
-        split (NodeSplit): The training, validation and test nodes.
+        split (NodeSplit, optional): The training, validation and test nodes. (default: those of
+            :obj:`train_mask`, :obj:`val_mask` and :obj:`test_mask`)
         transform (callable, optional): A transform that adds noise to a graph and keeps its nodes
             and their order, such as
             :class:`~pyg_hiersmooth.transforms.HierarchicalNodeFeatureNoise`. Without one, the
@@ -86,6 +87,7 @@ def train_node_classifier(
             training needs.
         FloatingPointError: If the training or validation loss is not finite.
     """
+    split = NodeSplit.from_masks(data) if split is None else split
     _check_nodes(data, split)
     check_draws(num_draws, consistency)
     device = device_of(model)

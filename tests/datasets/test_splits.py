@@ -175,3 +175,39 @@ def test_inductive_subgraph_without_exclusions(path_graph: Data) -> None:
 def test_inductive_subgraph_bad_index(path_graph: Data, excluded_index: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="'excluded_index' must be"):
         inductive_subgraph(path_graph, excluded_index)
+
+
+def masked(**masks: torch.Tensor) -> Data:
+    data = Data(x=torch.zeros(4, 1), edge_index=torch.zeros(2, 0, dtype=torch.long))
+    for name in ("train", "val", "test"):
+        data[f"{name}_mask"] = torch.tensor([True, False, False, True])
+    for name, mask in masks.items():
+        data[name] = mask
+    return data
+
+
+def test_the_split_of_masks() -> None:
+    split = NodeSplit.from_masks(masked(val_mask=torch.tensor([False, True, False, False])))
+    assert split.train_index.tolist() == [0, 3] and split.val_index.tolist() == [1]
+    assert repr(split) == "NodeSplit(train=2, val=1, test=2)"
+
+
+def test_several_splits_in_masks() -> None:
+    columns = torch.tensor([[True, False], [False, True], [False, False], [False, True]])
+    data = masked(train_mask=columns, val_mask=columns, test_mask=columns)
+    assert NodeSplit.from_masks(data, column=1).test_index.tolist() == [1, 3]
+    with pytest.raises(ValueError, match=r"'column' must be in \[0, 2\) .got 2"):
+        NodeSplit.from_masks(data, column=2)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (None, "must have a bool tensor 'val_mask' .got nothing"),
+        (torch.tensor([0, 1]), "must have a bool tensor 'val_mask' .got torch.int64"),
+        (torch.tensor([True]), "'val_mask' must have a row for each of 4 nodes .got 1"),
+    ],
+)
+def test_what_is_no_mask(mask: torch.Tensor | None, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        NodeSplit.from_masks(masked(val_mask=mask))
