@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.chart import Chart, Panel
@@ -17,7 +18,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = ("#0b5fa5", "#d1620a", "#2f8f4e", "#8a3fa0", "#b3261e", "#5b5b5b", "#008b9a", "#a07d00")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#000000")
+r"""Told apart by the colour-blind (Okabe & Ito 2008)."""
+
+MARKERS = "os^DvPX*"
+MOST_CHANGED, MOST_SHOWN = 3, 60
 LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
     "-",
     (0, (4, 2)),
@@ -30,6 +35,25 @@ LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 )
 
 
+class Explained(Protocol):
+    r"""What is drawn of one object: an :class:`~pyg_hiersmooth.certificates.Explanation`."""
+
+    @property
+    def index(self) -> int:
+        r"""Which object it is."""
+
+    @property
+    def prediction(self) -> int:
+        r"""Its class."""
+
+    @property
+    def certificate(self) -> Any:
+        r"""The certificate of it alone."""
+
+    def largest_budgets(self, r: int) -> dict[str, float]:
+        r"""For each axis of the budget, the largest strength."""
+
+
 class Charted(Protocol):
     r"""What can be drawn: a :class:`~pyg_hiersmooth.certificates.Certificate`, for example."""
 
@@ -38,7 +62,9 @@ class Charted(Protocol):
 
 
 def plot_certificates(
-    runs: Mapping[str, tuple[Charted, ArrayLike]], path: str | os.PathLike[str] | None = None
+    runs: Mapping[str, tuple[Charted, ArrayLike]],
+    path: str | os.PathLike[str] | None = None,
+    ax: Axes | Sequence[Axes] | None = None,
 ) -> Figure:
     r"""Draws the certified accuracy of one or more certificates over the adversary's budget.
 
@@ -52,10 +78,12 @@ def plot_certificates(
             ``[M]``; all of one family of noise, so that their budgets can be compared.
         path (str or os.PathLike, optional): Where to save the figure, in the format of its
             suffix, PNG without one. (default: :obj:`None`)
+        ax (matplotlib.axes.Axes, optional): Where to draw, one for each panel. (default: a figure
+            of its own)
 
     Raises:
-        ValueError: If there are no runs or too many, noises are mixed, labels do not fit, or the
-            suffix is no format of matplotlib.
+        ValueError: If there are no runs or too many, noises are mixed, labels do not fit, there
+            are too few or too many axes, or the suffix is no format of matplotlib.
         ImportError: If matplotlib is not installed.
         OSError: If :obj:`path` cannot be written.
     """
@@ -67,17 +95,29 @@ def plot_certificates(
     charts = {name: certificate.chart(y) for name, (certificate, y) in runs.items()}
     _check_budgets(charts)
     by_budget = list(zip(*(chart.panels for chart in charts.values()), strict=True))
-    width = 9.6 if len(by_budget) > 1 else 6.0
-    figure = Figure(figsize=(width, 3.8), layout="constrained")
-    axes = figure.subplots(1, len(by_budget), sharey=True, squeeze=False)[0]
-    for panels, ax in zip(by_budget, axes, strict=True):
-        _draw_panels(ax, panels)
+    if ax is None:
+        width = 9.6 if len(by_budget) > 1 else 6.0
+        figure = Figure(figsize=(width, 3.8), layout="constrained")
+        axes = list(figure.subplots(1, len(by_budget), sharey=True, squeeze=False)[0])
+    else:
+        axes = _given(ax, len(by_budget))
+        figure = cast("Figure", axes[0].figure)
+    for panels, each in zip(by_budget, axes, strict=True):
+        _draw_panels(each, panels)
         for chart, style in zip(charts.values(), LINE_STYLES, strict=False):
-            ax.axhline(chart.clean_accuracy, color="0.45", linewidth=0.9, linestyle=style)
+            each.axhline(chart.clean_accuracy, color="0.45", linewidth=0.9, linestyle=style)
     axes[0].set_ylabel("Certified accuracy")
-    _draw_legends(figure, list(charts), by_budget[0][0])
-    _set_title(figure, _title(charts))
+    _draw_legends(axes, list(charts), by_budget[0][0], whole=ax is None)
+    if ax is None:
+        _set_title(figure, _title(charts))
     return _saved(figure, path)
+
+
+def _given(ax: Axes | Sequence[Axes], count: int) -> list[Axes]:
+    axes = list(np.ravel(np.asarray(ax, dtype=object)))
+    if len(axes) != count:
+        raise ValueError(f"'ax' must be {count} axes, one for each panel (got {len(axes)})")
+    return axes
 
 
 def _check_budgets(charts: Mapping[str, Chart]) -> None:
@@ -98,7 +138,8 @@ def _draw_panels(ax: Axes, panels: Sequence[Panel]) -> None:
                 color=COLORS[run if curve.r is None else i],
                 linestyle=LINE_STYLES[run],
                 linewidth=1.7,
-                marker="o" if curve.r is None else None,
+                marker=MARKERS[run if curve.r is None else i] if panel.whole else None,
+                markersize=4.0,
             )
     end = max(curve.x[-1] for panel in panels for curve in panel.curves)
     ax.set_xlabel(panels[0].label)
@@ -106,25 +147,28 @@ def _draw_panels(ax: Axes, panels: Sequence[Panel]) -> None:
     _set_look(ax, panels[0].whole)
 
 
-def _draw_legends(figure: Figure, names: list[str], panel: Panel) -> None:
+def _draw_legends(axes: list[Axes], names: list[str], panel: Panel, whole: bool) -> None:
     from matplotlib.lines import Line2D
 
     def entry(label: str, **look: Any) -> Line2D:
         return Line2D([], [], label=label, **{"linewidth": 1.7, **look})
 
     changed = [curve.r for curve in panel.curves if curve.r is not None]
-    curves = [entry(f"$r = {r}$", color=COLORS[i]) for i, r in enumerate(changed)]
+    curves = [
+        entry(f"$r = {r}$", color=COLORS[i], marker=MARKERS[i] if panel.whole else None)
+        for i, r in enumerate(changed)
+    ]
     curves.append(entry("clean accuracy", color="0.45", linewidth=0.9))
-    figure.axes[-1].legend(handles=curves, frameon=False, fontsize="small")
-    if len(names) > 1:
+    axes[-1].legend(handles=curves, frameon=False, fontsize="small")
+    if len(names) > 1 and whole:
         runs = [
             entry(name, color="0.2" if changed else COLORS[i], linestyle=LINE_STYLES[i])
             for i, name in enumerate(names)
         ]
-        figure.legend(
+        axes[0].figure.legend(
             handles=runs,
             loc="outside lower center",
-            ncols=len(figure.axes),
+            ncols=len(axes),
             frameon=False,
             fontsize="small",
         )
@@ -137,6 +181,57 @@ def _title(charts: Mapping[str, Chart]) -> str:
     (smoothing,) = smoothings
     named = [name for name in charts if len(charts) == 1 and name not in smoothing]
     return "\n".join([*named, smoothing])
+
+
+def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Axes:
+    r"""Draws what one object withstands: how many changed entities over additions and deletions,
+    the radius over the number of changed entities, or whether so many may be changed at will.
+
+    Args:
+        explanation (Explanation): What a certificate says about it.
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure)
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    require("matplotlib", extra="plot")
+    from matplotlib.figure import Figure
+
+    if ax is None:
+        ax = Figure(figsize=(5.0, 3.8), layout="constrained").subplots()
+    certificate = explanation.certificate
+    ax.set_title(f"object {explanation.index}, class {explanation.prediction}", fontsize="medium")
+    if certificate.noise.budget == ("additions", "deletions"):
+        _draw_region(ax, explanation)
+        return ax
+    changed = range(1, MOST_CHANGED + 1)
+    if certificate.noise.axes:
+        (axis,) = certificate.noise.axes
+        strengths = [explanation.largest_budgets(r)[axis.name] for r in changed]
+        ax.set_ylabel(f"withstands {axis.label}")
+    else:
+        strengths = [float(certificate.is_robust(r)[0]) for r in changed]
+        ax.set_yticks([0, 1], ["no", "yes"])
+        ax.set_ylabel("withstands any change")
+    ax.bar(changed, np.nan_to_num(strengths), color=COLORS[0], width=0.6)
+    ax.set_xlabel("Changed entities $r$")
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def _draw_region(ax: Axes, explanation: Explained) -> None:
+    most = explanation.largest_budgets(1)
+    shown = [min(max(int(most[name]), 0) + 2, MOST_SHOWN) for name in ("additions", "deletions")]
+    grid = explanation.certificate.grid(MOST_CHANGED, *shown)[0]
+    levels = grid[1:].sum(0)
+    image = ax.imshow(
+        levels, origin="lower", aspect="auto", cmap="Blues", vmin=0, vmax=MOST_CHANGED
+    )
+    ax.set_xlabel("deletions")
+    ax.set_ylabel("additions")
+    ax.locator_params(integer=True)
+    bar = ax.figure.colorbar(image, ax=ax, ticks=range(MOST_CHANGED + 1))
+    bar.set_label("at this many changed entities $r$")
 
 
 def plot_collective(

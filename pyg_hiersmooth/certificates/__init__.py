@@ -9,6 +9,8 @@ from pyg_hiersmooth.certificates.confidence_sequences import (
     anytime_upper,
 )
 from pyg_hiersmooth.certificates.exact import certify_counts
+from pyg_hiersmooth.certificates.explanation import Explanation
+from pyg_hiersmooth.certificates.largest_budgets import largest_budgets
 from pyg_hiersmooth.certificates.masks import largest_certified_r
 from pyg_hiersmooth.certificates.stopping import StoppingRule, check_questions
 from pyg_hiersmooth.certificates.vote_bounds import (
@@ -21,6 +23,7 @@ from pyg_hiersmooth.certificates.vote_bounds import (
 __all__ = [
     "Certificate",
     "CollectiveCertificate",
+    "Explanation",
     "StoppingRule",
     "VoteBounds",
     "anytime_bounds",
@@ -32,6 +35,7 @@ __all__ = [
     "check_questions",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "largest_budgets",
     "largest_certified_r",
     "vote_bounds",
 ]

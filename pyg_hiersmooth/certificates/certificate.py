@@ -3,8 +3,8 @@ r"""The result of certification: what can be asked of it, and how it is kept on 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -17,6 +17,13 @@ from pyg_hiersmooth.certificates.checks import (
     check_listed,
     check_probabilities,
 )
+from pyg_hiersmooth.certificates.explanation import (
+    CHANGED,
+    Explanation,
+    explanation_of,
+    html_table,
+)
+from pyg_hiersmooth.certificates.largest_budgets import largest_budgets, largest_r
 from pyg_hiersmooth.certificates.vote_bounds import check_kind
 from pyg_hiersmooth.chart import Chart
 from pyg_hiersmooth.choices import Kind
@@ -27,6 +34,7 @@ from pyg_hiersmooth.selection import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -73,6 +81,8 @@ class Certificate:
         largest_r (numpy.ndarray or None): If exact, the most changed entities that never change the
             prediction, int64 ``[M]``; -1 where it abstains.
         num_samples (numpy.ndarray or None): Votes that bound each object, int64 ``[M]``.
+        alpha (float or None): Probability that bounds fail, where they were sampled.
+        n0 (int or None): Votes that chose the class of an object, where other ones bound it.
     """
 
     selection: Selection
@@ -87,6 +97,8 @@ class Certificate:
     simultaneous: bool = False
     largest_r: np.ndarray | None = None
     num_samples: np.ndarray | None = None
+    alpha: float | None = None
+    n0: int | None = None
 
     @classmethod
     def from_bounds(
@@ -103,6 +115,8 @@ class Certificate:
         simultaneous: bool = False,
         largest_r: ArrayLike | None = None,
         num_samples: ArrayLike | None = None,
+        alpha: float | None = None,
+        n0: int | None = None,
     ) -> Certificate:
         r"""A certificate from known bounds on vote probabilities.
 
@@ -128,6 +142,9 @@ class Certificate:
                 bounds are simultaneous. (default: :obj:`None`)
             num_samples (array_like, optional): Votes that the bounds of each object were made of,
                 integers ``[M]`` of at least 1. (default: :obj:`None`)
+            alpha (float, optional): Probability that the bounds fail, to be kept with them.
+                (default: :obj:`None`)
+            n0 (int, optional): Votes that chose the class, to be kept. (default: :obj:`None`)
 
         Raises:
             ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing,
@@ -171,7 +188,51 @@ class Certificate:
             bool(simultaneous) or largest_r is not None,
             largest_r,
             num_samples,
+            alpha,
+            n0,
         )
+
+    @property
+    def n(self) -> int | None:
+        r"""The votes that bound an object, the most where their numbers differ; :obj:`None` where
+        they are not known.
+        """
+        known = self.num_samples is not None and len(self) > 0
+        return int(self.num_samples.max()) if known else None  # type: ignore[union-attr]
+
+    def subset(self, positions: ArrayLike) -> Certificate:
+        r"""The certificate of some of the objects, which says the same about them.
+
+        Args:
+            positions (array_like): Where they are in this one, integers ``[K]``, or bool ``[M]``.
+        """
+        chosen = np.arange(len(self))[np.asarray(positions)]
+        arrays: dict[str, Any] = {
+            field.name: value[chosen]
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), np.ndarray)
+        }
+        return replace(self, **arrays)
+
+    def __getitem__(self, position: int) -> Explanation:
+        r"""What it says about the object at a position."""
+        return explanation_of(self, position)
+
+    def explain(self, index: int, receptive_field: Any = None) -> Explanation:
+        r"""What it says about an object, such as the node of that number in its graph.
+
+        Args:
+            index (int): The object, as in :attr:`index`.
+            receptive_field (scipy.sparse, optional): Which entities can reach which object, bool
+                ``[M, N]``, to say how many there are. (default: :obj:`None`)
+
+        Raises:
+            ValueError: If the certificate is not about that object.
+        """
+        places = (self.index == index).nonzero()[0]
+        if len(places) == 0:
+            raise ValueError(f"'index' must be one of the {len(self)} objects (got {index})")
+        return explanation_of(self, int(places[0]), receptive_field)
 
     def __len__(self) -> int:
         return len(self.prediction)
@@ -311,8 +372,9 @@ class Certificate:
         return surface / max(len(self), 1)
 
     def to_frame(self, y: ArrayLike | None = None) -> pd.DataFrame:
-        r"""One row an object: its index, prediction, bounds and votes, and its label if :obj:`y` is
-        given. Needs the extra ``frame``.
+        r"""One row an object: its index, prediction, bounds and votes, the largest budgets that it
+        withstands at one to three changed entities (or how many may be changed at will), and its
+        label if :obj:`y` is given. Needs the extra ``frame``.
         """
         pandas = require("pandas", extra="frame")
         frame = pandas.DataFrame(
@@ -324,9 +386,13 @@ class Certificate:
                 "p_upper": self.p_upper,
             }
         )
-        for name in ("largest_r", "num_samples"):
-            if getattr(self, name) is not None:
-                frame[name] = getattr(self, name)
+        if self.num_samples is not None:
+            frame["num_samples"] = self.num_samples
+        if not self.noise.axes:
+            frame["largest_r"] = largest_r(self)
+        for r in CHANGED if self.noise.axes else ():
+            for name, strength in largest_budgets(self, r).items():
+                frame[f"{name}_r{r}"] = strength
         if y is not None:
             frame["y"] = self._labels(y)
             frame["correct"] = self._correct(y)
@@ -338,13 +404,23 @@ class Certificate:
         """
         return curves.chart(self, y)
 
-    def plot(self, y: ArrayLike, path: str | os.PathLike[str] | None = None) -> Figure:
-        r"""Draws certified accuracy over the adversary's budget, and saves it where :obj:`path`
-        is given. Needs the extra ``plot``.
+    def plot(
+        self,
+        y: ArrayLike,
+        path: str | os.PathLike[str] | None = None,
+        ax: Axes | Sequence[Axes] | None = None,
+    ) -> Figure:
+        r"""Draws certified accuracy over the adversary's budget. Needs the extra ``plot``.
+
+        Args:
+            y (array_like): Labels of the objects, integers ``[M]``.
+            path (str, optional): Where to save the figure. (default: :obj:`None`)
+            ax (matplotlib.axes.Axes, optional): Where to draw, one for each axis of the budget.
+                (default: a figure of its own)
         """
         from pyg_hiersmooth.plotting import plot_certificates
 
-        return plot_certificates({str(self.noise): (self, y)}, path)
+        return plot_certificates({str(self.noise): (self, y)}, path, ax)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         r"""Writes a NumPy ``.npz`` file without pickled objects, all of it or nothing."""
@@ -362,10 +438,30 @@ class Certificate:
 
     def __repr__(self) -> str:
         holds = ", exact" if self.exact else ", simultaneous" if self.simultaneous else ""
-        return (
-            f"{self.__class__.__name__}({len(self)} objects, kind='{self.kind}', "
-            f"{self.selection}, {self.noise}, abstained={int(self.abstained.sum())}{holds})"
+        sampled = "".join(
+            f", {name}={value}"
+            for name, value in (("n0", self.n0), ("n", self.n), ("alpha", self.alpha))
+            if value is not None and not self.exact
         )
+        return (
+            f"{self.__class__.__name__}({len(self)} objects, kind='{self.kind}', {self.selection}, "
+            f"{self.noise}{sampled}, abstained={int(self.abstained.sum())}{holds})"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("objects", f"{len(self):,}"),
+            ("smoothing", self.smoothing),
+            ("kind", self.kind + (", all at once" if self.simultaneous else "")),
+            ("abstained", f"{_share(self.abstained):.1%}"),
+        ]
+        for name, value in (("n0", self.n0), ("n", self.n), ("alpha", self.alpha)):
+            if value is not None and not self.exact:
+                rows.append((name, f"{value:,}"))
+        for budget in self.noise.reported_budgets():
+            ratios = (f"r = {r}: {self.certified_ratio(r, **budget):.1%}" for r in CHANGED)
+            rows.append((f"withstand {self.noise.describe(**budget)}", ", ".join(ratios)))
+        return html_table("Certificate", rows)
 
     def _q(self, r: int) -> np.ndarray:
         return self.selection.prob_all_selected(r, self.num_entities)

@@ -54,6 +54,8 @@ def certify_votes(
         num_features=num_features,
         simultaneous=simultaneous,
         num_samples=np.asarray(votes).sum(1),
+        alpha=alpha,
+        n0=int(np.asarray(pre_votes).sum(1).max(initial=0)),
     )
 
 
@@ -94,4 +96,5 @@ def certify_anytime(
         num_features=num_features,
         simultaneous=simultaneous,
         num_samples=np.asarray(votes).sum(1),
+        alpha=alpha,
     )

@@ -39,6 +39,8 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
         "kind": certificate.kind,
         "num_features": certificate.num_features,
         "simultaneous": certificate.simultaneous,
+        "alpha": certificate.alpha,
+        "n0": certificate.n0,
     }
     arrays = {
         name: getattr(certificate, name) for name in ("prediction", "p_lower", "p_upper", "index")
@@ -71,6 +73,8 @@ def load(result: type[Certificate], path: str | os.PathLike[str]) -> Certificate
             kind=settings["kind"],
             num_features=settings["num_features"],
             simultaneous=settings.get("simultaneous", False),
+            alpha=settings.get("alpha"),
+            n0=settings.get("n0"),
             **arrays,
         )
     except Exception as error:  # damage shows anywhere in zipfile, zlib, NumPy or JSON

@@ -263,7 +263,9 @@ def test_objects_of_different_sizes() -> None:
 def test_to_frame() -> None:
     pytest.importorskip("pandas")
     frame = certificate(index=[4, 5, 9, 7]).to_frame()
-    assert list(frame) == ["index", "prediction", "abstained", "p_lower", "p_upper"]
+    bounds = ["index", "prediction", "abstained", "p_lower", "p_upper"]
+    assert list(frame) == [*bounds, "eps_r1", "eps_r2", "eps_r3"]
+    np.testing.assert_array_equal(frame["eps_r2"], certificate().radius(2))
     assert frame["index"].tolist() == [4, 5, 9, 7]
     assert frame["prediction"].tolist() == [0, 2, -1, 1]
     labelled = certificate().to_frame(Y)

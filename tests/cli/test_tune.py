@@ -300,7 +300,6 @@ def test_default_file(tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyP
             ["--selection", "partition", "--noise", "ablation", "--r", 12],
             "'--r' must be at most 11 for '--selection' partition",
         ),
-        (["--dataset", "Reddit", "--deletions", 1], "'--dataset' must be one of CitationSBM, Cora"),
         (["--model", "no_such_module:Net", "--deletions", 1], "No module named 'no_such_module'"),
     ],
 )
@@ -316,6 +315,7 @@ def test_mistakes(
 @pytest.mark.parametrize(
     ("option", "value", "text"),
     [
+        ("--dataset", "Reddit", "'--dataset' must be one of CitationSBM, Cora"),
         ("--model", "mlp", "'gcn', 'gat', 'gatv2', 'appnp', 'sage', nor 'module:Class'"),
         ("--model", "gin", "'gin' is not one of"),
         ("--noise", "salt", "'flips', 'gaussian', 'ablation', 'laplace', 'uniform'"),

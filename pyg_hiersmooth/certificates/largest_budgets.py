@@ -1,0 +1,69 @@
+r"""The largest budgets that objects withstand, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pyg_hiersmooth.noise import Axis
+
+if TYPE_CHECKING:
+    from pyg_hiersmooth.certificates.certificate import Certificate
+
+MOST_R, MOST_COUNT = 64, 1_024
+r"""Changed entities, and strengths that are counted, up to which is looked."""
+
+
+def largest_budgets(certificate: Certificate, r: int) -> dict[str, np.ndarray]:
+    r"""For each axis of the noise's budget, the largest strength, the others being 0, that each
+    object withstands at :obj:`r` changed entities.
+
+    Args:
+        certificate (Certificate): The certificate of :math:`M` objects.
+        r (int): Most entities that the adversary changes, at least 1.
+
+    Returns:
+        dict: For each axis, int64 or float64 ``[M]``: -1 or nan where an object abstains. Counts
+        beyond 1,024 are not looked for.
+    """
+    return {axis.name: _largest_strength(certificate, r, axis) for axis in certificate.noise.axes}
+
+
+def largest_r(certificate: Certificate) -> np.ndarray:
+    r"""The most changed entities that each object withstands where they are changed at will, int64
+    ``[M]``; -1 where it abstains. More than 64 are not looked for.
+
+    Raises:
+        TypeError: If the noise takes a budget.
+    """
+    if certificate.noise.axes:
+        raise TypeError(f"'largest_r' is for noises without a budget (got {certificate.noise})")
+    if certificate.largest_r is not None:
+        return certificate.largest_r
+    return _count(certificate, MOST_R, certificate.is_robust)
+
+
+def _largest_strength(certificate: Certificate, r: int, axis: Axis) -> np.ndarray:
+    if not axis.whole:
+        return certificate.radius(r)
+    others = {other.name: 0 for other in certificate.noise.axes if other is not axis}
+    return _count(
+        certificate,
+        MOST_COUNT,
+        lambda strength: certificate.is_robust(r, **others, **{axis.name: strength}),
+    )
+
+
+def _count(
+    certificate: Certificate, most: int, is_robust: Callable[[int], np.ndarray]
+) -> np.ndarray:
+    r"""Counts up until no object is robust."""
+    largest = np.where(certificate.abstained, -1, 0)
+    for strength in range(1, most + 1):
+        robust = is_robust(strength)
+        if not robust.any():
+            break
+        largest[robust] = strength
+    return largest
