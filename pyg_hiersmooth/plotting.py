@@ -214,6 +214,7 @@ def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Axes:
         ax.set_yticks([0, 1], ["no", "yes"])
         ax.set_ylabel("withstands any change")
     ax.bar(changed, np.nan_to_num(strengths), color=COLORS[0], width=0.6)
+    ax.set_xticks(changed)
     ax.set_xlabel("Changed entities $r$")
     ax.spines[["top", "right"]].set_visible(False)
     return ax

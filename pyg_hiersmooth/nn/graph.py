@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.choices import Kind
@@ -61,7 +62,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
     def __init__(
         self,
         model: torch.nn.Module,
-        transform: HierarchicalNodeFeatureNoise,
+        transform: HierarchicalNodeFeatureNoise | Compose,
         num_classes: int,
         forward: ModelCall | None = None,
         keep: Collection[str] = (),
@@ -199,6 +200,11 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             dense=dense,
             until=until,
         )
+
+    def _cleaned(self, data: Any) -> Any:
+        if self.before is None:
+            return data
+        return [self.before(copy.copy(graph)) for graph in as_graphs(data)]
 
     def _voter(
         self, data: Any, index: Index, options: VoterOptions

@@ -61,6 +61,11 @@ class SmoothedImageClassifier(SmoothedClassifier):
         normalize: Callable[[Tensor], Tensor] | None = None,
         complement: bool = False,
     ) -> None:
+        if not isinstance(transform, HierarchicalNodeFeatureNoise):
+            raise TypeError(
+                "'transform' must be a HierarchicalNodeFeatureNoise "
+                f"(got {type(transform).__name__})"
+            )
         super().__init__(model, transform, num_classes)
         if complement and transform.noise.axes:
             raise ValueError(f"'complement' needs AblationNoise (got {transform.noise})")

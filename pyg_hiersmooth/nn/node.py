@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
+from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.checks import check_count
@@ -84,7 +85,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     def __init__(
         self,
         model: torch.nn.Module,
-        transform: HierarchicalNodeFeatureNoise,
+        transform: HierarchicalNodeFeatureNoise | Compose,
         num_classes: int,
         forward: ModelCall | None = None,
         node_type: str | None = None,
@@ -271,6 +272,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
                 do; or as in :meth:`sample_votes`.
         """
         options = VoterOptions(seed=0, block_size=1, dense=True)
+        data = self._cleaned(data)
         voter, _ = self._whole_voter(data, node_index, options)
         types: tuple[str | None, str | None] = (None, None)
         if isinstance(data, HeteroData):
@@ -306,7 +308,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         # Few targets may be cheaper on neighbourhoods where all are on the whole graph.
         if isinstance(voter, NeighborhoodVoter):
             return voter.only
-        sampling = self._neighborhood_sampling(data, voter.options)
+        sampling = self._neighborhood_sampling(self._cleaned(data), voter.options)
         if isinstance(sampling, str):
             return voter.only
         targets = as_target_index(index, sampling.cut.edges.num_nodes, "node")

@@ -2,6 +2,7 @@ r"""What the smoothed classifiers for nodes, graphs and images share."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 from abc import ABC, abstractmethod
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
+from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.certificates import (
     Certificate,
@@ -56,7 +58,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
 
     Args:
         model (torch.nn.Module): The model.
-        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        transform (HierarchicalNodeFeatureNoise or Compose): The smoothing, perhaps at the end of
+            PyG's ``Compose``: what comes before the noise is done to the clean data, once.
         num_classes (int): Number of classes :math:`C`.
 
     Attributes:
@@ -69,9 +72,13 @@ class SmoothedClassifier(torch.nn.Module, ABC):
     """
 
     def __init__(
-        self, model: torch.nn.Module, transform: HierarchicalNodeFeatureNoise, num_classes: int
+        self,
+        model: torch.nn.Module,
+        transform: HierarchicalNodeFeatureNoise | Compose,
+        num_classes: int,
     ) -> None:
         super().__init__()
+        self.before, transform = _taken_apart(transform)
         if not isinstance(transform, HierarchicalNodeFeatureNoise):
             raise TypeError(
                 "'transform' must be a HierarchicalNodeFeatureNoise "
@@ -109,6 +116,10 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         as in :meth:`sample_votes`. Where two are level, the first of them.
         """
         return self._sample_votes(data, num_samples, seed, index, False).argmax(-1)
+
+    def _cleaned(self, data: Any) -> Any:
+        r"""The data that the noise is added to."""
+        return data if self.before is None else self.before(copy.copy(data))
 
     @abstractmethod
     def _voter(
@@ -352,7 +363,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             dense=dense,
             enumerate_outcomes=enumerate_outcomes,
         )
-        return self._voter(data, index, sampling)
+        return self._voter(self._cleaned(data), index, sampling)
 
     def _forward_voter(
         self,
@@ -414,3 +425,19 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             # Show what has no tensors, such as another way to call the model.
             "logits": voter.fingerprint(),
         }
+
+
+def _taken_apart(
+    transform: HierarchicalNodeFeatureNoise | Compose,
+) -> tuple[Compose | None, HierarchicalNodeFeatureNoise]:
+    r"""What is done to clean data, and the noise that comes last."""
+    if not isinstance(transform, Compose):
+        return None, transform
+    *before, last = transform.transforms or [None]
+    noises = [each for each in before if isinstance(each, HierarchicalNodeFeatureNoise)]
+    if noises:
+        raise ValueError(
+            "'transform' must end with the noise, since what comes after it would change the noisy "
+            f"features and the indicator (got {last} after {noises[0]})"
+        )
+    return (Compose(before) if before else None), last

@@ -1,0 +1,96 @@
+"""Noise at the end of PyG's ``Compose``: what comes before it is done to the clean data, once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GCNConv, global_mean_pool
+from torch_geometric.transforms import AddSelfLoops, Compose, NormalizeFeatures
+
+from pyg_hiersmooth.nn import (
+    SmoothedGraphClassifier,
+    SmoothedImageClassifier,
+    SmoothedNodeClassifier,
+)
+from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+N, D, C = 30, 4, 3
+NOISE = HierarchicalNodeFeatureNoise(0.7, GaussianNoise(0.5))
+COMPOSED = Compose([NormalizeFeatures(), AddSelfLoops(), NOISE])
+
+
+class Model(nn.Module):
+    """A convolution, of nodes or pooled."""
+
+    num_hops = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = GCNConv(D + 1, C)
+
+    def forward(self, x: Any, edge_index: Any, batch: Any = None) -> Any:
+        h = self.conv(x, edge_index)
+        return h if batch is None else global_mean_pool(h, batch)
+
+
+def make(seed: int = 0) -> Data:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.rand(N, D, generator=generator) * 9
+    return Data(x=x, edge_index=torch.randint(N, (2, 60), generator=generator))
+
+
+def cleaned(data: Data) -> Data:
+    return AddSelfLoops()(NormalizeFeatures()(data.clone()))
+
+
+def test_nodes_are_certified_as_on_cleaned_data() -> None:
+    data, given = make(), make()
+    composed = SmoothedNodeClassifier(Model(), COMPOSED, C)
+    alone = SmoothedNodeClassifier(Model(), NOISE, C)
+    options: dict[str, Any] = {"progress": False, "num_workers": 0}
+    votes = [composed.sample_votes(data, 50, **options)]
+    votes.append(alone.sample_votes(cleaned(data), 50, **options))
+    assert torch.equal(*votes)
+    assert torch.equal(data.x, given.x) and torch.equal(data.edge_index, given.edge_index)
+    fields = composed.receptive_field(data, [3]), alone.receptive_field(cleaned(data), [3])
+    assert (fields[0] != fields[1]).nnz == 0
+    until = {"until": {"r": 1, "eps": 0.1}, "n": 300, **options}
+    certificates = composed.certify(data, **until), alone.certify(cleaned(data), **until)
+    assert certificates[0].p_lower.tolist() == certificates[1].p_lower.tolist()
+
+
+def test_graphs_are_certified_as_cleaned_ones() -> None:
+    graphs = [make(1), make(2)]
+    options: dict[str, Any] = {"progress": False, "num_workers": 0}
+    composed = SmoothedGraphClassifier(Model(), COMPOSED, C).sample_votes(graphs, 50, **options)
+    alone = SmoothedGraphClassifier(Model(), NOISE, C)
+    assert torch.equal(composed, alone.sample_votes([*map(cleaned, graphs)], 50, **options))
+
+
+def test_what_comes_after_the_noise_is_refused() -> None:
+    with pytest.raises(ValueError, match="'transform' must end with the noise"):
+        SmoothedNodeClassifier(Model(), Compose([NOISE, NormalizeFeatures()]), C)
+
+
+@pytest.mark.parametrize("transform", [Compose([]), Compose([NormalizeFeatures()])])
+def test_without_noise_there_is_nothing_to_smooth(transform: Compose) -> None:
+    with pytest.raises(TypeError, match="'transform' must be a HierarchicalNodeFeatureNoise"):
+        SmoothedNodeClassifier(Model(), transform, C)
+
+
+def test_images_take_the_noise_alone() -> None:
+    with pytest.raises(TypeError, match="got Compose"):
+        SmoothedImageClassifier(Model(), COMPOSED, C)  # type: ignore[arg-type]
+
+
+def test_the_classes_of_most_votes() -> None:
+    smoothed, data = SmoothedNodeClassifier(Model(), NOISE, C), make()
+    votes = smoothed.sample_votes(data, 40, 3, [2, 5], False)
+    assert torch.equal(smoothed.predict(data, 40, 3, [2, 5]), votes.argmax(1))
+    assert smoothed.predict(data, 40, node_index=5).shape == (1,)
