@@ -23,6 +23,8 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
     table.add_row("Smoothing", summary.smoothing)
     table.add_row(f"Certified {noun}", f"{summary.num_nodes}")
     table.add_row("Accuracy of the smoothed classifier", f"{summary.accuracy:.1%}")
+    if summary.majority is not None:
+        table.add_row("Share of the most frequent class", f"{summary.majority:.1%}")
     table.add_row("Abstained", f"{summary.abstained:.1%}")
     table.add_row(
         "Time an outcome" if summary.exact else "Time a sample",

@@ -127,6 +127,7 @@ class Summary:
         asked (list of CertifiedAccuracy): Answers to the questions that objects were sampled for.
         mean_samples, median_samples (float or None): Samples that an object took; :obj:`None`
             where their number was fixed.
+        majority (float or None): Share of the most frequent label: what a constant would get.
     """
 
     smoothing: str
@@ -141,6 +142,7 @@ class Summary:
     asked: list[CertifiedAccuracy] = field(default_factory=list)
     mean_samples: float | None = None
     median_samples: float | None = None
+    majority: float | None = None
 
     @classmethod
     def of(
@@ -174,6 +176,7 @@ class Summary:
             asked=[_answer(certificate, y, **question) for question in until],
             mean_samples=_of_samples(np.mean, certificate) if until else None,
             median_samples=_of_samples(np.median, certificate) if until else None,
+            majority=_majority(y),
         )
 
     @classmethod
@@ -191,7 +194,8 @@ class Summary:
     @classmethod
     def unprotected(cls, prediction: np.ndarray, y: np.ndarray) -> Summary:
         r"""Sums up predictions without noise, of which nothing is certified."""
-        return cls("no smoothing", len(y), float((prediction == y).mean()), 0.0, [], None, None)
+        accuracy = float((prediction == y).mean())
+        return cls("no smoothing", len(y), accuracy, 0.0, [], None, None, majority=_majority(y))
 
 
 def _answer(certificate: Certificate, y: ArrayLike, r: int, **budget: Any) -> CertifiedAccuracy:
@@ -201,6 +205,11 @@ def _answer(certificate: Certificate, y: ArrayLike, r: int, **budget: Any) -> Ce
 
 def _without_norm(budget: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in budget.items() if name != "norm"}
+
+
+def _majority(y: ArrayLike) -> float:
+    labels = np.asarray(y)
+    return float(np.bincount(labels).max() / len(labels)) if len(labels) else 0.0
 
 
 def _of_samples(function: Callable[[Any], Any], certificate: Certificate) -> float:

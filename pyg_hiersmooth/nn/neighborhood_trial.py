@@ -33,11 +33,12 @@ r"""Most nodes and edges of a graph that is tried as a whole."""
 TARGETS_TO_TRY = 4
 r"""Targets, far apart in their order, that are tried where not all of them are."""
 
-HOPS_BEYOND = 2
-r"""How much further than the model a part of the graph reaches that is tried instead of all."""
+CANDIDATES = 32
+r"""Targets among which those are looked for that have the smallest neighbourhoods."""
 
-STRANGERS = 8
-r"""Nodes anywhere in the graph that such a part has besides."""
+HOPS_BEYOND, FEW = 2, 2**16
+r"""How much further than the model a part of the graph reaches that is tried instead of all; only
+one hop, where that has more than so many nodes and edges."""
 
 MADE_UP = 2**20 + 1
 r"""Tells the streams of made-up features from others."""
@@ -155,10 +156,10 @@ class WholeTrial(Trial):
 
 
 class WideTrial(Trial):
-    r"""Compares with neighbourhoods of one target each that reach :obj:`HOPS_BEYOND` hops further,
-    and hold a few nodes from anywhere besides: for graphs that are too large to be tried.
+    r"""Compares with neighbourhoods that reach one or two hops further, of those targets whose are
+    smallest: for graphs that are too large to be tried.
 
-    A model that looks further without a look at what is so near, nor at the strangers, passes.
+    A model that looks further without a look at what is so near passes.
 
     Args:
         cut (Cut): The graph.
@@ -180,14 +181,14 @@ class WideTrial(Trial):
     ) -> None:
         self.cut, self.prepared, self._draw_rows = cut, prepared, draw_rows
         self.tried: list[tuple[int, Neighborhood]] = []
-        strangers = np.linspace(0, cut.edges.num_nodes - 1, STRANGERS).astype(np.int64)
-        for target in spread(targets, TARGETS_TO_TRY):
-            for beyond in range(HOPS_BEYOND, 0, -1):
-                several = np.union1d(strangers, [target])
-                hops = cut.num_hops + beyond
-                if cut.edges.field_size(several, hops) <= MAX_WHOLE:
-                    self.tried.append((int(target), cut.neighborhood(several, hops=hops)))
-                    break
+        candidates = {
+            int(target): cut.edges.field_size(np.array([target]), cut.num_hops + 1)
+            for target in spread(targets, CANDIDATES)
+        }
+        for target in sorted(candidates, key=lambda each: candidates[each])[:TARGETS_TO_TRY]:
+            if candidates[target] <= MAX_WHOLE:
+                hops = cut.num_hops + (HOPS_BEYOND if candidates[target] <= FEW else 1)
+                self.tried.append((target, cut.neighborhood(np.array([target]), hops=hops)))
         if not self.tried:
             raise ValueError("every neighbourhood is too large to be tried on a wider one")
 

@@ -53,7 +53,8 @@ def test_the_rest_of_it() -> None:
 
 def test_nothing_is_certified_without_noise() -> None:
     summary = Summary.unprotected(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]))
-    assert summary == Summary("no smoothing", 4, 0.75, 0.0, [], None, None)
+    expected = Summary("no smoothing", 4, 0.75, 0.0, [], None, None, majority=0.75)
+    assert summary == expected
 
 
 def test_exact_certificates_say_so() -> None:
