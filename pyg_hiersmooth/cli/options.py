@@ -161,7 +161,8 @@ until_option = click.option(
     multiple=True,
     metavar="QUESTION",
     help="Sample a node or graph until it is known whether it withstands this adversary, at most n "
-    "times, as in 'r=1,deletions=5'; with several of these, until all are answered.",
+    "times, as in 'r=1,deletions=5'; with several of these, until all are answered. "
+    "(default: a fixed number)",
 )
 
 

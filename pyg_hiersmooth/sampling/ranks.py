@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from pyg_hiersmooth.sampling.checkpoint import same_setting
 
@@ -255,7 +257,10 @@ def process_group() -> Iterator[Ranks]:
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(_local_rank() % torch.cuda.device_count())
-    dist.init_process_group("gloo", timeout=PATIENCE)
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    # What ranks left there before they were started again, such as their addresses, is not read.
+    store = PrefixStore(f"restart {_number('TORCHELASTIC_RESTART_COUNT', 0)}", store)
+    dist.init_process_group("gloo", timeout=PATIENCE, store=store, rank=rank, world_size=size)
     try:
         yield current_ranks()
     finally:

@@ -139,7 +139,7 @@ def other_weights(classifier: SmoothedNodeClassifier) -> None:
         (None, {"alpha": 0.02}, "alpha"),
         (None, {"seed": 1}, "seed"),
         (None, {"node_index": [*range(29), 28]}, "targets"),
-        (None, {"data": graph(seed=1)}, "features"),
+        (None, {"data": Data(x=1 - graph().x, edge_index=graph().edge_index)}, "features"),
         (None, {"data": Data(x=graph().x, edge_index=graph(seed=1).edge_index)}, "objects"),
         (other_weights, {}, "model weights"),
     ],
