@@ -201,3 +201,16 @@ def test_a_model_that_fails_on_one_rank_ends_all(
 
     outcomes = on_ranks(work, seconds=30.0)
     assert [str(error) for error in outcomes] == ["the GPU is out of memory"] * 2
+
+
+def test_ranks_stop_where_one_process_does(on_ranks: OnRanks) -> None:
+    options: dict[str, Any] = {"n": 200, "until": {"r": 1, "deletions": 1}, "progress": False}
+    alone = nodes(FLIPS).certify(graph(), num_workers=0, **options)
+
+    def work(rank: int) -> Any:
+        certificate = nodes(FLIPS).certify(graph(), num_workers=0, **options)
+        return certificate.num_samples.tolist(), certificate.p_lower.tolist()
+
+    expected = alone.num_samples.tolist(), alone.p_lower.tolist()
+    assert on_ranks(work) == [expected, expected]
+    assert len(set(expected[0])) > 1
