@@ -15,7 +15,7 @@ from pyg_hiersmooth.nn.model_state import State, first_difference, state_of
 from pyg_hiersmooth.nn.neighborhood import RIMS, Neighborhood, rows_of
 from pyg_hiersmooth.nn.neighborhood_plan import plan
 from pyg_hiersmooth.nn.neighborhood_trial import MAX_WHOLE, Cut, Trial, WholeTrial, WideTrial
-from pyg_hiersmooth.nn.prepared_model import refuse_change, refuse_held_rows
+from pyg_hiersmooth.nn.prepared_model import holds_all_entities, refuse_change
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError
@@ -124,6 +124,8 @@ class NeighborhoodSampling:
             parts = [self.cut.neighborhood(group, rim) for group in groups]
             try:
                 lead = self._lead(parts)
+                if holds_all_entities(lead.prepared, *self.x.shape):
+                    return "the model holds something of all nodes"
                 draw = lead.trial_draw(0)
                 if not isinstance(draw, LinearInput) and lead.prepared.draws_random_numbers(draw):
                     return "the model draws random numbers"
@@ -141,10 +143,7 @@ class NeighborhoodSampling:
         r"""The voter that the model is tried with, on the smallest neighbourhood with edges."""
         sizes = [(part.graph.num_edges == 0, int(part.graph.num_nodes or 0)) for part in parts]
         number = min(range(len(parts)), key=lambda i: sizes[i])
-        nodes = parts[number].nodes
-        lead = self.make_voter(*self._objects(parts[number]), (number,))
-        refuse_held_rows(lead.prepared, self._rows(nodes), nodes, self.cut.edges.num_nodes)
-        return lead
+        return self.make_voter(*self._objects(parts[number]), (number,))
 
     def _voters(
         self,

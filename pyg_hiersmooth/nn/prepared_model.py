@@ -206,7 +206,10 @@ def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> N
     registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     for path, value in _tensors(model=model, **_functions(forward)):
         if _contains(value.detach(), x, forward.rows):
-            raise ValueError(_holds_features(path))
+            raise ValueError(
+                f"'{path}' holds the clean features, which would get around the noise: use those "
+                "that the model is called with"
+            )
         is_dense = value.layout == torch.strided and value.is_floating_point()
         if id(value) in registered or value.dim() != 2 or not is_dense:
             continue
@@ -218,31 +221,13 @@ def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> N
             )
 
 
-def refuse_held_rows(prepared: PreparedModel, x: Tensor, rows: Tensor, num_entities: int) -> None:
-    r"""Checks that a model holds no clean features, of which only some are looked at.
-
-    Args:
-        prepared (PreparedModel): The model.
-        x (torch.Tensor): Clean features of some entities ``[K, D]``.
-        rows (torch.Tensor): Which, int64 ``[K]``.
-        num_entities (int): Number of all entities.
-
-    Raises:
-        ValueError: If it, or a function that calls it, does.
+def holds_all_entities(prepared: PreparedModel, num_entities: int, num_features: int) -> bool:
+    r"""Whether a model, or a function that calls it, holds something of the size of all features,
+    or with a number for each entity: only beside all clean features can it be told what that is.
     """
-    for path, value in _tensors(model=prepared._pristine, **_functions(prepared.forward)):
-        value = value.detach()
-        if value.dim() != 2 or value.layout != torch.strided:
-            continue
-        holds_all = value.size(0) == num_entities and value.size(1) >= x.size(1)
-        if holds_all and _contains(value[rows.to(value.device)], x, [x.size(0)]):
-            raise ValueError(_holds_features(path))
-
-
-def _holds_features(path: str) -> str:
-    return (
-        f"'{path}' holds the clean features, which would get around the noise: use those "
-        "that the model is called with"
+    return any(
+        num_entities in value.shape or value.numel() == num_entities * num_features
+        for _, value in _tensors(model=prepared._pristine, **_functions(prepared.forward))
     )
 
 

@@ -221,3 +221,43 @@ def test_the_few_that_are_left_are_sampled_on_their_neighbourhoods(
         again = classifier(FLIPS).certify(data, checkpoint=folder, **options)
         np.testing.assert_array_equal(again.num_samples, whole.num_samples)
         np.testing.assert_array_equal(again.p_lower, whole.p_lower)
+
+
+class LooksUp(Model):
+    """Adds what it knows of each node by its number: made from clean features."""
+
+    def __init__(self, known: Tensor) -> None:
+        super().__init__()
+        self.known = known
+
+    def forward(self, x: Tensor, edge_index: Any, number: Tensor) -> Tensor:
+        known = self.known.index_select(0, number)
+        return super().forward(x, edge_index) + 9.0 * known.to_dense()[:, :C]
+
+
+@pytest.mark.parametrize("kind", ["propagated", "sparse", "permuted"])
+def test_nothing_gets_around_the_noise_by_the_numbers_of_nodes(kind: str) -> None:
+    """Numbers of nodes are cut out with a neighbourhood, so a table of all nodes can be read."""
+    data = make()
+    data.number = torch.arange(N)
+    known = {
+        "propagated": (data.x + data.x.roll(1, 0))[:, :C],
+        "sparse": data.x.to_sparse(),
+        "permuted": data.x.flip(0),
+    }[kind]
+    model = LooksUp(data.x)
+    if kind == "propagated":
+        model.known = known
+    else:
+        del model.known
+        model.register_buffer("known", known)
+    smoothed = SmoothedNodeClassifier(
+        model,
+        FLIPS,
+        C,
+        lambda model, x, graph: model(x, graph.edge_index, graph.number),
+        keep=("number",),
+        num_hops=2,
+    )
+    with pytest.raises(ValueError, match="clean features"):
+        smoothed.sample_votes(data, 10, node_index=TARGETS, progress=False, num_workers=0)
