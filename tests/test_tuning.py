@@ -132,6 +132,7 @@ def test_accuracies_are_those_of_a_certificate(
         expected = certificate.clean_accuracy(y), certificate.certified_accuracy(y, r, **budget)
         if (tuned.clean_accuracy, tuned.certified_accuracy) != expected:
             ended_early += 1
+            assert expected[1] <= ranking[0].certified_accuracy  # rightly so
             assert tuned.certified_accuracy < ranking[0].certified_accuracy
             first = smoothed.sample_votes(data, how["n0"], how["seed"], JUDGED, progress=False)
             assert tuned.clean_accuracy == float((first.argmax(1) == y).double().mean())

@@ -2,6 +2,8 @@ r"""From votes to a certificate, by way of the bounds that they allow."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -41,14 +43,10 @@ def certify_votes(
     Raises:
         ValueError: If the votes are not counts of one shape, or an argument is out of range.
     """
-    checked = check_kind(kind)
-    prediction, p_lower, p_upper = vote_bounds(pre_votes, votes, alpha, checked, simultaneous)
-    return Certificate.from_bounds(
+    return _certified(
         transform,
-        prediction,
-        p_lower,
-        None if checked == "binary" else p_upper,
-        checked,
+        vote_bounds(pre_votes, votes, alpha, check_kind(kind), simultaneous),
+        kind,
         index=index,
         num_entities=num_entities,
         num_features=num_features,
@@ -83,14 +81,10 @@ def certify_anytime(
     Raises:
         ValueError: If the votes are not counts, or an argument is out of range.
     """
-    checked = check_kind(kind)
-    prediction, p_lower, p_upper = anytime_bounds(votes, alpha, checked, simultaneous)
-    return Certificate.from_bounds(
+    return _certified(
         transform,
-        prediction,
-        p_lower,
-        None if checked == "binary" else p_upper,
-        checked,
+        anytime_bounds(votes, alpha, check_kind(kind), simultaneous),
+        kind,
         index=index,
         num_entities=num_entities,
         num_features=num_features,
@@ -98,3 +92,11 @@ def certify_anytime(
         num_samples=np.asarray(votes).sum(1),
         alpha=alpha,
     )
+
+
+def _certified(
+    transform: Smoothing, bounds: tuple[np.ndarray, ...], kind: Kind, **known: Any
+) -> Certificate:
+    prediction, p_lower, p_upper = bounds
+    upper = None if kind == "binary" else p_upper
+    return Certificate.from_bounds(transform, prediction, p_lower, upper, kind, **known)

@@ -271,7 +271,7 @@ def _answer(prepared: PreparedModel, features: Tensor, must: bool) -> Tensor | N
     r"""Logits, if the model takes the features, as it must where they are real."""
     try:
         logits = prepared.answer(features)
-    except Exception:
+    except Exception:  # made-up features may be none that the model takes
         if must:
             raise
         return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from collections.abc import Callable, Collection
 from typing import Any
@@ -308,14 +309,18 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         # Few targets may be cheaper on neighbourhoods where all are on the whole graph.
         if isinstance(voter, NeighborhoodVoter):
             return voter.only
-        sampling = self._neighborhood_sampling(self._cleaned(data), voter.options)
-        if isinstance(sampling, str):
-            return voter.only
-        targets = as_target_index(index, sampling.cut.edges.num_nodes, "node")
+
+        @functools.cache
+        def sampling() -> NeighborhoodSampling | str:
+            return self._neighborhood_sampling(self._cleaned(data), voter.options)
 
         def narrowed(positions: Tensor) -> Voter:
+            found = sampling()
+            if isinstance(found, str):
+                return voter.only(positions)
+            targets = as_target_index(index, found.cut.edges.num_nodes, "node")
             try:
-                local = sampling.voter(targets[positions])
+                local = found.voter(targets[positions])
             except ValueError:  # the whole graph is right for every model
                 return voter.only(positions)
             return voter.only(positions) if isinstance(local, str) else local

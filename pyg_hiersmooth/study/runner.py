@@ -106,15 +106,11 @@ def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, k
         pre_votes, votes = (each[objects] for each in folder.read_votes())
         certificate = certify_votes(transform, pre_votes, votes, run.alpha, kind)
         at_once = certify_votes(transform, pre_votes, votes, run.alpha, kind, simultaneous=True)
-    smoothed, tally = (
-        experiment.task.smooth(experiment.model, transform),
-        Tally.of(certificate, labels),
-    )
-    if (
-        transform.noise.axes
-        or kind != "multiclass"
-        or not isinstance(smoothed, SmoothedNodeClassifier)
-    ):
+    smoothed = experiment.task.smooth(experiment.model, transform)
+    tally = Tally.of(certificate, labels)
+    if not isinstance(smoothed, SmoothedNodeClassifier):
+        return tally
+    if transform.noise.axes or kind != "multiclass":
         return tally
     return replace(tally, collective=_collective(smoothed, experiment.task, at_once, objects))
 

@@ -400,7 +400,7 @@ class RefusesToBeCopied(Linear):
     """Says so itself."""
 
     def __deepcopy__(self, memo: Any) -> Any:
-        raise NotImplementedError("this model is one of a kind")
+        raise TypeError("this model is one of a kind")
 
 
 class HoldsItsGradient(Linear):
