@@ -26,6 +26,7 @@ class AblationNoise(Noise):
     """
 
     name, axes, parameters, deterministic = ABLATION
+    differentiable_after_linear = True
 
     def __init__(self, token: Tensor | None = None) -> None:
         if token is not None:
@@ -53,7 +54,7 @@ class AblationNoise(Noise):
 
     def _replacement(self, x: Tensor) -> Tensor:
         if self.token is None:
-            return x.new_zeros(x.size(1))
+            return torch.zeros(x.size(1), dtype=x.dtype, device=x.device)
         if self.token.numel() != x.size(1):
             raise ValueError(
                 f"'token' must have the {x.size(1)} features of 'x' (got {self.token.numel()})"

@@ -50,6 +50,10 @@ class Noise(ABC):
     keeps_sparse: ClassVar[bool] = False
     r"""Whether it draws from sparse features as they are, with :meth:`sample_sparse` as well."""
 
+    differentiable_after_linear: ClassVar[bool] = False
+    r"""Whether gradients flow through :meth:`after_linear` to the weight, also from sparse
+    features, so that models can be trained behind it."""
+
     deterministic: ClassVar[bool] = False
     r"""Whether it draws nothing: a noisy row is a fixed one, whatever the row and the stream."""
 

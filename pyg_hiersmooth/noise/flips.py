@@ -46,6 +46,7 @@ class SparseFlipNoise(Noise):
     name, axes, parameters, deterministic = FLIPS
     needs_binary = True
     keeps_sparse = True
+    differentiable_after_linear = True
 
     def __init__(self, p_plus: float, p_minus: float) -> None:
         self.p_plus = PROBABILITY.check("p_plus", p_plus)

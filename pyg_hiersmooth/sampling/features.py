@@ -76,7 +76,7 @@ class HiddenFeatures(FeatureSource):
         self.num_columns = num_columns
         self.maps = {linear_map.key: i for i, linear_map in enumerate(maps)}
         self._versions = [(m.weight, m.weight._version) for m in maps]
-        self.weight = torch.cat([linear_map.matrix() for linear_map in maps], dim=1).detach()
+        self.weight = torch.cat([linear_map.matrix() for linear_map in maps], dim=1)
         self.widths = [linear_map.matrix().size(1) for linear_map in maps]
         weight, self.indicator = self.weight[: x.size(1)], self.weight[x.size(1) :]
         hidden_draw = transform.noise.after_linear(x, weight.contiguous())
@@ -145,6 +145,7 @@ def feature_source(
     if isinstance(maps, str):
         return DenseFeatures(transform, x, sizes, f"the model uses them in '{maps}'")
     try:
-        return HiddenFeatures(transform, x, sizes, maps, num_columns)
+        with torch.no_grad():
+            return HiddenFeatures(transform, x, sizes, maps, num_columns)
     except NotLinearError as error:
         return DenseFeatures(transform, x, sizes, str(error))

@@ -2,7 +2,6 @@ r"""Trains node classifiers on noisy graphs, so that smoothing them keeps their 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -13,10 +12,9 @@ from torch_geometric.data import Data
 from pyg_hiersmooth.datasets import NodeSplit, inductive_subgraph
 from pyg_hiersmooth.nn.model_call import ModelCall, adjacency
 from pyg_hiersmooth.nn.structure import check_keep
-from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
 from pyg_hiersmooth.training.loss import check_draws, loss_of_draws
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.training.noisy_graph import NoisyGraph
 
 
 def train_node_classifier(
@@ -100,15 +98,21 @@ def train_node_classifier(
     train_graph, val_graph = train_graph.to(device), val_graph.to(device)
 
     keep = check_keep(keep)
-    draw_train, draw_val = _draws(transform, train_graph), _draws(transform, val_graph)
+
+    def logits(graph: Data) -> Tensor:
+        return logits_of(model, graph, forward, keep)
+
+    noisy_train, noisy_val = (
+        NoisyGraph(graph, transform, model, logits) for graph in (train_graph, val_graph)
+    )
 
     def loss() -> Tensor:
-        draws = [logits_of(model, draw_train(), forward, keep) for _ in range(num_draws)]
+        draws = noisy_train.logits(num_draws)
         return loss_of_draws(draws, train_graph.y, train_index, consistency)
 
     def validate() -> LogitsAndLabels:
-        logits = logits_of(model, draw_val(), forward, keep)
-        return logits[val_index], val_graph.y[val_index]
+        (found,) = noisy_val.logits()
+        return found[val_index], val_graph.y[val_index]
 
     return fit(
         model,
@@ -121,23 +125,6 @@ def train_node_classifier(
         seed=seed,
         progress=progress,
     )
-
-
-def _draws(transform: Callable[[Any], Any] | None, graph: Data) -> Callable[[], Data]:
-    r"""Fresh noise for one graph at every call, prepared once where the transform can."""
-    if transform is None:
-        return lambda: graph
-    if not isinstance(transform, HierarchicalNodeFeatureNoise):
-        return lambda: transform(copy.copy(graph))
-    transform.check_features(graph.x)
-    smooth = transform.prepare(graph.x)
-
-    def draw() -> Data:
-        noisy = copy.copy(graph)
-        noisy.x = smooth(RandomStream.from_torch(graph.x.device))
-        return noisy
-
-    return draw
 
 
 def _check_nodes(data: Data, split: NodeSplit) -> None:
