@@ -21,7 +21,7 @@ from pyg_hiersmooth.study.plan import Run
 
 FORMAT = "pyg_hiersmooth benchmark 1"
 
-MAX_R, MAX_R_AT_WILL = 4, 32
+MAX_R, MAX_R_AT_WILL = 5, 32
 r"""Most changed nodes that are kept, and more of them where a node is changed at will."""
 
 
