@@ -1,6 +1,12 @@
 r"""Configuration of Sphinx."""
 
+import os
+import sys
+from pathlib import Path
+
 import pyg_hiersmooth
+
+sys.path.append(str(Path(__file__).parent / "_ext"))
 
 project = "pyg_hiersmooth"
 author = "The pyg_hiersmooth developers"
@@ -8,14 +14,41 @@ copyright = f"2026, {author}"
 release = pyg_hiersmooth.__version__
 
 extensions = [
-    "myst_parser",
+    "mathml",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.intersphinx",
     "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "sphinx_design",
 ]
-myst_enable_extensions = ["dollarmath", "amsmath"]
+html_math_renderer = "mathml"
+myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
+myst_heading_anchors = 3
+
+# Tutorials are notebooks in Markdown, run anew in every build.
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
+nb_execution_show_tb = True
+
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+
+# Links to other libraries need their inventories from the network, which not every builder has.
+if os.environ.get("READTHEDOCS") or os.environ.get("INTERSPHINX"):
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = {
+        "python": ("https://docs.python.org/3", None),
+        "torch": ("https://docs.pytorch.org/docs/stable", None),
+        "torch_geometric": ("https://pytorch-geometric.readthedocs.io/en/latest", None),
+        "numpy": ("https://numpy.org/doc/stable", None),
+        "scipy": ("https://docs.scipy.org/doc/scipy", None),
+    }
+
 html_theme = "furo"
-exclude_patterns = ["_build"]
+html_title = "pyg_hiersmooth"
+html_static_path = ["_static"]
+html_css_files = ["pictures.css"]
+exclude_patterns = ["_build", "_ext"]

@@ -3,7 +3,10 @@ r"""Certified accuracy, drawn."""
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -23,6 +26,7 @@ r"""Told apart by the colour-blind (Okabe & Ito 2008)."""
 
 MARKERS = "os^DvPX*"
 MOST_CHANGED, MOST_SHOWN = 3, 60
+LINE_WIDTH = 1.7
 LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
     "-",
     (0, (4, 2)),
@@ -33,6 +37,34 @@ LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
     (0, (2, 3)),
     (0, (9, 2, 3, 2)),
 )
+
+
+IN_WORDS = {"p_plus": "$p_+$", "p_minus": "$p_-$", "std": r"$\sigma$", "p": "$p$"}
+
+
+@cache
+def _shown_figure() -> type[Figure]:
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        r"""A figure that a notebook shows without a magic."""
+
+        def _repr_png_(self) -> bytes:
+            png = BytesIO()
+            self.savefig(png, format="png", dpi=110)
+            return png.getvalue()
+
+    return ShownFigure
+
+
+def new_figure(width: float, height: float) -> Figure:
+    r"""A figure of a size in inches, which needs no display and shows itself in a notebook.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    require("matplotlib", extra="plot")
+    return _shown_figure()(figsize=(width, height), layout="constrained")
 
 
 class Explained(Protocol):
@@ -87,9 +119,6 @@ def plot_certificates(
         ImportError: If matplotlib is not installed.
         OSError: If :obj:`path` cannot be written.
     """
-    require("matplotlib", extra="plot")
-    from matplotlib.figure import Figure
-
     if not 1 <= len(runs) <= len(LINE_STYLES):
         raise ValueError(f"'runs' must hold 1 to {len(LINE_STYLES)} certificates (got {len(runs)})")
     charts = {name: certificate.chart(y) for name, (certificate, y) in runs.items()}
@@ -97,7 +126,7 @@ def plot_certificates(
     by_budget = list(zip(*(chart.panels for chart in charts.values()), strict=True))
     if ax is None:
         width = 9.6 if len(by_budget) > 1 else 6.0
-        figure = Figure(figsize=(width, 3.8), layout="constrained")
+        figure = new_figure(width, 3.8)
         axes = list(figure.subplots(1, len(by_budget), sharey=True, squeeze=False)[0])
     else:
         axes = _given(ax, len(by_budget))
@@ -128,7 +157,9 @@ def _check_budgets(charts: Mapping[str, Chart]) -> None:
 
 
 def _draw_panels(ax: Axes, panels: Sequence[Panel]) -> None:
-    r"""Draws the panels of several runs over each other."""
+    r"""Draws the panels of several runs over each other; of curves that coincide, the lower ones
+    are wider.
+    """
     for run, panel in enumerate(panels):
         for i, curve in enumerate(panel.curves):
             ax.step(
@@ -137,10 +168,12 @@ def _draw_panels(ax: Axes, panels: Sequence[Panel]) -> None:
                 where="post",
                 color=COLORS[run if curve.r is None else i],
                 linestyle=LINE_STYLES[run],
-                linewidth=1.7,
+                linewidth=LINE_WIDTH + 1.2 * (len(panel.curves) - 1 - i),
                 marker=MARKERS[run if curve.r is None else i] if panel.whole else None,
-                markersize=4.0,
+                markersize=4.0 + 1.5 * (len(panel.curves) - 1 - i),
             )
+    if not any(curve.accuracy[1:].any() for panel in panels for curve in panel.curves):
+        ax.text(0.5, 0.5, "nothing is certified", ha="center", transform=ax.transAxes)
     end = max(curve.x[-1] for panel in panels for curve in panel.curves)
     ax.set_xlabel(panels[0].label)
     ax.set_xlim(0.0, 1.03 * end or 1.0)
@@ -151,7 +184,7 @@ def _draw_legends(axes: list[Axes], names: list[str], panel: Panel, whole: bool)
     from matplotlib.lines import Line2D
 
     def entry(label: str, **look: Any) -> Line2D:
-        return Line2D([], [], label=label, **{"linewidth": 1.7, **look})
+        return Line2D([], [], label=label, **{"linewidth": LINE_WIDTH, **look})
 
     changed = [curve.r for curve in panel.curves if curve.r is not None]
     curves = [
@@ -183,7 +216,22 @@ def _title(charts: Mapping[str, Chart]) -> str:
     return "\n".join([*named, smoothing])
 
 
-def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Axes:
+def _in_words(smoothing: str) -> str:
+    r"""``p = 0.81`` for ``BernoulliSelection(p=0.81)``."""
+
+    def words(found: re.Match[str]) -> str:
+        name, inside = found.groups()
+        if not inside:
+            return str(name).removesuffix("Noise").lower()
+        pairs = (pair.split("=", 1) for pair in inside.split(", "))
+        return ", ".join(
+            f"{IN_WORDS.get(key, key)} = {value[0]}" if value else key for key, *value in pairs
+        )
+
+    return re.sub(r"(\w+)\(([^()]*)\)", words, smoothing)
+
+
+def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:
     r"""Draws what one object withstands: how many changed entities over additions and deletions,
     the radius over the number of changed entities, or whether so many may be changed at will.
 
@@ -194,16 +242,13 @@ def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Axes:
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    require("matplotlib", extra="plot")
-    from matplotlib.figure import Figure
-
-    if ax is None:
-        ax = Figure(figsize=(5.0, 3.8), layout="constrained").subplots()
+    ax = new_figure(5.0, 3.8).subplots() if ax is None else ax
+    figure = cast("Figure", ax.figure)
     certificate = explanation.certificate
     ax.set_title(f"object {explanation.index}, class {explanation.prediction}", fontsize="medium")
     if certificate.noise.budget == ("additions", "deletions"):
         _draw_region(ax, explanation)
-        return ax
+        return figure
     changed = range(1, MOST_CHANGED + 1)
     if certificate.noise.axes:
         (axis,) = certificate.noise.axes
@@ -217,7 +262,7 @@ def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Axes:
     ax.set_xticks(changed)
     ax.set_xlabel("Changed entities $r$")
     ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return figure
 
 
 def _draw_region(ax: Axes, explanation: Explained) -> None:
@@ -260,16 +305,13 @@ def plot_collective(
         ImportError: If matplotlib is not installed.
         OSError: If :obj:`path` cannot be written.
     """
-    require("matplotlib", extra="plot")
-    from matplotlib.figure import Figure
-
     many = len(curves) > 3
-    figure = Figure(figsize=(9.6 if many else 6.0, 3.8), layout="constrained")
+    figure = new_figure(9.6 if many else 6.0, 3.8)
     ax = figure.subplots()
     ax.axhline(clean_accuracy, color="0.45", linewidth=0.9, label="clean accuracy")
     for i, (name, accuracy) in enumerate(curves.items()):
         color, style = COLORS[i // per_color % len(COLORS)], LINE_STYLES[i % per_color]
-        look = {"color": color, "linestyle": style, "linewidth": 1.7, "marker": "o"}
+        look = {"color": color, "linestyle": style, "linewidth": LINE_WIDTH, "marker": "o"}
         ax.step(changed, accuracy, where="pre", label=name, **look)
     ax.set_xlabel("Changed entities $r$")
     ax.set_ylabel("Certified accuracy")
@@ -283,6 +325,7 @@ def plot_collective(
 
 
 def _set_title(figure: Figure, title: str) -> None:
+    title = _in_words(title)
     fits = max(map(len, title.splitlines()), default=0) <= 11 * figure.get_figwidth()
     figure.suptitle(title, fontsize="medium" if fits else "small")
 

@@ -16,7 +16,7 @@ from pyg_hiersmooth.noise import (
     SparseFlipNoise,
     UniformNoise,
 )
-from pyg_hiersmooth.plotting import COLORS, plot_certificates, plot_collective
+from pyg_hiersmooth.plotting import COLORS, _in_words, plot_certificates, plot_collective
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 FLIPS = SparseFlipNoise(0.05, 0.8)
@@ -107,7 +107,7 @@ def legend_of(figure) -> list[str]:
 def test_legend_and_title_of_one_run() -> None:
     figure = plot_certificates({"Cora, gcn": (make_certificate(FLIPS), Y)})
     assert legend_of(figure) == ["$r = 1$", "$r = 2$", "$r = 3$", "clean accuracy"]
-    assert figure.get_suptitle().startswith("Cora, gcn\nBernoulliSelection(p=0.81), SparseFlip")
+    assert figure.get_suptitle() == "Cora, gcn\n$p$ = 0.81, $p_+$ = 0.05, $p_-$ = 0.8"
 
 
 def test_legend_and_title_of_several_runs() -> None:
@@ -138,7 +138,7 @@ def test_saves_in_the_format_of_the_suffix(name: str, start: bytes, tmp_path: Pa
 
 def test_certificate_plot(tmp_path: Path) -> None:
     figure = make_certificate(FLIPS).plot(Y, tmp_path / "plot.png")
-    assert figure.get_suptitle() == f"BernoulliSelection(p=0.81), {FLIPS}"
+    assert figure.get_suptitle() == "$p$ = 0.81, $p_+$ = 0.05, $p_-$ = 0.8"
     assert (tmp_path / "plot.png").exists()
 
 
@@ -239,3 +239,27 @@ def test_titles_fit_into_the_picture(length: int) -> None:
     figure = plot_collective([0, 1], {"a": [1.0, 1.0]}, 1.0, "m" + "i" * (length - 1))
     figure.canvas.draw()
     assert figure._suptitle.get_fontsize() == pytest.approx(10.0 if length < 60 else 8.33)
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "words"),
+    [
+        ("BernoulliSelection(p=0.9), AblationNoise()", "$p$ = 0.9, ablation"),
+        ("FixedSizeSelection(size=3), GaussianNoise(std=0.1)", r"size = 3, $\sigma$ = 0.1"),
+        (
+            "PartitionSelection(num_groups=5), AblationNoise(), exact",
+            "num_groups = 5, ablation, exact",
+        ),
+        ("BernoulliSelection(p=[30 values]), Mine(7)", "$p$ = [30 values], 7"),
+        ("Certified accuracy", "Certified accuracy"),
+    ],
+)
+def test_smoothings_in_words(smoothing: str, words: str) -> None:
+    assert _in_words(smoothing) == words
+
+
+def test_nothing_certified_is_said() -> None:
+    transform = HierarchicalNodeFeatureNoise(0.5, FLIPS)
+    certificate = Certificate.from_bounds(transform, Y, np.full(60, 0.51), np.full(60, 0.49))
+    figure = certificate.plot(Y)
+    assert "nothing is certified" in {text.get_text() for text in figure.axes[0].texts}

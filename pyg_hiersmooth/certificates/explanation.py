@@ -12,6 +12,7 @@ from pyg_hiersmooth.certificates.largest_budgets import largest_budgets, largest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from pyg_hiersmooth.certificates.certificate import Certificate
 
@@ -105,7 +106,7 @@ class Explanation:
             rows += self._region()
         return rows
 
-    def plot(self, ax: Axes | None = None) -> Axes:
+    def plot(self, ax: Axes | None = None) -> Figure:
         r"""Draws what it withstands: the numbers of changed entities over additions and deletions,
         the radius over the number of changed entities, or that number. Needs the extra ``plot``.
 

@@ -3,14 +3,13 @@ r"""Results as charts."""
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pyg_hiersmooth.choices import Kind
-from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import NOISE_KINDS, Axis
-from pyg_hiersmooth.plotting import COLORS
+from pyg_hiersmooth.plotting import COLORS, MARKERS, new_figure
 from pyg_hiersmooth.study.budgets import kept_budgets
 from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES, outcomes, pareto_front
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHANGED = (1, 2, 3)
+MARK_EVERY = 5
 
 MAX_LOSS = 0.12
 r"""Clean accuracy that a setting may lose to the best one and still be drawn."""
@@ -38,16 +38,13 @@ def draw_certified_accuracy(group: Group, kind: Kind, part: str = "test") -> Fig
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    require("matplotlib", extra="plot")
-    from matplotlib.figure import Figure
-
     smoothed = {
         method: tallies(results, part, kind)
         for method, results in group.seeds.items()
         if method.noise is not None
     }
     noise = NOISE_KINDS[group.noise]
-    figure = Figure(figsize=(9.6, 0.8 + 2.5 * len(noise.axes)), layout="constrained")
+    figure = new_figure(9.6, 0.8 + 2.5 * len(noise.axes))
     panels = figure.subplots(len(noise.axes), len(CHANGED), sharey=True, squeeze=False)
     for row, axis in zip(panels, noise.axes, strict=True):
         for r, panel in zip(CHANGED, row, strict=True):
@@ -73,19 +70,18 @@ def draw_pareto_fronts(results: Iterable[Result], kind: Kind, part: str = "test"
     Raises:
         ImportError: If matplotlib is not installed.
     """
-    require("matplotlib", extra="plot")
-    from matplotlib.figure import Figure
-
     results = list(results)
     best = max(result.parts[part][kind].clean_accuracy for result in results)
-    figure = Figure(figsize=(9.6, 5.8), layout="constrained")
+    figure = new_figure(9.6, 5.8)
     panels = figure.subplots(2, len(ADVERSARIES) // 2, sharex=True, sharey=True)
     for adversary, panel in zip(ADVERSARIES, panels.flat, strict=True):
-        for color, (name, points) in zip(
-            COLORS, outcomes(results, adversary, kind, part).items(), strict=False
+        for color, marker, (name, points) in zip(
+            COLORS, MARKERS, outcomes(results, adversary, kind, part).items(), strict=False
         ):
-            panel.plot(*points.T, "o", color=color, markersize=2.5, alpha=0.5)
-            panel.plot(*pareto_front(points).T, "o-", color=color, markersize=4, label=name)
+            panel.plot(*points.T, marker, color=color, markersize=2.5, alpha=0.5)
+            look: dict[str, Any] = {"color": color, "marker": marker, "markersize": 4}
+            # What is certified at a clean accuracy or more: that of the next setting to the right.
+            panel.step(*pareto_front(points).T, where="post", label=name, **look)
         panel.set_title(str(adversary), fontsize="medium")
         panel.set_xlim(best - MAX_LOSS, best + 0.01)
         panel.grid(color="0.9", linewidth=0.8)
@@ -103,13 +99,18 @@ def _draw_curves(
 ) -> None:
     x, budgets = np.array(axis.kept), kept_budgets(noise, axis)
     end = 0.0
-    for color, (method, seeds) in zip(COLORS, smoothed.items(), strict=False):
+    names = [method.name for method in smoothed]
+    for color, marker, (method, seeds) in zip(COLORS, MARKERS, smoothed.items(), strict=False):
         curves = np.array(
             [[budget.certified_accuracy(tally, r) for budget in budgets] for tally in seeds]
         )
         mean, std = curves.mean(axis=0), curves.std(axis=0)
-        panel.plot(x, mean, color=color, label=method.name)
-        panel.fill_between(x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0)
+        label = method.name if names.count(method.name) == 1 else method.title
+        look: dict[str, Any] = {"marker": marker, "markersize": 3.5, "markevery": MARK_EVERY}
+        panel.step(x, mean, where="post", color=color, label=label, **look)
+        panel.fill_between(
+            x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0, step="post"
+        )
         if method.noise == noise:  # else it is changed at will, and its curve never ends
             end = max(end, x[min(int((mean > 0).sum()), len(x) - 1)])
     panel.set_xlim(0.0, end or x[-1])

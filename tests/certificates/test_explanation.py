@@ -87,5 +87,6 @@ def test_pictures(certificate: Certificate) -> None:
     from matplotlib.figure import Figure
 
     ax = Figure().subplots()
-    assert certificate[0].plot(ax) is ax and ax.get_title() == "object 7, class 0"
-    assert certificate[0].plot().has_data() or certificate[0].plot().images
+    assert certificate[0].plot(ax) is ax.figure and ax.get_title() == "object 7, class 0"
+    assert certificate[0].plot().axes[0].has_data()
+    assert certificate[0].plot()._repr_png_().startswith(b"\x89PNG")  # type: ignore[attr-defined]
