@@ -13,7 +13,7 @@ PACKAGE = Path(pyg_hiersmooth.__file__).parent
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"__main__"}),
     frozenset({"cli"}),
-    frozenset({"study", "tuning"}),
+    frozenset({"study", "tuning", "report"}),
     frozenset({"experiment"}),
     frozenset({"training"}),
     frozenset({"nn"}),

@@ -12,6 +12,8 @@ TESTS = Path(__file__).parent
 ELSEWHERE = {
     "__init__.py": "names only",
     "__main__.py": "the command line's own tests",
+    "report/look.py": "the page opened in a browser",
+    "report/objects.py": "the page opened in a browser",
     "nn/smoothed_classifier.py": "the tests of nodes, graphs and images",
 }
 

@@ -6,6 +6,7 @@ from pyg_hiersmooth import __version__
 from pyg_hiersmooth.cli.benchmark import benchmark_command
 from pyg_hiersmooth.cli.certify import certify_command
 from pyg_hiersmooth.cli.plot import plot_command
+from pyg_hiersmooth.cli.report import report_command
 from pyg_hiersmooth.cli.tune import tune_command
 
 __all__ = ["main"]
@@ -26,10 +27,12 @@ def main() -> None:
       hiersmooth certify --model gcn --noise flips --out runs/gcn
       hiersmooth certify --model gat --noise flips --out runs/gat
       hiersmooth plot runs/gcn runs/gat
+      hiersmooth report runs/gcn runs/gat
     """
 
 
 main.add_command(benchmark_command)
 main.add_command(certify_command)
 main.add_command(plot_command)
+main.add_command(report_command)
 main.add_command(tune_command)

@@ -1,0 +1,78 @@
+r"""What a report reads of one run."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.datasets import load_dataset
+from pyg_hiersmooth.experiment import RunFolder, Settings
+from pyg_hiersmooth.experiment.summary import Summary
+
+
+@dataclass(frozen=True, eq=False)
+class ReportedRun:
+    r"""A finished run.
+
+    Attributes:
+        name (str): What it is called among others.
+        folder (RunFolder): Where it is kept.
+        settings (Settings): What was asked.
+        summary (Summary): What came out.
+        versions (dict): The libraries that it was made with.
+        certificate (Certificate or None): The certificate; :obj:`None` without noise.
+        y (numpy.ndarray): Labels of the certified objects, int64 ``[M]``.
+        edges (numpy.ndarray or None): Edges of the graph, int64 ``[2, E]``; :obj:`None` where
+            there are many graphs, or the data are not at hand.
+    """
+
+    name: str
+    folder: RunFolder
+    settings: Settings
+    summary: Summary
+    versions: dict[str, Any]
+    certificate: Certificate | None
+    y: np.ndarray
+    edges: np.ndarray | None
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], name: str) -> ReportedRun:
+        r"""Reads a finished run from its folder.
+
+        Raises:
+            ValueError: If there is none, it is not finished, or a file is damaged.
+            OSError: If a file cannot be read.
+        """
+        folder = RunFolder(path)
+        settings, summary = folder.read_settings(), folder.read_summary()
+        if summary is None:
+            raise ValueError(
+                f"the run in '{folder}' is not finished: go on with it by 'hiersmooth certify "
+                f"--resume {folder}'"
+            )
+        certificate = None
+        if settings.noise != "none":
+            certificate = Certificate.load(folder.certificate)
+        versions = json.loads(folder.settings.read_text(encoding="utf-8")).get("versions", {})
+        labels, edges = folder.read_labels(), _edges(settings)
+        return cls(name, folder, settings, summary, versions, certificate, labels, edges)
+
+    @property
+    def noun(self) -> str:
+        r"""What was certified: nodes or graphs."""
+        return f"{self.settings.task}s"
+
+
+def _edges(settings: Settings) -> np.ndarray | None:
+    if settings.task != "node":
+        return None
+    try:
+        (graph,) = load_dataset(settings.dataset, settings.root)
+    except (OSError, RuntimeError, ValueError):  # the report does without a picture of it
+        return None
+    return graph.edge_index.numpy()
