@@ -327,6 +327,14 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
         return narrowed
 
+    def _hints(self, voter: ForwardVoter | ShardedVoter, exact: bool, asks: bool) -> list[str]:
+        hints = super()._hints(voter, exact, asks)
+        if self.num_hops is None:
+            hints.append("'num_hops', with few targets in a large graph")
+        elif not exact and not isinstance(voter, NeighborhoodVoter):
+            hints.append("fewer targets in 'node_index'")
+        return hints
+
     def _neighborhood_sampling(
         self, data: Any, options: VoterOptions
     ) -> NeighborhoodSampling | str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch_geometric.transforms import Compose
+from tqdm.auto import tqdm
 
 from pyg_hiersmooth.certificates import (
     Certificate,
@@ -33,6 +35,7 @@ from pyg_hiersmooth.nn.generators import generators_put_back
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.sampling import Voter, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
+from pyg_hiersmooth.sampling.cost import Cost, cost_of
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.sampling.ranks import current_ranks, together
 from pyg_hiersmooth.sampling.rounds import sample_until
@@ -69,6 +72,9 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             sampling, and why: an adjacency matrix where that is faster and the model answers the
             same on it, normalized once where convolutions of PyG can keep what they make of it.
             :obj:`None` where there is no graph.
+        cost (Cost or None): What the last certificate was going to take: forward passes, and about
+            how many seconds. It is found out and told where progress is shown, :obj:`None`
+            otherwise.
     """
 
     def __init__(
@@ -91,6 +97,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.feature_path: str | None = None
         self.adjacency: str | None = None
+        self.cost: Cost | None = None
 
     @property
     def device(self) -> torch.device:
@@ -197,12 +204,14 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         settings = self._settings(voter, checkpoint is not None)
         statistics = {"n0": n0, "n": n, "alpha": alpha, "simultaneous": simultaneous}
         current_ranks().compare({**statistics, "kind": kind, "until": str(until), **settings})
+        hints = self._hints(voter, exact, until is not None)
         if until is not None:
             kept_votes = None
             if checkpoint is not None and current_ranks().is_first:
                 kept_votes = VoteCheckpoint(
                     Path(checkpoint, "votes.npz"), {**settings, "start": 0}, anytime=True
                 )
+            self._announce(voter, n, num_workers, hints, progress)
             return self._certify_until(
                 until,
                 voter,
@@ -247,6 +256,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 file.check(empty, count)
                 kept[name] = file
             Path(checkpoint).mkdir(parents=True, exist_ok=True)
+        self._announce(voter, self._left(voter, parts, kept), num_workers, hints, progress)
         votes = []
         with generators_put_back(voter.device), torch.no_grad():
             for name, (start, count) in parts.items():
@@ -261,6 +271,43 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 )
                 votes.append(sampled)
         return certified(votes)
+
+    def _announce(
+        self,
+        voter: ForwardVoter | ShardedVoter,
+        num_left: int,
+        num_workers: int | None,
+        hints: list[str],
+        progress: bool,
+    ) -> None:
+        r"""Finds out what sampling is going to take, and says so where progress is shown."""
+        self.cost = None
+        if not progress or not current_ranks().is_first or num_left == 0:
+            return
+        with generators_put_back(voter.device):
+            self.cost = cost_of(voter, num_left, num_workers, hints)
+        tqdm.write(str(self.cost), file=sys.stderr)
+
+    def _left(
+        self,
+        voter: ForwardVoter | ShardedVoter,
+        parts: dict[str, tuple[int, int]],
+        kept: dict[str, VoteCheckpoint | None],
+    ) -> int:
+        empty = Counted.none(voter.num_targets, voter.num_classes)
+        return sum(
+            count - (0 if (file := kept[name]) is None else file.load(empty, count).num_samples)
+            for name, (_, count) in parts.items()
+        )
+
+    def _hints(self, voter: ForwardVoter | ShardedVoter, exact: bool, asks: bool) -> list[str]:
+        r"""What would make sampling cheaper, besides fewer samples."""
+        if exact:
+            return []
+        hints = [] if asks else ["'until', where one question is to be answered"]
+        if not self.transform.noise.axes:
+            hints.append("PartitionSelection, which is exact in 100 passes")
+        return hints
 
     def _certify_until(
         self,

@@ -196,6 +196,15 @@ class _Chunks(Dataset[tuple[Tensor, Exception | None]]):
             return torch.empty(0), error
 
 
+def num_processes(voter: Voter, num_samples: int, num_workers: int | None = None) -> int:
+    r"""How many processes share so many samples, on all ranks; arguments as in
+    :func:`sample_votes`.
+    """
+    ranks = current_ranks()
+    share = math.ceil(num_samples / ranks.size)
+    return ranks.size * max(1, _num_workers(voter, share, num_workers))
+
+
 def _num_workers(voter: Voter, num_samples: int, num_workers: int | None) -> int:
     if num_workers is not None:
         if num_workers < 0:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -487,3 +488,31 @@ def test_bad_features_models_and_transforms() -> None:
         SmoothedNodeClassifier(make_model(), None, C)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="'num_classes' must be an integer of at least 2"):
         SmoothedNodeClassifier(make_model(), FLIPS, 1)
+
+
+def test_says_what_it_is_going_to_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrapper, data = smoothed(), make_graph()
+    options: dict[str, Any] = {"n0": 20, "num_workers": 0, "checkpoint": tmp_path / "votes"}
+    wrapper.certify(data, n=30, progress=False, **options)
+    assert wrapper.cost is None and capsys.readouterr().err == ""
+    wrapper.certify(data, n=30, **options)  # all is there already
+    assert wrapper.cost is None and "forward passes" not in capsys.readouterr().err
+    fresh = options | {"checkpoint": None}
+    told = wrapper.certify(data, n=30, **fresh)
+    assert wrapper.cost is not None and wrapper.cost.num_samples == 50
+    assert "50 forward passes, about a second" in capsys.readouterr().err
+    np.testing.assert_array_equal(
+        told.p_lower, wrapper.certify(data, n=30, progress=False, **fresh).p_lower
+    )
+    question = {"r": 1, "additions": 1}
+    wrapper.certify(data, n=30, num_workers=0, until=question)
+    assert wrapper.cost is not None and wrapper.cost.num_samples == 30
+    assert not any("until" in hint for hint in wrapper.cost.hints)
+    ablation = smoothed(HierarchicalNodeFeatureNoise(0.7, AblationNoise()))
+    ablation.certify(data, n=30, **fresh)
+    assert ablation.cost is not None
+    assert [hint.split()[0] for hint in ablation.cost.hints] == [
+        "'until',",
+        "PartitionSelection,",
+        "fewer",
+    ]

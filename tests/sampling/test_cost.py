@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.sampling import Voter
+from pyg_hiersmooth.sampling.cost import Cost, cost_of, in_words
+
+
+class Slow(Voter):
+    num_targets, num_classes, device, block_size = 2, 3, torch.device("cpu"), 4
+
+    def __init__(self) -> None:
+        self.asked: list[range] = []
+
+    def predict(self, samples: range) -> Tensor:
+        self.asked.append(samples)
+        time.sleep(0.02)
+        return torch.zeros(len(samples), 2, dtype=torch.long)
+
+    def only(self, positions: Tensor) -> Voter:
+        return self
+
+
+def test_cost_is_that_of_a_block_a_process() -> None:
+    voter = Slow()
+    cost = cost_of(voter, 400, num_workers=2)
+    assert voter.asked == [range(4), range(4)]
+    assert cost.num_samples == 400 and cost.num_processes == 2
+    assert 1.0 <= cost.seconds < 5.0  # 100 blocks of 0.02 s in two processes, and a slow machine
+    assert cost_of(voter, 2, num_workers=0).num_processes == 1
+    assert voter.asked[-1] == range(2)
+
+
+def test_words() -> None:
+    assert str(Cost(11_000, 12.3, 1)) == "11,000 forward passes, about 12 s"
+    assert str(Cost(10, 0.1, 2, ("less",))) == "10 forward passes, about a second in 2 processes"
+    told = str(Cost(10, 300, 2, ("this", "that")))
+    assert told == "10 forward passes, about 5 min in 2 processes; cheaper: this, that"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "a second"), (40, "40 s"), (89, "89 s"), (600, "10 min"), (7_200, "2.0 h")],
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
