@@ -17,6 +17,7 @@ PRIVATE = {
     "__main__",  # a program
     "choices",  # types of arguments, shown where they are taken
     "cli",  # a program
+    "cores",  # counts them
     "extras",  # imports what is optional
     "files",  # writes files
 }

@@ -3,7 +3,6 @@ r"""Counts votes over a range of samples: in chunks, in workers, by ranks, and r
 from __future__ import annotations
 
 import math
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
+from pyg_hiersmooth.cores import num_cores
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 from pyg_hiersmooth.sampling.ranks import Ranks, current_ranks, num_local_ranks, together
 
@@ -213,12 +213,6 @@ def _num_workers(voter: Voter, num_samples: int, num_workers: int | None) -> int
     if voter.device.type != "cpu" or num_samples < MAX_CHUNK:
         return 0
     return max(1, num_cores() // num_local_ranks())
-
-
-def num_cores() -> int:
-    r"""Number of cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 @contextmanager

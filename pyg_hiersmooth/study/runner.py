@@ -22,11 +22,11 @@ from pyg_hiersmooth.certificates import (
 )
 from pyg_hiersmooth.certificates.vote_bounds import KINDS
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.cores import num_cores
 from pyg_hiersmooth.experiment import Experiment, Outcome, differences
 from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
 from pyg_hiersmooth.experiment.task import Task, choose_device
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
-from pyg_hiersmooth.sampling.engine import num_cores
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.study.plan import Run
 from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Result, Tally

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
+from pyg_hiersmooth.cores import no_more_threads_than_cores
 from pyg_hiersmooth.nn.model_call import ModelCall, call_model
 from pyg_hiersmooth.nn.private_copy import without_caches
 from pyg_hiersmooth.nn.structure import structure_of
@@ -94,6 +95,7 @@ def fit(
         with (
             _seeded(seed, device_of(model)),
             without_caches(model),
+            no_more_threads_than_cores(),
             tqdm(range(max_epochs), desc="Training", disable=not progress) as epochs,
         ):
             for epoch in epochs:
