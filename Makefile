@@ -16,17 +16,21 @@ OLDEST_TESTS := tests/noise tests/transforms tests/models tests/experiment \
 	tests/certificates/test_certificate.py tests/certificates/test_storage.py \
 	tests/cli/test_table.py tests/test_random.py tests/test_selection.py
 
+CERTIFY := $(BIN)/hiersmooth certify --dataset CitationSBM --lr 0.01 --num-draws 4 --consistency 1
+
 .DEFAULT_GOAL := help
 
 help:  ## Lists the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
 
-demo: $(VENV)/.installed-plot  ## Trains, samples, certifies and draws, on the embedded dataset.
-	rm -rf runs/demo runs/demo-exact
-	$(BIN)/hiersmooth certify --dataset CitationSBM --model gcn --noise flips \
-		--p-plus 0.01 --p-minus 0.8 --n0 1000 --n 4000 --out runs/demo
-	$(BIN)/hiersmooth certify --dataset CitationSBM --model gcn --lr 0.01 --noise ablation \
-		--selection partition --collective --method lp --out runs/demo-exact
+demo: $(VENV)/.installed-plot,report  ## Trains, samples, certifies and draws, on the embedded dataset.
+	rm -rf runs/demo runs/demo-exact runs/demo-collective
+	$(CERTIFY) --model appnp --noise flips --p 0.9 --p-plus 0.0005 --p-minus 0.8 \
+		--n0 1000 --n 4000 --out runs/demo
+	$(CERTIFY) --model appnp --noise ablation --selection partition --out runs/demo-exact
+	$(CERTIFY) --model gcn --noise ablation --selection partition --collective --method lp \
+		--out runs/demo-collective
+	$(BIN)/hiersmooth report runs/demo runs/demo-exact runs/demo-collective --out runs/demo.html
 
 test: $(VENV)/.installed-$(EXTRAS)  ## Runs the tests; HIERSMOOTH_DATA names a folder of real data.
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered)

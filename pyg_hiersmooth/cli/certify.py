@@ -145,6 +145,7 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
                 _draw(outcome, settings.title, folder)
         if ranks.is_first:
             print_summary(outcome.summary, settings.title, experiment.task.noun)
+            click.echo(outcome.summary.aloud(experiment.task.noun))
             click.echo(f"The run is in {folder}")
 
 

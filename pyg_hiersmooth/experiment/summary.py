@@ -179,6 +179,20 @@ class Summary:
             majority=_majority(y),
         )
 
+    def aloud(self, noun: str = "nodes") -> str:
+        r"""What came out, read aloud; :obj:`noun` is what was certified."""
+        told = f"Of {self.num_nodes:,} {noun}, {self.accuracy:.1%} are predicted right"
+        cells = [cell for cell in self.certified if cell.changes != "nothing"]
+        if not cells:
+            return f"{told}; nothing is certified without noise."
+        told += f", and {cells[0].accuracy:.1%} stay so {_whatever(cells[0], 'one node')}"
+        if self.collective is not None:
+            most = max((cell for cell in self.collective.certified if cell.r <= 10), key=_r)
+            told += f"; {most.accuracy:.1%} {_whatever(most, f'any {most.r} nodes, at once')}"
+        if self.exact:
+            return f"{told}. That is certain."
+        return f"{told}. For each that is proved up to the error probability alpha."
+
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Summary:
         r"""The summary that :func:`dataclasses.asdict` took apart."""
@@ -196,6 +210,15 @@ class Summary:
         r"""Sums up predictions without noise, of which nothing is certified."""
         accuracy = float((prediction == y).mean())
         return cls("no smoothing", len(y), accuracy, 0.0, [], None, None, majority=_majority(y))
+
+
+def _whatever(cell: CertifiedAccuracy, where: str) -> str:
+    by = "" if cell.changes == "anything" else f" by {cell.changes} in all"
+    return f"whatever somebody changes in the features of {where}{by}"
+
+
+def _r(cell: CertifiedAccuracy) -> int:
+    return cell.r
 
 
 def _answer(certificate: Certificate, y: ArrayLike, r: int, **budget: Any) -> CertifiedAccuracy:

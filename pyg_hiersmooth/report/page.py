@@ -55,7 +55,9 @@ def write_report(
 def _page(run: ReportedRun) -> Column:
     settings = {name: value for name, value in asdict(run.settings).items() if value is not None}
     return column(
-        _prose(f"<h1>{escape(run.name)}</h1>{_sentence(run)}{_facts(run)}{_certified(run)}"),
+        _prose(
+            f"<h1>{escape(run.name)}</h1><p>{escape(run.summary.aloud(run.noun))}</p>{_facts(run)}{_certified(run)}"
+        ),
         *curves(run),
         *objects(run),
         _prose(f"<h2>Settings and versions</h2>{_table(settings | run.versions)}"),
@@ -81,22 +83,6 @@ def _best(run: ReportedRun) -> str:
     cells = [cell for cell in run.summary.certified if cell.changes != "nothing"][:3]
     told = (f"r = {cell.r}, {cell.changes}: {cell.accuracy:.1%}" for cell in cells)
     return "; ".join(told) or "nothing is certified without noise"
-
-
-def _sentence(run: ReportedRun) -> str:
-    summary = run.summary
-    told = [cell for cell in summary.certified if cell.changes != "nothing" and cell.r == 1]
-    if not told:
-        return (
-            f"<p>{summary.accuracy:.1%} of {summary.num_nodes} {run.noun} are predicted right.</p>"
-        )
-    cell = told[0]
-    certainty = "with certainty" if summary.exact else "up to the error probability alpha"
-    return (
-        f"<p>Of {summary.num_nodes:,} {run.noun}, {summary.accuracy:.1%} are predicted right, and "
-        f"{cell.accuracy:.1%} stay so whatever an adversary does with r = 1 changed entity and "
-        f"{escape(cell.changes)}, {certainty}.</p>"
-    )
 
 
 def _facts(run: ReportedRun) -> str:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, certify_counts
-from pyg_hiersmooth.experiment.summary import CHANGED_IN_ALL, CollectiveSummary, Summary
+from pyg_hiersmooth.experiment.summary import (
+    CHANGED_IN_ALL,
+    CertifiedAccuracy,
+    CollectiveAccuracy,
+    CollectiveSummary,
+    Summary,
+)
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise, SparseFlipNoise, UniformNoise
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -88,3 +94,30 @@ def test_one_attack_on_all_and_one_on_each(
     assert each == [c.one_by_one for c in summary.certified if c.changes == changes]
     CollectiveSummary.of(together, Y, "lp", 5.0, progress=True)
     assert f"One attack ({changes})" in capfd.readouterr().err
+
+
+def test_read_aloud() -> None:
+    cells = [
+        CertifiedAccuracy(1, {}, 0.8, "nothing"),
+        CertifiedAccuracy(1, {"deletions": 5}, 0.5, "5 deletions"),
+    ]
+    summary = Summary("s", 1_200, 0.8, 0.0, cells, None, None)
+    assert summary.aloud() == (
+        "Of 1,200 nodes, 80.0% are predicted right, and 50.0% stay so whatever somebody changes in "
+        "the features of one node by 5 deletions in all. For each that is proved up to the error "
+        "probability alpha."
+    )
+    shares = [(1, 0.7), (10, 0.4), (20, 0.2)]
+    together = [CollectiveAccuracy(r, {}, share, "anything", 0.0) for r, share in shares]
+    cells = [CertifiedAccuracy(1, {}, 0.6, "anything")]
+    collective = CollectiveSummary("lp", 1.0, together)
+    exact = Summary("s", 9, 0.8, 0.0, cells, None, None, True, collective)
+    assert exact.aloud() == (
+        "Of 9 nodes, 80.0% are predicted right, and 60.0% stay so whatever somebody changes in the "
+        "features of one node; 40.0% whatever somebody changes in the features of any 10 nodes, at "
+        "once. That is certain."
+    )
+    bare = Summary.unprotected(np.array([0, 1]), np.array([0, 0]))
+    assert bare.aloud("graphs") == (
+        "Of 2 graphs, 50.0% are predicted right; nothing is certified without noise."
+    )
