@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Batch
 from torch_geometric.nn import conv, norm
+from torch_geometric.typing import WITH_TORCH_SPARSE
 
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise
@@ -49,7 +50,13 @@ SEEDS = {
 """Where to start to look for a model whose votes the noise changes."""
 CONVS, MODELS, GRAPHS = conv_cases(), model_cases(), graph_cases()
 NODES = {**CONVS, **MODELS}
-IN_WORKERS = ("GCNConv-cached", "GATv2Conv", "PANConv", "GraphUNet", "LINKX")
+IN_WORKERS = [
+    name
+    for name in ("GCNConv-cached", "GATv2Conv", "PANConv", "GraphUNet", "LINKX")
+    if name in NODES
+]
+if not WITH_TORCH_SPARSE:
+    del GRAPHS["PANPooling"]
 
 
 def names_in(model: torch.nn.Module) -> set[str]:

@@ -32,6 +32,7 @@ class Case(NamedTuple):
 # Convolutions -----------------------------------------------------------------------------------
 
 NOT_BUILT = (
+    *(() if WITH_TORCH_SPARSE else (("PANConv", "it needs torch-sparse"),)),
     ("MessagePassing", "it is abstract"),
     ("CuGraphSAGEConv", "it needs cugraph"),
     ("CuGraphGATConv", "it needs cugraph"),
@@ -203,7 +204,7 @@ def conv_cases() -> dict[str, Case]:
     """All convolutions, those with ``cached`` twice."""
     cases = {}
     for name in conv.__all__:
-        if name in dict(NOT_BUILT) or (name == "PANConv" and not WITH_TORCH_SPARSE):
+        if name in dict(NOT_BUILT):
             continue
         cls = getattr(conv, name)
         chosen = OF_ONE_CLASS.get(name, {})
