@@ -28,6 +28,7 @@ class GaussianNoise(AdditiveNoise):
     """
 
     name, axes, parameters, deterministic = GAUSSIAN
+    differentiable_after_linear = True
 
     def __init__(self, std: float) -> None:
         self.std = POSITIVE.check("std", std)
@@ -41,10 +42,7 @@ class GaussianNoise(AdditiveNoise):
         for :math:`D`.
         """
         clean = x @ weight
-        factor = weight
-        if weight.size(0) > weight.size(1):
-            factor = torch.linalg.qr(weight.double(), mode="r").R.to(weight.dtype)
-        factor = self.std * factor
+        factor = self.std * _factor(weight)
 
         def draw(selected: Tensor, stream: RandomStream) -> Tensor:
             rows = selected.nonzero().view(-1)
@@ -61,6 +59,21 @@ class GaussianNoise(AdditiveNoise):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(std={self.std})"
+
+
+def _factor(weight: Tensor) -> Tensor:
+    r"""A matrix :math:`R` of few rows with :math:`R^\top R = W^\top W`."""
+    if weight.size(0) <= weight.size(1):
+        return weight
+    exact = weight.double()
+    if not weight.requires_grad:
+        return torch.linalg.qr(exact, mode="r").R.to(weight.dtype)
+    # Gradients of QR are infinite where columns depend on each other; a ridge below the rounding
+    # of the weights keeps these finite.
+    gram = exact.t() @ exact
+    ridge = 1e-12 * gram.diagonal().mean().detach() + 1e-30
+    gram = gram + ridge * torch.eye(gram.size(0), dtype=gram.dtype, device=gram.device)
+    return torch.linalg.cholesky(gram, upper=True).to(weight.dtype)
 
 
 def _quantile(kept: np.ndarray, lost: np.ndarray) -> np.ndarray:
