@@ -17,6 +17,7 @@ from pyg_hiersmooth.nn.adjacency_choice import adjacency_as_given, choose_adjace
 from pyg_hiersmooth.nn.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.generators import generators_put_back
 from pyg_hiersmooth.nn.graph_forward import GraphForward
+from pyg_hiersmooth.nn.indicator import TOLD, remedy_without_indicator
 from pyg_hiersmooth.nn.model_state import first_difference, state_of
 from pyg_hiersmooth.nn.prepared_model import PreparedModel, refuse_change
 from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart, unrelated
@@ -351,10 +352,11 @@ class ForwardVoter(Voter):
             hint = self.prepared.forward.hint()
             if isinstance(error, ValueError) and not hint:
                 raise
-            indicator = " (the last is the indicator)" if self.transform.append_indicator else ""
+            remedy = remedy_without_indicator(self.transform, self._answer, draw)
+            indicator = TOLD if self.transform.append_indicator else ""
             raise ValueError(
                 f"the model failed on {self.prepared.forward.describe(draw)}{indicator}: "
-                f"{one_line(error)}{hint}"
+                f"{one_line(error)}{remedy or hint}"
             ) from error
         expected = [self.num_outputs, self.num_classes]
         if not isinstance(logits, Tensor) or list(logits.shape) != expected:

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, RandomSampler, SequentialSampler
 from torch_geometric.data import Batch, Data
+
+from pyg_hiersmooth.nn.dataset_items import all_items
 
 
 def as_graphs(data: Any) -> list[Data]:
@@ -39,17 +40,9 @@ def _listed(data: Any) -> list[Any]:
         return data.to_data_list()
     if isinstance(data, Data):
         return [data]
-    if isinstance(data, list | tuple):
-        return list(data)
-    if isinstance(data, DataLoader):
-        if not isinstance(data.sampler, SequentialSampler | RandomSampler):
-            raise ValueError(
-                "'data' as a DataLoader must go through all of its dataset (got the sampler "
-                f"{_name(data.sampler)}): pass the graphs themselves"
-            )
-        return _listed(data.dataset)
-    if isinstance(data, Dataset):
-        return [data[i] for i in range(len(data))]  # type: ignore[arg-type]
+    items = all_items(data, "data")
+    if items is not None:
+        return items
     raise TypeError(
         "'data' must be a Data, a list of Data, a Dataset or a DataLoader of homogeneous graphs "
         f"(got {_name(data)})"

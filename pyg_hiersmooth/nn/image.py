@@ -11,6 +11,7 @@ from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
+from pyg_hiersmooth.nn.image_list import as_images
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Until
 from pyg_hiersmooth.nn.target_index import as_target_index
@@ -82,13 +83,14 @@ class SmoothedImageClassifier(SmoothedClassifier):
         Returns:
             torch.Tensor: ``[B, C', H, W]``, as the model takes it.
         """
+        images = as_images(images)
         x, sizes = self._pixels(images)
         noisy = self.transform.smooth(x, RandomStream.from_torch(x.device), sizes)
         return self._image_forward(images).as_images(noisy)
 
     def sample_votes(
         self,
-        images: Tensor,
+        images: Any,
         num_samples: int,
         seed: int = 0,
         index: Index = None,
@@ -105,7 +107,9 @@ class SmoothedImageClassifier(SmoothedClassifier):
         whatever the targets, the number of workers or interruptions.
 
         Args:
-            images (torch.Tensor): ``[B, C, H, W]``.
+            images (torch.Tensor, list, Dataset or DataLoader): ``[B, C, H, W]``, or images
+                ``[C, H, W]`` alone or as the first part of items such as ``(image, label)``. Of a
+                loader, all items of its dataset, in their order there.
             num_samples (int): Number of samples, at least 1.
             seed (int): Non-negative seed. (default: :obj:`0`)
             index (torch.Tensor, optional): Mask ``[B]`` or indices ``[M]`` of the target
@@ -126,6 +130,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
             torch.Tensor: Votes, int64 ``[M, num_classes]``; each row sums to :obj:`num_samples`.
 
         Raises:
+            TypeError: If a dataset holds anything but tensors.
             ValueError: If an argument is out of range, the images are not ``[B, C, H, W]``, not
                 what the noise is defined on or not of the channels that the model takes, or the
                 checkpoint belongs to another run.
@@ -145,7 +150,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
 
     def certify(
         self,
-        images: Tensor,
+        images: Any,
         n0: int | None = None,
         n: int | None = None,
         alpha: float | None = None,
@@ -191,8 +196,8 @@ class SmoothedImageClassifier(SmoothedClassifier):
             Certificate: For the target images, in the order of :obj:`index`.
 
         Raises:
-            ValueError: As in :meth:`sample_votes`; or if an exact certificate is given what belongs
-                to sampling, or a model that draws random numbers.
+            TypeError, ValueError: As in :meth:`sample_votes`; or if an exact certificate is given
+                what belongs to sampling, or a model that draws random numbers.
         """
         return self._certify(
             images,
@@ -214,8 +219,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
     def _voter(
         self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ShardedVoter, dict[str, Any]]:
-        images = data
-        _check_images(images)
+        images = as_images(data)
         targets = as_target_index(index, images.size(0), "image")
         num_pixels = images[0, 0].numel()
 
@@ -233,7 +237,6 @@ class SmoothedImageClassifier(SmoothedClassifier):
         return voter, {"index": targets, "num_entities": num_pixels}
 
     def _pixels(self, images: Tensor) -> tuple[Tensor, list[int]]:
-        _check_images(images)
         x = self._check_features(as_pixels(images))
         if self.complement:
             if not bool(((x >= 0) & (x <= 1)).all()):
@@ -245,11 +248,3 @@ class SmoothedImageClassifier(SmoothedClassifier):
         size = (images.size(2), images.size(3))
         indicator = self.transform.append_indicator
         return ImageForward(images.size(0), size, self.normalize, indicator)
-
-
-def _check_images(images: Tensor) -> None:
-    if not isinstance(images, Tensor) or images.dim() != 4 or images.numel() == 0:
-        got = list(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(
-            f"'images' must be a tensor [B, C, H, W] of at least one image (got {got})"
-        )

@@ -240,7 +240,8 @@ class Noise(ABC):
         if self.needs_binary and not torch.equal(values * values, values):  # 0 and 1 alone
             raise ValueError(
                 f"{self.__class__.__name__} needs binary features 'x' of zeros and ones "
-                "(got other values)"
+                "(got other values): binarise them, as in x = (x > 0).float(), or use "
+                "GaussianNoise"
             )
 
 

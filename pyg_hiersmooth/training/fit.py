@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
 from pyg_hiersmooth.cores import no_more_threads_than_cores
+from pyg_hiersmooth.files import one_line
+from pyg_hiersmooth.nn.indicator import TOLD, remedy_without_indicator
 from pyg_hiersmooth.nn.model_call import ModelCall, call_model
 from pyg_hiersmooth.nn.private_copy import without_caches
 from pyg_hiersmooth.nn.structure import structure_of
@@ -137,6 +140,7 @@ def logits_of(
     graph: Data,
     forward: ModelCall | None = None,
     keep: Collection[str] = (),
+    transform: Callable[[Any], Any] | None = None,
 ) -> Tensor:
     r"""What a model returns for a graph, or a batch of graphs, when it is called as certification
     calls it: on features, and on the graph's structure.
@@ -148,8 +152,26 @@ def logits_of(
             signature. (default: :obj:`None`)
         keep (tuple of str, optional): Attributes besides the structure that the model gets.
             (default: :obj:`()`)
+        transform (callable, optional): What made the features. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If the model takes the features without the indicator only.
     """
-    return (forward or call_model)(model, graph.x, structure_of(graph, keep))
+    structure = structure_of(graph, keep)
+
+    def answer(x: Tensor) -> Tensor:
+        return (forward or call_model)(model, x, structure)
+
+    try:
+        return answer(graph.x)
+    except Exception as error:
+        remedy = remedy_without_indicator(transform, answer, graph.x)
+        if not remedy:
+            raise
+        raise ValueError(
+            f"the model failed on features of shape {list(graph.x.shape)}{TOLD}: "
+            f"{one_line(error)}{remedy}"
+        ) from error
 
 
 def device_of(model: torch.nn.Module) -> torch.device:

@@ -76,7 +76,7 @@ def train_graph_classifier(
 
     def logits(batch: Data) -> Tensor:
         noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
-        return logits_of(model, noisy, forward, keep)
+        return logits_of(model, noisy, forward, keep, transform)
 
     def loss(batch: Data) -> Tensor:
         draws = [logits(batch) for _ in range(num_draws)]

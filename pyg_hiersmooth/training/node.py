@@ -100,7 +100,7 @@ def train_node_classifier(
     keep = check_keep(keep)
 
     def logits(graph: Data) -> Tensor:
-        return logits_of(model, graph, forward, keep)
+        return logits_of(model, graph, forward, keep, transform)
 
     noisy_train, noisy_val = (
         NoisyGraph(graph, transform, model, logits) for graph in (train_graph, val_graph)

@@ -322,6 +322,12 @@ def without(graph: Data, name: str) -> Data:
         ),
         (Data(x=torch.ones(3, 4), adj=torch.eye(3)), ValueError, "(got a dense adj)"),
         (make_graph(3, 0, 6), ValueError, "the model failed on features of shape [3, 7]"),
+        (
+            make_graph(3, 0, D + 1),
+            ValueError,
+            f". It takes {D + 1} features, those without the indicator: pass "
+            "append_indicator=False to HierarchicalNodeFeatureNoise, or give the model one input",
+        ),
     ],
 )
 def test_bad_graphs(data: Any, error: type[Exception], message: str) -> None:
@@ -339,7 +345,7 @@ def test_bad_arguments() -> None:
     node_level = SmoothedGraphClassifier(nn.Linear(D + 1, 3), GAUSSIAN, 3, lambda m, x, _: m(x))
     with pytest.raises(ValueError, match=r"must return logits of shape \[6, 3\] \(got \[36, 3\]"):
         votes(node_level, make_graphs())
-    with pytest.raises(ValueError, match="SparseFlipNoise needs binary features"):
+    with pytest.raises(ValueError, match=r"binary features .*: binarise them, as in"):
         weights = make_graph(4)
         weights.x = weights.x / 3
         votes(smoothed(HierarchicalNodeFeatureNoise(0.5, SparseFlipNoise(0.1, 0.1))), weights)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 from scipy.stats import binom
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset
 
 from pyg_hiersmooth.nn import SmoothedImageClassifier, sharded_voter
 from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
@@ -132,6 +134,43 @@ def test_vote_probabilities_equal_exact_enumeration() -> None:
             assert low <= count <= high
 
 
+def test_datasets_and_loaders_give_their_images() -> None:
+    images, labels = make_images(), torch.arange(5) % 4
+    classifier = SmoothedImageClassifier(make_model(4), GAUSSIAN, 4)
+    expected = votes(classifier, images, seed=3)
+    dataset = TensorDataset(images, labels)
+    for given in (list(images), dataset, DataLoader(dataset, batch_size=2, shuffle=True)):
+        assert torch.equal(votes(classifier, given, seed=3), expected)
+        assert len(classifier.certify(given, 5, 20, index=[1, 2], progress=False)) == 2
+
+
+class Pictures(Dataset[Any]):
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, i: int) -> Any:
+        return "a picture", i
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (Pictures(), TypeError, "(image 0 is str): let the dataset turn them into tensors"),
+        ([torch.rand(3, 3, 4), torch.rand(3, 3, 5)], ValueError, "(image 1 is [3, 3, 5] of"),
+        ([torch.rand(3, 4)], ValueError, "(image 0 is [3, 4] of"),
+        ([], ValueError, "at least one image, or a list, Dataset or DataLoader"),
+        (
+            DataLoader(TensorDataset(make_images()), sampler=SubsetRandomSampler([1])),
+            ValueError,
+            "'images' as a DataLoader must go through all of its dataset (got the sampler Subset",
+        ),
+    ],
+)
+def test_other_datasets_are_refused(given: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        votes(SmoothedImageClassifier(make_model(4), GAUSSIAN, 4), given)
+
+
 def test_a_model_that_mixes_images_gets_one_at_a_time() -> None:
     class Mixes(nn.Module):
         def __init__(self) -> None:
@@ -164,8 +203,8 @@ def test_certificates_know_their_pixels() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (torch.rand(2, 8, 8), "'images' must be a tensor [B, C, H, W] of at least one image (got"),
-        (torch.rand(0, 3, 8, 8), "of at least one image (got [0, 3, 8, 8])"),
+        (torch.rand(2, 8, 8), "'images' must be a tensor [B, C, H, W] of at least one image, or"),
+        (torch.rand(0, 3, 8, 8), "of some [C, H, W] (got [0, 3, 8, 8])"),
         (3, "(got int)"),
         (
             make_images(1),

@@ -54,6 +54,9 @@ def test_bad_training() -> None:
         train_graph_classifier(model, graphs, split, batch_size=0)
     with pytest.raises(ValueError, match=r"'lr' must be positive \(got 0\)"):
         train_graph_classifier(model, graphs, split, lr=0)
+    with pytest.raises(ValueError, match=r"It takes 3 features.*: pass append_indicator=False"):
+        transform = HierarchicalNodeFeatureNoise(0.5, GaussianNoise(0.5))
+        train_graph_classifier(model, graphs, split, transform, progress=False)
     del graphs[int(split.train_index[0])].y
     with pytest.raises(ValueError, match="'graphs' must have 'y'"):
         train_graph_classifier(model, graphs, split)

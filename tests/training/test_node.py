@@ -351,3 +351,12 @@ def test_draws_that_must_agree_agree_more() -> None:
             draws = [model(transform(data).x, data.edge_index).softmax(-1) for _ in range(8)]
         spread[consistency] = float(torch.stack(draws).var(0).sum(-1).mean())
     assert spread[5.0] < 0.8 * spread[0.0]
+
+
+def test_a_model_without_room_for_the_indicator_is_told_what_to_do(data: Data) -> None:
+    with pytest.raises(ValueError, match=r"It takes 4 features.*: pass append_indicator=False"):
+        transform = HierarchicalNodeFeatureNoise(0.5, AblationNoise())
+        train_node_classifier(new_model(), data, SPLIT, transform, progress=False)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        data.x = data.x[:, :3]
+        train_node_classifier(new_model(), data, SPLIT, progress=False)
