@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 METHOD_OPTIONS = ("p", "groups", "partitions", *options.PARAMETERS)
 r"""Options that replace a setting of the methods that have it."""
 
+WIDE = 160
+r"""Columns that the tables of several seeds take."""
+
 FULL: dict[str, Any] = {
     "dataset": ("Cora_ML", "CiteSeer"),
     "model": ("gat", "gcn"),
@@ -115,9 +118,15 @@ def benchmark_command(
             run_all(runs, out, root, jobs, progress)
         except KeyboardInterrupt:
             raise Interrupted("Interrupted; the same command goes on") from None
-        report = report_methods if sweep is None else report_sweep
-        tables = report(load_results(out), out, draw=can_plot())
-        Console(highlight=False, width=160).print(*tables)
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console.width = WIDE
+        results = load_results(out)
+        if sweep is None:
+            tables = report_methods(results, out, can_plot(), narrow=console.width < WIDE)
+        else:
+            tables = report_sweep(results, out, can_plot())
+        console.print(*tables)
         click.echo(f"Tables, figures and results are in {out}")
 
 

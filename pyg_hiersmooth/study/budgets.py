@@ -69,11 +69,14 @@ def kept_budgets(noise: str, axis: Axis) -> list[Budget]:
     return [Budget.of(noise, **{axis.name: strength}) for strength in axis.kept]
 
 
-def reported_budgets(noise: str) -> list[Budget]:
-    r"""The budgets that tables report, axis after axis."""
+def reported_budgets(noise: str, most: int | None = None) -> list[Budget]:
+    r"""The budgets that tables report, axis after axis, and of each axis the smallest only, where
+    that is said.
+    """
     return [
         budget
         for axis in NOISE_KINDS[noise].axes
-        for budget in kept_budgets(noise, axis)
-        if 0 < sum(budget.strengths) in axis.reported
+        for budget in [
+            each for each in kept_budgets(noise, axis) if 0 < sum(each.strengths) in axis.reported
+        ][:most]
     ]

@@ -59,13 +59,16 @@ on the nodes that it is reported on, this is fit to compare methods, and too goo
 """
 
 
-def report_methods(results: Sequence[Result], folder: Path, draw: bool = True) -> list[Table]:
+def report_methods(
+    results: Sequence[Result], folder: Path, draw: bool = True, narrow: bool = False
+) -> list[Table]:
     r"""Writes ``tables.md`` and a chart for each dataset and model.
 
     Args:
         results (list of Result): What to report.
         folder (pathlib.Path): Where to.
         draw (bool): Whether to draw the charts, which takes matplotlib. (default: :obj:`True`)
+        narrow (bool): Whether what is returned is for a narrow terminal. (default: :obj:`False`)
 
     Returns:
         The tables of the multi-class certificates.
@@ -81,7 +84,7 @@ def report_methods(results: Sequence[Result], folder: Path, draw: bool = True) -
         for group in groups(results):
             figure = draw_certified_accuracy(group, "multiclass")
             _save(figure, folder / f"{group.slug}-{group.noise}.png")
-    return [*shown["multiclass"], *together]
+    return [*tables(results, "multiclass", narrow=narrow), *together]
 
 
 def report_sweep(results: Sequence[Result], folder: Path, draw: bool = True) -> list[Table]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -30,6 +31,9 @@ from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.study.plan import Run
 from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Result, Tally
+
+PATIENCE = 0.7
+r"""Seconds that a worker has to keep its votes when all is stopped."""
 
 
 def run_all(
@@ -138,8 +142,7 @@ def _run_missing(runs: list[Run], folder: Path, root: str, jobs: int, progress: 
         try:
             _watch(futures, folder, bar)
         except BaseException:
-            for worker in multiprocessing.active_children():
-                worker.terminate()
+            _stop_workers()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     failed = {run.name: future.exception() for future, run in futures.items() if future.exception()}
@@ -150,13 +153,27 @@ def _run_missing(runs: list[Run], folder: Path, root: str, jobs: int, progress: 
         )
 
 
+def _stop_workers() -> None:
+    r"""Lets the workers keep their votes, and ends those that do not listen, as in a solver."""
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        worker.terminate()
+    deadline = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.join(max(deadline - time.monotonic(), 0.0))
+        worker.kill()
+
+
 def _watch(futures: dict[Future[None], Run], folder: Path, bar: tqdm) -> None:
-    r"""Shows how many samples are drawn until all is done."""
+    r"""Shows what is being done, and how many samples are drawn, until all is done."""
     pending = set(futures)
     while pending:
         _, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
         bar.n = sum(_num_drawn(run, folder) for run in futures.values())
-        bar.set_postfix_str(f"{len(futures) - len(pending)} of {len(futures)} runs", refresh=False)
+        told = f"{len(futures) - len(pending)} of {len(futures)} runs"
+        if num := sum(_is_training(futures[future], folder) for future in pending):
+            told += f", {num} in training"
+        bar.set_postfix_str(told, refresh=False)
         bar.refresh()
 
 
@@ -164,9 +181,15 @@ def _num_drawn(run: Run, folder: Path) -> int:
     return RunFolder(_votes(run, folder)).num_samples()
 
 
+def _is_training(run: Run, folder: Path) -> bool:
+    votes = RunFolder(_votes(run, folder))
+    return votes.settings.exists() and not votes.model.exists()
+
+
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # leaves a run, which keeps its votes
+    tqdm.set_lock(threading.RLock())  # its own would be left behind by a worker that is ended
     torch.set_num_threads(1)
 
 

@@ -22,15 +22,19 @@ LEAST_CLEAN = (0.79, 0.8, 0.81, 0.82, 0.83)
 r"""Clean accuracies that are asked of settings."""
 
 
-def tables(results: Iterable[Result], kind: Kind, part: str = "test") -> list[Table]:
+def tables(
+    results: Iterable[Result], kind: Kind, part: str = "test", narrow: bool = False
+) -> list[Table]:
     r"""A table for each dataset and model: mean and standard deviation over seeds, in percent.
 
     Args:
         results (list of Result): What to show.
         kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
         part (str): The part of the split. (default: :obj:`"test"`)
+        narrow (bool): Whether to leave out the largest budgets and what does not tell methods
+            apart, so that a terminal of 80 columns has room for one seed. (default: :obj:`False`)
     """
-    return [_table(group, kind, part) for group in groups(results)]
+    return [_table(group, kind, part, narrow) for group in groups(results)]
 
 
 def chosen_settings(results: Iterable[Result], kind: Kind) -> list[Table]:
@@ -82,17 +86,21 @@ def markdown(tables: Iterable[Table]) -> str:
     return "\n\n".join(texts) + "\n"
 
 
-def _table(group: Group, kind: Kind, part: str) -> Table:
+def _table(group: Group, kind: Kind, part: str, narrow: bool) -> Table:
     table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
-    budgets = reported_budgets(group.noise)
+    budgets = reported_budgets(group.noise, 2 if narrow else None)
     table.add_column("method")
-    for head in ("seeds", "clean", "abstained", "r", *(budget.head for budget in budgets)):
-        table.add_column(head, justify="right")
+    heads = ["clean"] if narrow else ["seeds", "clean", "abstained"]
+    for head in (*heads, "r", *(budget.head for budget in budgets)):
+        table.add_column(head, justify="right", no_wrap=True)
     for method, results in group.seeds.items():
         seeds = tallies(results, part, kind)
-        clean = _mean_and_std(tally.clean_accuracy for tally in seeds)
-        abstained = _mean_and_std(tally.abstained_share for tally in seeds)
-        start = [method.title, f"{len(seeds)}", clean, abstained]
+        told = {
+            "seeds": f"{len(seeds)}",
+            "clean": _mean_and_std(tally.clean_accuracy for tally in seeds),
+            "abstained": _mean_and_std(tally.abstained_share for tally in seeds),
+        }
+        start = [method.title, *(told[head] for head in heads)]
         if method.noise is None:
             table.add_row(*start)
             continue
@@ -110,7 +118,7 @@ def _collective_table(group: Group, part: str) -> Table:
     table = Table(title=f"{group.title}, one attack on all", box=box.SIMPLE, title_justify="left")
     table.add_column("method")
     for head in ("passes", "seconds", "clean", *(f"r={r}" for r in CHANGED_IN_ALL)):
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
     for method, results in group.seeds.items():
         seeds = tallies(results, part, "multiclass")
         seconds = median(result.seconds for result in results)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import multiprocessing
+import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +12,9 @@ import torch
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.datasets import CitationSBM, split_nodes
+from pyg_hiersmooth.experiment.run_folder import RunFolder
 from pyg_hiersmooth.models import GCN
+from pyg_hiersmooth.study import runner
 from pyg_hiersmooth.study.methods import METHODS
 from pyg_hiersmooth.study.plan import Run
 from pyg_hiersmooth.study.results import Result
@@ -136,3 +141,29 @@ def test_an_exact_run_is_that_of_its_certificate(tmp_path: Path) -> None:
     assert not (tmp_path / "run" / "pre_votes.npz").exists()
     result.save(tmp_path / "result.json")
     assert Result.load(tmp_path / "result.json") == result
+
+
+def deaf() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(60)
+
+
+def test_workers_that_do_not_listen_are_ended() -> None:
+    worker = multiprocessing.get_context("fork").Process(target=deaf)
+    worker.start()
+    time.sleep(0.5)
+    start = time.monotonic()
+    runner._stop_workers()
+    worker.join()
+    assert time.monotonic() - start < 5.0 and worker.exitcode == -signal.SIGKILL
+
+
+def test_runs_in_training_are_told_from_others(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "runs" / ABLATION.name)
+    states = []
+    for file in (None, folder.settings, folder.model):
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        states.append(runner._is_training(ABLATION, tmp_path))
+    assert states == [False, True, False]

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import re
 
-from pyg_hiersmooth.study.methods import Method
+from rich.console import Console
+
+from pyg_hiersmooth.study.methods import METHODS, Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES
 from pyg_hiersmooth.study.results import Tally
 from pyg_hiersmooth.study.tables import (
@@ -128,3 +130,18 @@ def test_the_most_among_settings_of_enough_clean_accuracy(make_result) -> None:
     ]
     assert rows[3][1:3] == ["0.0 / 0.0", "0.0 / -"]  # r = 3
     assert rows[5][1:3] == ["60.0 / 0.0", "60.0 / -"]  # two additions reach two nodes
+
+
+def test_a_narrow_table_fits_a_terminal(make_result) -> None:
+    flips = Method("a method of a long name", "flips", 0.81, p_plus=0.05, p_minus=0.8)
+    results = [make_result(method=method, seed=1) for method in (flips, METHODS["node ablation"])]
+    for narrow, columns in ((False, 11), (True, 7)):
+        (table,) = tables(results, "multiclass", narrow=narrow)
+        assert len(table.columns) == columns
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(table)
+    shown = capture.get()
+    assert "…" not in shown and max(map(len, shown.splitlines())) <= 80
+    for head in ("5 del.", "10 del.", "1 add.", "2 add."):
+        assert head in shown
