@@ -2,6 +2,7 @@ r"""What a run is going to take, said before it starts."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +24,24 @@ class Cost:
         seconds (float): About how long they take together, from the time of a few.
         num_processes (int): How many processes share them.
         hints (tuple of str): What would make it cheaper.
+        peak_memory (int or None): The most bytes that this process, or the GPU for it, has held up
+            to now, a block of samples included; other processes hold about as much each.
+            :obj:`None` where the system does not say.
     """
 
     num_samples: int
     seconds: float
     num_processes: int
     hints: tuple[str, ...] = ()
+    peak_memory: int | None = None
 
     def __str__(self) -> str:
-        processes = "" if self.num_processes < 2 else f" in {self.num_processes} processes"
-        told = f"{self.num_samples:,} forward passes, about {in_words(self.seconds)}{processes}"
+        told = f"{self.num_samples:,} forward passes, about {in_words(self.seconds)}"
+        if self.num_processes > 1:
+            told += f" in {self.num_processes} processes"
+        if self.peak_memory is not None:
+            memory = f"{self.peak_memory / 1e9:.1f} GB"
+            told += f" of {memory} each" if self.num_processes > 1 else f" and {memory}"
         if self.hints and self.seconds > WORTH_A_HINT:
             told += f"; cheaper: {', '.join(self.hints)}"
         return told
@@ -56,7 +65,27 @@ def cost_of(
         start = time.perf_counter()
         voter.predict(block).cpu()  # waits for a GPU
         seconds = (time.perf_counter() - start) / len(block)
-    return Cost(num_samples, num_samples * seconds / processes, processes, tuple(hints))
+    return Cost(
+        num_samples,
+        num_samples * seconds / processes,
+        processes,
+        tuple(hints),
+        peak_memory(voter.device),
+    )
+
+
+def peak_memory(device: torch.device) -> int | None:
+    r"""The most bytes that this process has held, on a GPU for those there; :obj:`None` where the
+    system does not say.
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def in_words(seconds: float) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 
+import psutil
 import pytest
 import torch
 from torch import Tensor
@@ -35,9 +36,20 @@ def test_cost_is_that_of_a_block_a_process() -> None:
     assert voter.asked[-1] == range(2)
 
 
+def test_memory_is_that_of_the_process() -> None:
+    before, resident = cost_of(Slow(), 4, num_workers=0).peak_memory, psutil.Process().memory_info()
+    assert before is not None and before >= resident.rss > 0
+    held = b"x" * (before - resident.rss + 10**8)
+    after = cost_of(Slow(), 4, num_workers=0).peak_memory
+    assert after is not None and after > before and held
+
+
 def test_words() -> None:
     assert str(Cost(11_000, 12.3, 1)) == "11,000 forward passes, about 12 s"
     assert str(Cost(10, 0.1, 2, ("less",))) == "10 forward passes, about a second in 2 processes"
+    told = str(Cost(10, 0.1, 2, peak_memory=640_000_000))
+    assert told == "10 forward passes, about a second in 2 processes of 0.6 GB each"
+    assert str(Cost(10, 12, 1, peak_memory=2**31)) == "10 forward passes, about 12 s and 2.1 GB"
     told = str(Cost(10, 300, 2, ("this", "that")))
     assert told == "10 forward passes, about 5 min in 2 processes; cheaper: this, that"
 
