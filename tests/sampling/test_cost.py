@@ -38,8 +38,8 @@ def test_cost_is_that_of_a_block_a_process() -> None:
 
 def test_memory_is_that_of_the_process() -> None:
     before, resident = cost_of(Slow(), 4, num_workers=0).peak_memory, psutil.Process().memory_info()
-    assert before is not None and before >= resident.rss > 0
-    held = b"x" * (before - resident.rss + 10**8)
+    assert before is not None and before > 0.9 * resident.rss
+    held = b"x" * (max(before - resident.rss, 0) + 10**8)
     after = cost_of(Slow(), 4, num_workers=0).peak_memory
     assert after is not None and after > before and held
 
