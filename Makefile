@@ -54,7 +54,7 @@ lint: $(VENV)/.installed-dev  ## Checks style and types.
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-docs  ## Builds the documentation into docs/_build/html.
-	$(BIN)/python -m sphinx -W -q docs docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W -q docs docs/_build/html
 
 clean:  ## Removes environments and build products.
 	rm -rf $(VENV) $(OLDEST) $(FRESH) build dist *.egg-info docs/_build

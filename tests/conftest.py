@@ -121,3 +121,28 @@ def on_ranks(tmp_path: Path) -> OnRanks:
         return outcomes
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a window; tests that use it are marked ``browser``."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs Chromium")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,3000"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture
+def console_errors(browser: Any) -> Callable[[], list[str]]:
+    """What the browser's console has to complain of since the test began."""
+    browser.get_log("browser")
+    return lambda: [e["message"] for e in browser.get_log("browser") if e["level"] == "SEVERE"]

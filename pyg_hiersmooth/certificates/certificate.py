@@ -3,31 +3,25 @@ r"""The result of certification: what can be asked of it, and how it is kept on 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates import curves, robustness, storage
+from pyg_hiersmooth.certificates import curves, display, frame, grids, robustness, storage
 from pyg_hiersmooth.certificates.checks import (
     check_count,
     check_integers,
     check_listed,
     check_probabilities,
 )
-from pyg_hiersmooth.certificates.explanation import (
-    CHANGED,
-    Explanation,
-    explanation_of,
-    html_table,
-)
-from pyg_hiersmooth.certificates.largest_budgets import largest_budgets, largest_r
+from pyg_hiersmooth.certificates.explanation import Explanation, explanation_of
+from pyg_hiersmooth.certificates.shares import share
 from pyg_hiersmooth.certificates.vote_bounds import check_kind
 from pyg_hiersmooth.chart import Chart
 from pyg_hiersmooth.choices import Kind
-from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.noise.axes import Norm
 from pyg_hiersmooth.selection import Selection
@@ -242,6 +236,10 @@ class Certificate:
         r"""Where no class is certain enough, bool ``[M]``."""
         return self.prediction < 0
 
+    def correct(self, y: ArrayLike) -> np.ndarray:
+        r"""Where it predicts the label, bool ``[M]``; :obj:`y` as in :meth:`certified_accuracy`."""
+        return (self.prediction == check_integers("y", y, len(self))) & ~self.abstained
+
     @property
     def exact(self) -> bool:
         r"""Whether all outcomes were enumerated: :attr:`p_lower` and :attr:`p_upper` are the vote
@@ -279,7 +277,7 @@ class Certificate:
         if own is not None:
             budget = {name: distance * scale for name, distance in budget.items()}
         robust = robustness.is_robust(
-            self.noise, self.p_lower, self.p_upper, self._q(reached), **budget
+            self.noise, self.p_lower, self.p_upper, self.prob_all_selected(reached), **budget
         )
         return robust & ~self.abstained
 
@@ -303,7 +301,9 @@ class Certificate:
         r = check_count("r", r)
         if r == 0:
             return np.where(self.abstained, np.nan, np.inf)
-        radius = robustness.radius(self.noise, self.p_lower, self.p_upper, self._q(r))
+        radius = robustness.radius(
+            self.noise, self.p_lower, self.p_upper, self.prob_all_selected(r)
+        )
         radius = radius * (1.0 - 1e-15) / self._distance_scale(own, norm, r)
         return np.where(self.abstained, np.nan, radius)
 
@@ -318,13 +318,7 @@ class Certificate:
             TypeError: If the noise is continuous, or ablation is asked for a budget.
             ValueError: If a largest value is not a non-negative integer.
         """
-        sizes = self._check_cells(max_r, max_additions, max_deletions)
-        if not self.noise.budget:
-            return np.stack([self.is_robust(r) for r in range(sizes[0])], axis=1)
-        grid = np.empty((len(self), *sizes), dtype=bool)
-        for additions, frontier in enumerate(self._frontiers(*sizes)):
-            grid[:, :, additions] = frontier.T[..., None] >= np.arange(sizes[2])
-        return grid
+        return grids.grid(self, max_r, max_additions, max_deletions)
 
     def certified_accuracy(self, y: ArrayLike, r: int, **budget: Any) -> float:
         r"""The share of objects whose prediction is robust *and* right.
@@ -334,19 +328,19 @@ class Certificate:
             r (int): Most entities that the adversary changes.
             **budget: As in :meth:`is_robust`.
         """
-        return _share(self.is_robust(r, **budget) & self._correct(y))
+        return share(self.is_robust(r, **budget) & self.correct(y))
 
     def certified_ratio(self, r: int, **budget: Any) -> float:
         r"""The share of objects whose prediction is robust, right or wrong; arguments as in
         :meth:`is_robust`.
         """
-        return _share(self.is_robust(r, **budget))
+        return share(self.is_robust(r, **budget))
 
     def clean_accuracy(self, y: ArrayLike) -> float:
         r"""The share of objects predicted right, counting abstentions as wrong; :obj:`y` as in
         :meth:`certified_accuracy`.
         """
-        return _share(self._correct(y))
+        return share(self.correct(y))
 
     def certified_accuracy_grid(
         self, y: ArrayLike, max_r: int, max_additions: int = 0, max_deletions: int = 0
@@ -360,43 +354,14 @@ class Certificate:
         Raises:
             TypeError, ValueError: As :meth:`grid`.
         """
-        sizes = self._check_cells(max_r, max_additions, max_deletions)
-        correct = self._correct(y)
-        if not self.noise.budget:
-            return np.array([_share(self.is_robust(r) & correct) for r in range(sizes[0])])
-        surface = np.zeros(sizes)
-        for additions, frontier in enumerate(self._frontiers(*sizes)):
-            for r, deepest in enumerate(frontier):
-                counts = np.bincount(deepest[correct] + 1, minlength=sizes[2] + 1)
-                surface[r, additions] = counts[::-1].cumsum()[::-1][1:]
-        return surface / max(len(self), 1)
+        return grids.certified_accuracy_grid(self, y, max_r, max_additions, max_deletions)
 
     def to_frame(self, y: ArrayLike | None = None) -> pd.DataFrame:
         r"""One row an object: its index, prediction, bounds and votes, the largest budgets that it
         withstands at one to three changed entities (or how many may be changed at will), and its
         label if :obj:`y` is given. Needs the extra ``frame``.
         """
-        pandas = require("pandas", extra="frame")
-        frame = pandas.DataFrame(
-            {
-                "index": self.index,
-                "prediction": self.prediction,
-                "abstained": self.abstained,
-                "p_lower": self.p_lower,
-                "p_upper": self.p_upper,
-            }
-        )
-        if self.num_samples is not None:
-            frame["num_samples"] = self.num_samples
-        if not self.noise.axes:
-            frame["largest_r"] = largest_r(self)
-        for r in CHANGED if self.noise.axes else ():
-            for name, strength in largest_budgets(self, r).items():
-                frame[f"{name}_r{r}"] = strength
-        if y is not None:
-            frame["y"] = self._labels(y)
-            frame["correct"] = self._correct(y)
-        return frame
+        return frame.to_frame(self, y)
 
     def chart(self, y: ArrayLike) -> Chart:
         r"""The curves that :meth:`plot` draws, as numbers; :obj:`y` as in
@@ -437,33 +402,15 @@ class Certificate:
         return storage.load(cls, path)
 
     def __repr__(self) -> str:
-        holds = ", exact" if self.exact else ", simultaneous" if self.simultaneous else ""
-        sampled = "".join(
-            f", {name}={value}"
-            for name, value in (("n0", self.n0), ("n", self.n), ("alpha", self.alpha))
-            if value is not None and not self.exact
-        )
-        return (
-            f"{self.__class__.__name__}({len(self)} objects, kind='{self.kind}', {self.selection}, "
-            f"{self.noise}{sampled}, abstained={int(self.abstained.sum())}{holds})"
-        )
+        return display.in_one_line(self)
 
     def _repr_html_(self) -> str:
-        rows = [
-            ("objects", f"{len(self):,}"),
-            ("smoothing", self.smoothing),
-            ("kind", self.kind + (", all at once" if self.simultaneous else "")),
-            ("abstained", f"{_share(self.abstained):.1%}"),
-        ]
-        for name, value in (("n0", self.n0), ("n", self.n), ("alpha", self.alpha)):
-            if value is not None and not self.exact:
-                rows.append((name, f"{value:,}"))
-        for budget in self.noise.reported_budgets():
-            ratios = (f"r = {r}: {self.certified_ratio(r, **budget):.1%}" for r in CHANGED)
-            rows.append((f"withstand {self.noise.describe(**budget)}", ", ".join(ratios)))
-        return html_table("Certificate", rows)
+        return display.as_html(self)
 
-    def _q(self, r: int) -> np.ndarray:
+    def prob_all_selected(self, r: int) -> np.ndarray:
+        r"""The probability :math:`q` that all of :obj:`r` entities are selected, float64, of one
+        object or of each, ``[M]``.
+        """
         return self.selection.prob_all_selected(r, self.num_entities)
 
     def _distance_scale(self, own: Norm, norm: str | None, r: int) -> np.ndarray:
@@ -476,30 +423,3 @@ class Certificate:
                 "make the certificate with 'num_features'"
             )
         return scale
-
-    def _check_cells(self, *largest: int) -> tuple[int, int, int]:
-        counts_flips = self.noise.budget == ("additions", "deletions")
-        if not counts_flips and (self.noise.budget or any(largest[1:])):
-            raise TypeError(
-                f"'grid' over additions and deletions needs SparseFlipNoise (got {self.noise})"
-            )
-        names = ("max_r", "max_additions", "max_deletions")
-        r, additions, deletions = map(check_count, names, largest)
-        return r + 1, additions + 1, deletions + 1
-
-    def _frontiers(self, num_r: int, num_additions: int, num_deletions: int) -> Iterator[Any]:
-        q = np.array([np.broadcast_to(self._q(r), len(self)) for r in range(num_r)])
-        a, d = num_additions - 1, num_deletions - 1
-        for frontier in robustness.frontiers(self.noise, self.p_lower, self.p_upper, q, a, d):
-            frontier[0] = d  # no row may change: whatever the budget, nothing does
-            yield np.where(self.abstained, -1, frontier)
-
-    def _labels(self, y: ArrayLike) -> np.ndarray:
-        return check_integers("y", y, len(self))
-
-    def _correct(self, y: ArrayLike) -> np.ndarray:
-        return (self.prediction == self._labels(y)) & ~self.abstained
-
-
-def _share(mask: np.ndarray) -> float:
-    return float(mask.mean()) if mask.size else 0.0

@@ -137,7 +137,7 @@ class CollectiveCertificate:
             r (int): Most entities that the adversary changes in all.
             **options: As in :meth:`num_robust`.
         """
-        return self._share(r, self._correct(y), **options)
+        return self._share(r, self.certificate.correct(y), **options)
 
     def certified_ratio(self, r: int, **options: Any) -> float:
         r"""The share of targets that stay, right or wrong, at least; arguments as in
@@ -172,7 +172,7 @@ class CollectiveCertificate:
         changed = check_integers("changed", changed, least=0).tolist()
         if sorted(changed) != changed:
             raise ValueError(f"'changed' must increase (got {changed})")
-        correct = None if y is None else self._correct(y)
+        correct = None if y is None else self.certificate.correct(y)
         noise, budget = self.certificate.noise, self._budget(options)
         reach = noise.reach(**noise.check_budget(**budget))
         reached = [int(min(r, reach)) for r in changed]
@@ -233,9 +233,6 @@ class CollectiveCertificate:
 
     def _share(self, r: int, correct: np.ndarray | None, **options: Any) -> float:
         return self.num_robust(r, correct, **options) / max(len(self), 1)
-
-    def _correct(self, y: ArrayLike) -> np.ndarray:
-        return self.certificate.prediction == check_integers("y", y, len(self))
 
     def _mask(self, correct: ArrayLike) -> np.ndarray:
         mask = np.asarray(correct)

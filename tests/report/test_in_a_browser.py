@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,7 @@ import pytest
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.report import write_report
 
-webdriver = pytest.importorskip("selenium.webdriver")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None or shutil.which("chromedriver") is None, reason="needs Chromium"
-    ),
-]
+pytestmark = pytest.mark.browser
 
 DEEP = """
 const all = (root, selector) => [
@@ -28,18 +20,6 @@ const all = (root, selector) => [
 ];
 const found = all(document, arguments[0]);
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,3000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
 
 
 def opened(browser: Any, folder: Path, tmp_path: Path) -> None:
@@ -80,14 +60,18 @@ def element(browser: Any, selector: str, number: int = 0) -> Any:
 
 
 @pytest.mark.parametrize("name", ["flips", "exact", "graphs", "none"])
-def test_no_errors(name: str, browser: Any, runs: dict[str, Path], tmp_path: Path) -> None:
+def test_no_errors(
+    name: str,
+    browser: Any,
+    console_errors: Callable[[], list[str]],
+    runs: dict[str, Path],
+    tmp_path: Path,
+) -> None:
     write_report({"run": runs[name]}, tmp_path / "report.html")
-    browser.get_log("browser")
     browser.get((tmp_path / "report.html").as_uri())
     browser.implicitly_wait(2)
     assert browser.execute_script("return Bokeh.documents.length") == 1
-    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert severe == []
+    assert console_errors() == []
 
 
 def test_search_sort_and_select(browser: Any, runs: dict[str, Path], tmp_path: Path) -> None:

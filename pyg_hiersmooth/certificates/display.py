@@ -1,0 +1,46 @@
+r"""A certificate in one line, and as a small table for notebooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pyg_hiersmooth.certificates.explanation import CHANGED, html_table
+from pyg_hiersmooth.certificates.shares import share
+
+if TYPE_CHECKING:
+    from pyg_hiersmooth.certificates.certificate import Certificate
+
+
+def in_one_line(certificate: Certificate) -> str:
+    r"""What its ``repr`` is."""
+    holds = ", exact" if certificate.exact else ", simultaneous" if certificate.simultaneous else ""
+    sampled = "".join(f", {name}={value}" for name, value in _statistics(certificate))
+    return (
+        f"{type(certificate).__name__}({len(certificate)} objects, kind='{certificate.kind}', "
+        f"{certificate.selection}, {certificate.noise}{sampled}, "
+        f"abstained={int(certificate.abstained.sum())}{holds})"
+    )
+
+
+def as_html(certificate: Certificate) -> str:
+    r"""What a notebook shows of it."""
+    noise = certificate.noise
+    rows = [
+        ("objects", f"{len(certificate):,}"),
+        ("smoothing", certificate.smoothing),
+        ("kind", certificate.kind + (", all at once" if certificate.simultaneous else "")),
+        ("abstained", f"{share(certificate.abstained):.1%}"),
+        *((name, f"{value:,}") for name, value in _statistics(certificate)),
+    ]
+    for budget in noise.reported_budgets():
+        ratios = (f"r = {r}: {certificate.certified_ratio(r, **budget):.1%}" for r in CHANGED)
+        rows.append((f"withstand {noise.describe(**budget)}", ", ".join(ratios)))
+    return html_table("Certificate", rows)
+
+
+def _statistics(certificate: Certificate) -> list[tuple[str, Any]]:
+    r"""What is known about the sampling."""
+    if certificate.exact:
+        return []
+    every = ("n0", certificate.n0), ("n", certificate.n), ("alpha", certificate.alpha)
+    return [(name, value) for name, value in every if value is not None]
