@@ -22,7 +22,7 @@ pytestmark = [
         ("choosing", "Choosing"),
         ("certificates", "certificate"),
         ("benchmarks", "Benchmarks"),
-        ("tutorials/nodes", "node"),
+        ("tutorials/nodes", "Node certificates"),
         ("api/certificates", "ertificate"),
     ],
 )

@@ -95,12 +95,25 @@ class GCN(_WithoutHeads):
         return self.convolve(x, edge_index, edge_weight)
 
 
+class _ProjectedSAGEConv(SAGEConv):
+    r"""PyG's convolution, with features projected before they are averaged and not after: the same
+    function, since means are linear, of fewer numbers an edge.
+    """
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        projected = F.linear(x, self.lin_l.weight)
+        mean = self.propagate(edge_index, x=(projected, projected), size=None)
+        return mean + self.lin_l.bias + self.lin_r(x)
+
+
 class GraphSAGE(_WithoutHeads):
     r"""The mean-aggregating network of `Hamilton et al. (2017)
     <https://arxiv.org/abs/1706.02216>`_, with the same arguments as :class:`GCN`.
+
+    The layers are PyG's, but project features before they average them.
     """
 
-    conv_class = SAGEConv
+    conv_class = _ProjectedSAGEConv
 
 
 class GAT(_TwoConvolutions):

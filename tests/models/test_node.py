@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch_geometric.nn import SAGEConv
 
 from pyg_hiersmooth.models import APPNP, GAT, GCN, MODELS, GATv2, GraphSAGE, build_model
 
@@ -156,3 +157,20 @@ def test_constructor_arguments() -> None:
     assert GraphSAGE(5, 2, hidden_channels=3).conv2.in_channels == 3
     appnp = APPNP(5, 2, K=3, alpha=0.4)
     assert (appnp.propagation.K, appnp.propagation.alpha) == (3, 0.4)
+
+
+def test_sage_is_that_of_pyg() -> None:
+    """Also for a node without neighbours, which adds the bias alone."""
+    torch.manual_seed(0)
+    x, edge_index = torch.randn(6, 5), torch.tensor([[0, 1, 2, 3, 0], [1, 0, 1, 1, 4]])
+    ours = GraphSAGE(5, 3).eval()
+    theirs = torch.nn.ModuleList([SAGEConv(5, 64), SAGEConv(64, 3)])
+    weights = {
+        key.replace("conv1", "0").replace("conv2", "1"): value
+        for key, value in ours.state_dict().items()
+    }
+    theirs.load_state_dict(weights)
+    expected = theirs[1](theirs[0](x, edge_index).relu(), edge_index)
+    torch.testing.assert_close(ours(x, edge_index), expected)
+    adj_t = torch.sparse_coo_tensor(edge_index.flip(0), torch.ones(5), (6, 6)).to_sparse_csr()
+    torch.testing.assert_close(ours(x, adj_t), expected)
