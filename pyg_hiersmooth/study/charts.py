@@ -13,13 +13,16 @@ from pyg_hiersmooth.plotting import COLORS, MARKERS, new_figure
 from pyg_hiersmooth.study.budgets import kept_budgets
 from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES, outcomes, pareto_front
-from pyg_hiersmooth.study.results import Group, Result, Tally, tallies
+from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Group, Result, Tally, tallies
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CHANGED = (1, 2, 3)
+MOST_AT_WILL = 22
+r"""Most changed nodes that are drawn where a node is changed at will."""
+
 MARK_EVERY = 5
 
 MAX_LOSS = 0.12
@@ -56,6 +59,64 @@ def draw_certified_accuracy(group: Group, kind: Kind, part: str = "test") -> Fig
     _draw_legend(figure, panels[0, 0])
     figure.suptitle(f"{group.title}, {kind}")
     return figure
+
+
+def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
+    r"""Certified accuracy over the number of nodes that change at will, means over seeds: node by
+    node in steps, and under one attack on all of them in marks.
+
+    Args:
+        group (Group): What to compare, of which those methods are drawn that have both.
+        part (str): The part of the split. (default: :obj:`"test"`)
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
+    figure = new_figure(6.0, 3.8)
+    panel = figure.subplots()
+    changed = np.arange(MOST_AT_WILL + 1)
+    for color, marker, (method, results) in zip(
+        COLORS, MARKERS, at_will(group, part).items(), strict=False
+    ):
+        seeds = tallies(results, part, "multiclass")
+        each = [
+            [tally.clean_accuracy if r == 0 else tally.certified_accuracy(r) for tally in seeds]
+            for r in changed.tolist()
+        ]
+        together = np.array([np.array(tally.collective) / tally.num_nodes for tally in seeds])
+        panel.step(
+            changed,
+            np.mean(each, axis=1),
+            where="pre",
+            color=color,
+            label=f"{method.name}, node by node",
+        )
+        panel.plot(
+            CHANGED_IN_ALL,
+            together.mean(axis=0),
+            marker,
+            color=color,
+            linestyle="none",
+            label=f"{method.name}, one attack on all",
+        )
+    panel.set_xlabel("changed nodes r")
+    panel.set_ylabel("certified accuracy")
+    panel.set_xlim(0.0, changed[-1])
+    panel.locator_params(axis="x", integer=True)
+    panel.set_ylim(0.0, 1.0)
+    panel.grid(color="0.9", linewidth=0.8)
+    panel.legend(frameon=False, fontsize="small")
+    figure.suptitle(group.title)
+    return figure
+
+
+def at_will(group: Group, part: str = "test") -> dict[Method, list[Result]]:
+    r"""The results of a group that say what one attack on all nodes leaves."""
+    return {
+        method: results
+        for method, results in group.seeds.items()
+        if all(each.parts[part]["multiclass"].collective is not None for each in results)
+    }
 
 
 def draw_pareto_fronts(results: Iterable[Result], kind: Kind, part: str = "test") -> Figure:

@@ -10,7 +10,12 @@ from rich.table import Table
 
 from pyg_hiersmooth.certificates.vote_bounds import KINDS
 from pyg_hiersmooth.files import replace_atomically
-from pyg_hiersmooth.study.charts import draw_certified_accuracy, draw_pareto_fronts
+from pyg_hiersmooth.study.charts import (
+    at_will,
+    draw_certified_accuracy,
+    draw_changed_at_will,
+    draw_pareto_fronts,
+)
 from pyg_hiersmooth.study.results import Result, groups
 from pyg_hiersmooth.study.tables import (
     chosen_settings,
@@ -62,7 +67,8 @@ on the nodes that it is reported on, this is fit to compare methods, and too goo
 def report_methods(
     results: Sequence[Result], folder: Path, draw: bool = True, narrow: bool = False
 ) -> list[Table]:
-    r"""Writes ``tables.md`` and a chart for each dataset and model.
+    r"""Writes ``tables.md`` and a chart for each dataset and model, and another one where results
+    say what one attack on all nodes leaves.
 
     Args:
         results (list of Result): What to report.
@@ -84,6 +90,8 @@ def report_methods(
         for group in groups(results):
             figure = draw_certified_accuracy(group, "multiclass")
             _save(figure, folder / f"{group.slug}-{group.noise}.png")
+            if at_will(group):
+                _save(draw_changed_at_will(group), folder / f"{group.slug}-at-will.png")
     return [*tables(results, "multiclass", narrow=narrow), *together]
 
 

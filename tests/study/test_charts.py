@@ -3,7 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyg_hiersmooth.study.charts import draw_certified_accuracy, draw_pareto_fronts
+from pyg_hiersmooth.study.charts import (
+    draw_certified_accuracy,
+    draw_changed_at_will,
+    draw_pareto_fronts,
+)
 from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES
 from pyg_hiersmooth.study.results import Tally, groups
@@ -60,3 +64,14 @@ def test_pareto_fronts_of_a_part(make_result) -> None:
     assert sorted(points) == [[0.74, 0.55], [0.75, 0.6], [0.8, 0.5]]
     assert front == [[0.8, 0.5], [0.75, 0.6]]
     assert all(ax.get_xlim()[0] < 0.74 for ax in figure.axes)
+
+
+def test_changed_at_will_node_by_node_and_together(make_result) -> None:
+    tally = Tally(100, 80, 5, [70, 60, 20], [90, 30, 0])
+    results = [make_result("node ablation", tally, seed=seed) for seed in (1, 2)]
+    (group,) = groups([*results, make_result("hierarchical flips")])
+    (panel,) = draw_changed_at_will(group).axes
+    steps, marks = panel.lines
+    assert list(steps.get_ydata())[:5] == [0.8, 0.7, 0.6, 0.2, 0.0]
+    assert list(marks.get_xdata()) == [3, 10, 20]
+    assert list(marks.get_ydata()) == [0.9, 0.3, 0.0]

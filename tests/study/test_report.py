@@ -8,8 +8,7 @@ from types import ModuleType
 
 import pytest
 
-from pyg_hiersmooth.study.methods import METHODS, random_methods
-from pyg_hiersmooth.study.plan import plan
+from pyg_hiersmooth.study.methods import METHODS
 from pyg_hiersmooth.study.report import report_methods, report_sweep
 from pyg_hiersmooth.study.results import load_results
 
@@ -25,25 +24,23 @@ def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return node_classification
 
 
-@pytest.mark.parametrize("name", ["table", "best", "sweep"])
+@pytest.mark.parametrize("name", ["search", "main", "consistent", "plain", "table"])
 def test_tables_are_written_from_the_results(study: ModuleType, name: str, tmp_path: Path) -> None:
-    report = report_sweep if name == "sweep" else report_methods
+    report = report_sweep if name == "search" else report_methods
     report(load_results(study.RESULTS / name), tmp_path, draw=False)
     assert (study.DOCS / name / "tables.md").read_text() == (tmp_path / "tables.md").read_text()
 
 
-def test_every_planned_run_has_a_result(study: ModuleType) -> None:
+@pytest.mark.parametrize("name", ["search", "main", "consistent", "plain", "table"])
+def test_every_planned_run_has_a_result(
+    study: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     binary = [
         method
         for method in METHODS.values()
         if method.noise != "gaussian" and method.num_outcomes is None
     ]
-    planned = plan(study.DATASETS, study.MODELS, dict.fromkeys(study.DATASETS, binary))
-    found = [result.run for result in load_results(study.RESULTS / "table")]
-    assert sorted(found, key=repr) == sorted(planned, key=repr) and len(found) == 80
-
-    sweep = load_results(study.RESULTS / "sweep")
-    assert {result.run.method for result in sweep} == set(random_methods(study.NUM_RANDOM))
-
-    best = {result.run.method for result in load_results(study.RESULTS / "best")}
-    assert best == set(study.chosen(sweep))
+    monkeypatch.setattr(study, "fitting_methods", lambda dataset, root: binary)
+    planned = study.planned(name, "data")
+    found = [result.run for result in load_results(study.RESULTS / name)]
+    assert sorted(found, key=repr) == sorted(planned, key=repr) and len(found) >= 20
