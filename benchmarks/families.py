@@ -1,24 +1,32 @@
-r"""Families of smoothing methods, and certified accuracy over the adversary's strength."""
+r"""Families of smoothing methods, and certified accuracy over the adversary's strength.
+
+A study keeps one JSON file with a curve a setting, from which its table and picture are written.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.plotting import COLORS, MARKERS, new_figure
+from pyg_hiersmooth.study.tables import markdown
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
-HIERARCHICAL, GAUSSIAN, ABLATION = "hierarchical Gaussian", "flat Gaussian", "ablation"
-MAX_R = 4
+HIERARCHICAL, GAUSSIAN = "hierarchical Gaussian", "flat Gaussian"
+ABLATION, EXACT = "ablation", "exact ablation"
+CHANGED = (1, 2, 3, 4)
+
+Parts = Sequence[tuple[Certificate, np.ndarray]]
 
 
 def gaussian_settings(
@@ -34,120 +42,129 @@ def gaussian_settings(
 
 
 @dataclass
-class Result:
-    r"""Certificates of one setting, and the labels they belong to.
+class Curve:
+    r"""What one setting certifies, over all parts of a test set.
 
-    Args:
+    Attributes:
         family (str): The family of methods.
-        transform (HierarchicalNodeFeatureNoise): The setting.
-        parts (list): Certificates and labels, of one fold each.
+        setting (str): The selection and the noise.
+        clean (float): The share of objects predicted right; abstentions are not.
+        certified (list): For each of :obj:`CHANGED`, the shares of those right and robust, at each
+            strength; one share where entities change at will.
     """
 
     family: str
-    transform: HierarchicalNodeFeatureNoise
-    parts: list[tuple[Certificate, np.ndarray]] = field(default_factory=list)
+    setting: str
+    clean: float
+    certified: list[list[float]]
 
-    def clean_accuracy(self) -> float:
-        r"""The share of objects predicted right, over all parts."""
-        return self._share(lambda certificate: ~certificate.abstained)
+    @classmethod
+    def of(
+        cls,
+        family: str,
+        transform: HierarchicalNodeFeatureNoise,
+        parts: Parts,
+        strengths: np.ndarray,
+    ) -> Curve:
+        r"""That of certificates and labels, of one fold each."""
 
-    def certified_accuracy(self, r: int, eps: float) -> float:
-        r"""The share of objects predicted right and robust, over all parts."""
-        budget = dict.fromkeys(self.transform.noise.budget, eps)
-        return self._share(lambda certificate: certificate.is_robust(r, **budget))
+        def share(holds: Callable[[Certificate], np.ndarray]) -> float:
+            hits = [holds(cert) & (cert.prediction == y) for cert, y in parts]
+            return round(float(np.concatenate(hits).mean()), 4)
 
-    def _share(self, holds: Callable[[Certificate], np.ndarray]) -> float:
-        hits = [holds(cert) & (cert.prediction == y) for cert, y in self.parts]
-        return float(np.concatenate(hits).mean())
+        budgets: list[dict[str, Any]] = [{}]
+        if transform.noise.axes:
+            budgets = [{"eps": eps} for eps in strengths.tolist()]
+        certified = [
+            [share(lambda certificate: certificate.is_robust(r, **budget)) for budget in budgets]  # noqa: B023
+            for r in CHANGED
+        ]
+        setting = f"{transform.selection}, {transform.noise}"
+        return cls(family, setting, share(lambda certificate: ~certificate.abstained), certified)
+
+    def at(self, r: int, num_strengths: int) -> np.ndarray:
+        r"""Certified accuracies at all strengths."""
+        return np.broadcast_to(self.certified[CHANGED.index(r)], num_strengths)
 
 
-def envelopes(results: list[Result], r: int, strengths: np.ndarray) -> dict[str, np.ndarray]:
-    r"""The best certified accuracy of each family at each strength."""
-    best = {family: np.zeros(len(strengths)) for family in (HIERARCHICAL, GAUSSIAN, ABLATION)}
-    for result in results:
-        curve = np.array([result.certified_accuracy(r, eps) for eps in strengths])
-        best[result.family] = np.maximum(best[result.family], curve)
-    return best
+@dataclass
+class Study:
+    r"""Curves on one dataset and model.
 
-
-def wins(
-    results: list[Result], strengths: np.ndarray, min_clean: float = 0.0
-) -> list[dict[str, Any]]:
-    r"""Where the hierarchical family beats flat ones, and by how much at most, for each r.
-
-    Args:
-        results (list of Result): What was measured.
-        strengths (numpy.ndarray): The strengths to compare at.
-        min_clean (float): Least clean accuracy of the settings that count.
+    Attributes:
+        title (str): What they are about.
+        strengths (list): The strengths ``eps`` of the adversary.
+        shown (list): Those of them that a table shows.
+        curves (list of Curve): One a setting.
     """
-    counting = [result for result in results if result.clean_accuracy() >= min_clean]
-    rows = []
-    for r in range(1, MAX_R + 1):
-        best = envelopes(counting, r, strengths)
-        both = np.maximum(best[GAUSSIAN], best[ABLATION])
-        for rival, curve in (
-            (GAUSSIAN, best[GAUSSIAN]),
-            (ABLATION, best[ABLATION]),
-            ("both", both),
-        ):
-            margin = best[HIERARCHICAL] - curve
-            where, top = strengths[margin > 0], int(margin.argmax())
-            row: dict[str, Any] = {"r": r, "min_clean": min_clean, "rival": rival, "wins": False}
-            if where.size:
-                row |= {"wins": True, "from_eps": where[0], "to_eps": where[-1]}
-                row |= {"at_eps": strengths[top], "here": best[HIERARCHICAL][top]}
-                row |= {"there": curve[top]}
-            rows.append(row)
-    return rows
+
+    title: str
+    strengths: list[float]
+    shown: list[float]
+    curves: list[Curve] = field(default_factory=list)
+
+    @classmethod
+    def load(cls, path: Path) -> Study:
+        r"""Reads what :meth:`save` wrote."""
+        content = json.loads(path.read_text())
+        curves = [Curve(**curve) for curve in content.pop("curves")]
+        return cls(**content, curves=curves)
+
+    def save(self, path: Path) -> None:
+        r"""Keeps all curves as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(asdict(self)) + "\n")
+
+    def envelopes(self, r: int) -> dict[str, np.ndarray]:
+        r"""The best certified accuracy of each family at each strength."""
+        best: dict[str, np.ndarray] = {}
+        for curve in self.curves:
+            found = curve.at(r, len(self.strengths))
+            best[curve.family] = np.maximum(best.get(curve.family, 0.0), found)
+        return best
 
 
-def report(
-    results: list[Result], strengths: np.ndarray, min_clean: float, title: str, path: Path
-) -> None:
-    r"""Prints and keeps the figures, and draws certified accuracy where matplotlib is installed."""
-    shown = strengths[:: max(1, len(strengths) // 6)][1:5]
-    table = Table(title=f"{title}: certified accuracy, r=1 and r={MAX_R}")
-    for column in ("method", "clean", *(f"eps={eps:.2f}" for eps in shown)):
-        table.add_column(column, justify="left" if column == "method" else "right")
-    for result in results:
-        cells = (
-            "/".join(f"{result.certified_accuracy(r, eps):.1%}" for r in (1, MAX_R))
-            for eps in shown
-        )
-        name = f"{result.family}: {result.transform.selection}, {result.transform.noise}"
-        table.add_row(name, f"{result.clean_accuracy():.1%}", *cells)
-    console = Console(width=160)
-    console.print(table)
-    rows = [row for least in (0.0, min_clean) for row in wins(results, strengths, least)]
-    for row in rows:
-        name = f"r={row['r']}, settings of clean accuracy >= {row['min_clean']:.1%}"
-        if row["wins"]:
-            console.print(
-                f"{name}: beats {row['rival']} between eps={row['from_eps']:.2f} and "
-                f"{row['to_eps']:.2f}, most at {row['at_eps']:.2f} ({row['here']:.1%} against "
-                f"{row['there']:.1%})"
-            )
-        else:
-            console.print(f"{name}: does not beat {row['rival']}")
-    path.with_suffix(".json").write_text(json.dumps(rows, indent=2) + "\n")
-    try:
-        draw(results, strengths, title, path.with_suffix(".png"))
-    except ImportError as error:
-        console.print(f"There is no plot: {error}")
+def table(study: Study) -> Table:
+    r"""Every setting, in percent."""
+    result = Table(title=study.title, box=box.SIMPLE, title_justify="left")
+    result.add_column("method")
+    heads = [f"r={r}, {eps:g}" for r in (1, 3) for eps in study.shown]
+    for head in ("clean", *heads):
+        result.add_column(head, justify="right", no_wrap=True)
+    for curve in study.curves:
+        cells = [
+            f"{100 * curve.at(r, len(study.strengths))[study.strengths.index(eps)]:.1f}"
+            for r in (1, 3)
+            for eps in study.shown
+        ]
+        result.add_row(f"{curve.family}: {curve.setting}", f"{100 * curve.clean:.1f}", *cells)
+    return result
 
 
-def draw(results: list[Result], strengths: np.ndarray, title: str, path: Path) -> None:
+def report(studies: Sequence[tuple[Path, Study]], head: str, docs: Path) -> None:
+    r"""Prints the tables, and writes them and the pictures for the documentation."""
+    docs.mkdir(parents=True, exist_ok=True)
+    tables = [table(study) for _, study in studies]
+    Console(width=160, highlight=False).print(*tables)
+    (docs / "tables.md").write_text(f"{head}\n{markdown(tables)}")
+    for path, study in studies:
+        draw(study, docs / f"{path.stem}.png")
+
+
+def draw(study: Study, path: Path) -> None:
     r"""Certified accuracy over eps, a panel for each r: the best of each family."""
-    require("matplotlib", extra="plot")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3.0 * MAX_R, 3.0), layout="constrained")
-    panels = figure.subplots(1, MAX_R, sharey=True)
-    for r, panel in enumerate(panels, start=1):
-        for family, curve in envelopes(results, r, strengths).items():
-            panel.plot(strengths, curve, label=family)
+    figure = new_figure(9.6, 3.4)
+    panels = figure.subplots(1, len(CHANGED), sharey=True)
+    for r, panel in zip(CHANGED, panels, strict=True):
+        for color, marker, (family, best) in zip(
+            COLORS, MARKERS, study.envelopes(r).items(), strict=False
+        ):
+            panel.plot(
+                study.strengths, best, color=color, marker=marker, markevery=12, label=family
+            )
         panel.set(title=f"r = {r}", xlabel="eps (l2)", ylim=(0, 1))
+        panel.grid(color="0.9", linewidth=0.8)
     panels[0].set_ylabel("certified accuracy")
-    panels[-1].legend(fontsize="small")
-    figure.suptitle(f"{title}, best setting of each family")
-    figure.savefig(path, dpi=150)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.suptitle(f"{study.title}: the best setting of each family")
+    figure.savefig(path, dpi=120)

@@ -125,18 +125,18 @@ def planned(name: str, root: str) -> list[Run]:
 
 
 def chosen(search: list[Result]) -> dict[str, list[Method]]:
-    r"""For each dataset, what is compared: flips as they certify most validation nodes with APPNP
-    against twenty deletions in one node, and against five in three.
+    r"""For each dataset, what is compared: flips as they certify most validation nodes with APPNP,
+    hierarchical ones against each adversary, flat ones against the last.
     """
     methods = {}
     for group in groups(search):
         if (group.dataset, group.model) not in SEARCHED:
             continue
         best = [best_settings(group, adversary, "multiclass") for adversary in CHOSEN_AGAINST]
-        flips = [
-            each[name][0].run.method for name in (HIERARCHICAL_FLIPS, FLAT_FLIPS) for each in best
-        ]
-        methods[group.dataset] = list(dict.fromkeys([*FIXED, *flips]))
+        flips = [*(each[HIERARCHICAL_FLIPS] for each in best), best[-1][FLAT_FLIPS]]
+        methods[group.dataset] = list(
+            dict.fromkeys([*FIXED, *(results[0].run.method for results in flips)])
+        )
     return methods
 
 
