@@ -16,6 +16,10 @@ OLDEST_TESTS := tests/noise tests/transforms tests/models tests/experiment \
 	tests/certificates/test_certificate.py tests/certificates/test_storage.py \
 	tests/cli/test_table.py tests/test_random.py tests/test_selection.py
 
+# PyTorch's own index has builds without CUDA's gigabytes, which neither a demo nor a test needs.
+CPU_TORCH := -m pip install --quiet --retries 0 torch \
+	--extra-index-url https://download.pytorch.org/whl/cpu --constraint
+
 CERTIFY := $(BIN)/hiersmooth certify --dataset CitationSBM --lr 0.01 --num-draws 4 --consistency 1
 
 .DEFAULT_GOAL := help
@@ -44,6 +48,7 @@ test-install: | $(VENV)  ## Builds, installs the wheel elsewhere, and runs the R
 	$(BIN)/python -m build --outdir dist
 	! tar --list --file dist/*.tar.gz | grep /tests/
 	$(PYTHON) -m venv $(FRESH)
+	$(FRESH)/bin/python $(CPU_TORCH) constraints.txt
 	$(FRESH)/bin/python -m pip install --quiet --constraint constraints.txt pytest \
 		"$$(ls dist/*.whl)[plot]"
 	cd dist && $(abspath $(FRESH))/bin/pytest ../tests/test_readme.py
@@ -67,6 +72,7 @@ $(VENV)/.installed-%: setup.cfg pyproject.toml constraints.txt | $(VENV)
 
 $(OLDEST)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
 	$(OLDEST_PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python $(CPU_TORCH) constraints-oldest.txt
 	$(OLDEST)/bin/python -m pip install --quiet --constraint constraints-oldest.txt \
 		--editable ".[test]"
 	touch $@
@@ -74,5 +80,6 @@ $(OLDEST)/.installed: setup.cfg pyproject.toml constraints-oldest.txt
 $(VENV):
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python $(CPU_TORCH) constraints.txt
 
 .PHONY: help demo test test-oldest test-install lint docs clean

@@ -37,7 +37,7 @@ deletions) at the head of a column; one who changes nothing leaves the clean acc
 """
 
 SWEEP_HEAD = """\
-# Random settings
+# One run a setting
 
 Certified accuracy of test nodes in percent, abstentions counting as wrong.
 """
