@@ -169,7 +169,10 @@ def _watch(futures: dict[Future[None], Run], folder: Path, bar: tqdm) -> None:
     pending = set(futures)
     while pending:
         _, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
-        bar.n = sum(_num_drawn(run, folder) for run in futures.values())
+        bar.n = sum(
+            _num_drawn(run, folder) if future in pending else run.num_samples
+            for future, run in futures.items()
+        )
         told = f"{len(futures) - len(pending)} of {len(futures)} runs"
         if num := sum(_is_training(futures[future], folder) for future in pending):
             told += f", {num} in training"

@@ -18,8 +18,8 @@ from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Group, Result, groups, 
 
 CHANGED = (1, 2, 3)
 
-LEAST_CLEAN = (0.79, 0.8, 0.81, 0.82, 0.83)
-r"""Clean accuracies that are asked of settings."""
+NUM_LEAST = 5
+r"""How many clean accuracies are asked of settings, a percent apart, up to what some reach."""
 
 
 def tables(
@@ -154,17 +154,19 @@ def _fronts(group: Group, kind: Kind, part: str) -> Table:
     title = f"{group.title}, {kind}: {' / '.join(names)}"
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("adversary")
-    for least in LEAST_CLEAN:
-        table.add_column(f"clean ≥ {100 * least:.0f}", justify="right")
+    highest = int(100 * max(each.clean_accuracy for each in tallies(results, part, kind)))
+    percents = range(highest - NUM_LEAST + 1, highest + 1)
+    for percent in percents:
+        table.add_column(f"clean ≥ {percent}", justify="right")
     for adversary in ADVERSARIES:
         points = outcomes(results, adversary, kind, part)
-        cells = ([f"{_most(points[name], least)}" for name in names] for least in LEAST_CLEAN)
+        cells = ([_most(points[name], percent) for name in names] for percent in percents)
         table.add_row(str(adversary), *(" / ".join(cell) for cell in cells))
     return table
 
 
-def _most(points: np.ndarray, least_clean: float) -> str:
-    certified = points[points[:, 0] >= least_clean, 1]
+def _most(points: np.ndarray, percent: int) -> str:
+    certified = points[points[:, 0] >= percent / 100, 1]
     return f"{100 * certified.max():.1f}" if certified.size else "-"
 
 
