@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pyg_hiersmooth.cli.failure import one_sentence
-from pyg_hiersmooth.experiment.settings import TRAINING, Settings, differences
+from pyg_hiersmooth.experiment.settings import SAMPLING_DEFAULTS, TRAINING, Settings, differences
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
@@ -75,8 +75,9 @@ def run_names(folders: tuple[Path, ...]) -> list[str]:
     settings = [RunFolder(folder).read_settings() for folder in folders]
     if len(folders) == 1:
         return [settings[0].title]
-    found = {name for other in settings for name in differences(settings[0], other)}
-    differing = [name for name in vars(settings[0]) if name in found - {"device"}]
+    found = {name for other in settings for name in differences(settings[0], other)} - {"device"}
+    found -= {name for name in SAMPLING_DEFAULTS if len(_values(settings, name)) < 2}
+    differing = [name for name in vars(settings[0]) if name in found]
     names = _describe_all(settings, [name for name in differing if name not in MINOR])
     if len(set(names)) < len(names):
         names = _describe_all(settings, differing)
@@ -86,6 +87,11 @@ def run_names(folders: tuple[Path, ...]) -> list[str]:
     ]
 
 
+def _values(settings: list[Settings], name: str) -> set[object]:
+    r"""What the runs have that have it: an exact one takes no samples, which its selection says."""
+    return {getattr(each, name) for each in settings} - {None}
+
+
 def _describe_all(settings: list[Settings], differing: list[str]) -> list[str]:
     return [", ".join(_describe(each, differing)) for each in settings]
 
@@ -93,7 +99,7 @@ def _describe_all(settings: list[Settings], differing: list[str]) -> list[str]:
 def _describe(settings: Settings, differing: list[str]) -> Iterator[str]:
     for name in differing:
         value = getattr(settings, name)
-        if value is not None:
+        if value is not None and value != "bernoulli":  # its p is named
             yield str(value) if name in SELF_EXPLAINING else f"{name}={value}"
 
 

@@ -61,6 +61,16 @@ def test_names_tell_runs_apart(finished_run: Path, tmp_path: Path) -> None:
     few = copy_run(finished_run, tmp_path / "few", n0=3, max_epochs=7)
     assert run_names((few, gat)) == ["gcn, p=0.81", "gat, p=0.9"]
     assert run_names((finished_run, few)) == ["n0=10, max_epochs=5", "n0=3, max_epochs=7"]
+    more = copy_run(finished_run, tmp_path / "more", n=20)
+    assert run_names((finished_run, more)) == ["n=40", "n=20"]
+    none = dict.fromkeys(("p", "p_plus", "p_minus", "n0", "n", "alpha", "simultaneous"))
+    exact = copy_run(
+        finished_run, tmp_path / "exact", noise="ablation", selection="partition", groups=9, **none
+    )
+    assert run_names((finished_run, exact)) == [
+        "flips, p=0.81, p_plus=0.05, p_minus=0.8",
+        "ablation, partition, groups=9, partitions=10",
+    ]
     twin = copy_run(finished_run, tmp_path / "twin")
     assert run_names((finished_run, twin)) == [f"({finished_run})", f"({twin})"]
 
