@@ -1,3 +1,5 @@
+r"""Shares of objects."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -15,6 +15,7 @@ from torch_geometric.transforms import Compose
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
 from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.graph_forward import GraphForward
@@ -25,7 +26,7 @@ from pyg_hiersmooth.nn.neighborhood_trial import Cut, check_some_targets
 from pyg_hiersmooth.nn.neighborhood_voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.receptive_field import check_num_hops, receptive_field
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
-from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Until
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
 from pyg_hiersmooth.sampling import Voter
@@ -327,11 +328,11 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
         return narrowed
 
-    def _hints(self, voter: ForwardVoter | ShardedVoter, exact: bool, asks: bool) -> list[str]:
-        hints = super()._hints(voter, exact, asks)
+    def _hints(self, voter: ForwardVoter | ShardedVoter, plan: CertificatePlan) -> list[str]:
+        hints = super()._hints(voter, plan)
         if self.num_hops is None:
             hints.append("'num_hops', with few targets in a large graph")
-        elif not exact and not isinstance(voter, NeighborhoodVoter):
+        elif not plan.exact and not isinstance(voter, NeighborhoodVoter):
             hints.append("fewer targets in 'node_index'")
         return hints
 

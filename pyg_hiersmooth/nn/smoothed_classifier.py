@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,10 @@ from torch import Tensor
 from torch_geometric.transforms import Compose
 from tqdm.auto import tqdm
 
-from pyg_hiersmooth.certificates import (
-    Certificate,
-    StoppingRule,
-    certify_anytime,
-    certify_counts,
-    certify_votes,
-    check_questions,
-)
+from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.checks import check_count
-from pyg_hiersmooth.certificates.stopping import Question
-from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
 from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
 from pyg_hiersmooth.nn.generators import generators_put_back
@@ -36,18 +28,12 @@ from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.sampling import Voter, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.cost import Cost, cost_of
-from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.sampling.ranks import current_ranks, together
 from pyg_hiersmooth.sampling.rounds import sample_until
 from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 Index = ArrayLike | Tensor | None
-Until = Question | Sequence[Question] | None
-
-NUM_PRE_VOTES = 1_000
-NUM_VOTES = 10_000
-ALPHA = 0.01
 
 
 class SmoothedClassifier(torch.nn.Module, ABC):
@@ -194,206 +180,65 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         dense: bool = False,
         until: Until = None,
     ) -> Certificate:
-        check_kind(kind)
-        exact = draws_nothing(self.transform)
-        n0, n, alpha, simultaneous = self._statistics(
-            exact, kind, n0, n, alpha, simultaneous, until
+        plan = CertificatePlan.of(
+            self.transform,
+            self.num_classes,
+            kind,
+            n0=n0,
+            n=n,
+            alpha=alpha,
+            simultaneous=simultaneous,
+            until=until,
         )
-        voter, objects = self._checked_voter(data, index, seed, block_size, dense, exact)
+        voter, objects = self._checked_voter(data, index, seed, block_size, dense, plan.exact)
         objects["num_features"] = voter.features[0].size(1)
         settings = self._settings(voter, checkpoint is not None)
-        statistics = {"n0": n0, "n": n, "alpha": alpha, "simultaneous": simultaneous}
-        current_ranks().compare({**statistics, "kind": kind, "until": str(until), **settings})
-        hints = self._hints(voter, exact, until is not None)
-        if until is not None:
-            kept_votes = None
-            if checkpoint is not None and current_ranks().is_first:
-                kept_votes = VoteCheckpoint(
-                    Path(checkpoint, "votes.npz"), {**settings, "start": 0}, anytime=True
-                )
-            self._announce(voter, n, num_workers, hints, progress)
-            return self._certify_until(
-                until,
-                voter,
-                self._narrowed(voter, data, index),
-                objects,
-                n,
-                alpha,
-                progress,
-                kind,
-                simultaneous,
-                num_workers,
-                kept_votes,
-            )
-
-        def certified(votes: list[Tensor]) -> Certificate:
-            if exact:
-                return certify_counts(self.transform, votes[0], kind, **objects)
-            pre_votes, fresh = votes
-            return certify_votes(
-                self.transform,
-                pre_votes,
-                fresh,
-                alpha,
-                kind,
-                simultaneous=simultaneous,
-                **objects,
-            )
-
-        parts = {"votes": (0, n)} if exact else {"pre_votes": (0, n0), "votes": (n0, n)}
-        unanimous = torch.zeros(voter.num_targets, voter.num_classes, dtype=torch.long)
-        unanimous[:, 0] = n
-        certified([unanimous] * len(parts))  # says before sampling what would fail after it
-        kept: dict[str, VoteCheckpoint | None] = dict.fromkeys(parts)
-        if checkpoint is not None and current_ranks().is_first:
-            empty = Counted.none(voter.num_targets, voter.num_classes)
-            for name, (start, count) in parts.items():
-                file = VoteCheckpoint(
-                    Path(checkpoint, f"{name}.npz"),
-                    {**settings, "start": start},
-                    fixed_n=count if name == "votes" and not exact else None,
-                )
-                file.check(empty, count)
-                kept[name] = file
-            Path(checkpoint).mkdir(parents=True, exist_ok=True)
-        self._announce(voter, self._left(voter, parts, kept), num_workers, hints, progress)
+        current_ranks().compare({**plan.settings, **settings})
+        decided = plan.decided(voter.num_targets, objects)
+        kept = _kept_votes(plan, voter, settings, checkpoint)
+        self._announce(voter, plan, kept, num_workers, progress)
         votes = []
         with generators_put_back(voter.device), torch.no_grad():
-            for name, (start, count) in parts.items():
-                sampled = sample_votes(
-                    voter,
-                    count,
-                    start,
-                    num_workers=num_workers,
-                    checkpoint=kept[name],
-                    progress=progress,
-                    description="Outcomes" if exact else name.replace("_", "-").capitalize(),
-                )
-                votes.append(sampled)
-        return certified(votes)
+            for name, (start, count) in plan.parts.items():
+                options: dict[str, Any] = {
+                    "num_workers": num_workers,
+                    "checkpoint": kept.get(name),
+                    "progress": progress,
+                }
+                if decided is not None:
+                    narrowed = self._narrowed(voter, data, index)
+                    votes.append(sample_until(voter, decided, count, narrowed=narrowed, **options))
+                else:
+                    told = "Outcomes" if plan.exact else name.replace("_", "-").capitalize()
+                    votes.append(sample_votes(voter, count, start, description=told, **options))
+        return plan.certificate(votes, **objects)
 
     def _announce(
         self,
         voter: ForwardVoter | ShardedVoter,
-        num_left: int,
+        plan: CertificatePlan,
+        kept: dict[str, VoteCheckpoint],
         num_workers: int | None,
-        hints: list[str],
         progress: bool,
     ) -> None:
         r"""Finds out what sampling is going to take, and says so where progress is shown."""
         self.cost = None
-        if not progress or not current_ranks().is_first or num_left == 0:
+        if not progress or not current_ranks().is_first:
+            return
+        empty = Counted.none(voter.num_targets, voter.num_classes)
+        num_left = sum(
+            count - (kept[name].load(empty, count).num_samples if name in kept else 0)
+            for name, (_, count) in plan.parts.items()
+        )
+        if num_left == 0:
             return
         with generators_put_back(voter.device):
-            self.cost = cost_of(voter, num_left, num_workers, hints)
+            self.cost = cost_of(voter, num_left, num_workers, self._hints(voter, plan))
         tqdm.write(str(self.cost), file=sys.stderr)
 
-    def _left(
-        self,
-        voter: ForwardVoter | ShardedVoter,
-        parts: dict[str, tuple[int, int]],
-        kept: dict[str, VoteCheckpoint | None],
-    ) -> int:
-        empty = Counted.none(voter.num_targets, voter.num_classes)
-        return sum(
-            count - (0 if (file := kept[name]) is None else file.load(empty, count).num_samples)
-            for name, (_, count) in parts.items()
-        )
-
-    def _hints(self, voter: ForwardVoter | ShardedVoter, exact: bool, asks: bool) -> list[str]:
+    def _hints(self, voter: ForwardVoter | ShardedVoter, plan: CertificatePlan) -> list[str]:
         r"""What would make sampling cheaper, besides fewer samples."""
-        if exact:
-            return []
-        hints = [] if asks else ["'until', where one question is to be answered"]
-        if not self.transform.noise.axes:
-            hints.append("PartitionSelection, which is exact in 100 passes")
-        return hints
-
-    def _certify_until(
-        self,
-        until: Question | Sequence[Question],
-        voter: ForwardVoter | ShardedVoter,
-        narrowed: Callable[[Tensor], Voter],
-        objects: dict[str, Any],
-        n: int,
-        alpha: float,
-        progress: bool,
-        kind: Kind,
-        simultaneous: bool,
-        num_workers: int | None,
-        checkpoint: VoteCheckpoint | None,
-    ) -> Certificate:
-        rule = StoppingRule(
-            self.transform,
-            until,
-            voter.num_targets,
-            voter.num_classes,
-            alpha,
-            kind,
-            simultaneous=simultaneous,
-            num_entities=objects["num_entities"],
-            num_features=objects["num_features"],
-        )
-
-        def decided(votes: Tensor, targets: Tensor) -> Tensor:
-            return torch.from_numpy(rule.answered(votes.numpy(), targets.numpy()))
-
-        if checkpoint is not None:
-            checkpoint.check(Counted.none(voter.num_targets, voter.num_classes), n)
-            Path(checkpoint.path).parent.mkdir(parents=True, exist_ok=True)
-        with generators_put_back(voter.device), torch.no_grad():
-            votes = sample_until(
-                voter,
-                decided,
-                n,
-                narrowed=narrowed,
-                num_workers=num_workers,
-                checkpoint=checkpoint,
-                progress=progress,
-            )
-        return certify_anytime(
-            self.transform, votes, alpha, kind, simultaneous=simultaneous, **objects
-        )
-
-    def _statistics(
-        self,
-        exact: bool,
-        kind: Kind,
-        n0: int | None,
-        n: int | None,
-        alpha: float | None,
-        simultaneous: bool | None,
-        until: Until,
-    ) -> tuple[int, int, float, bool]:
-        r"""What sampling needs, with its defaults, or the number of outcomes where none is."""
-        given = {
-            "n0": n0,
-            "n": n,
-            "alpha": alpha,
-            "simultaneous": simultaneous,
-            "until": until,
-        }
-        if exact:
-            for name, value in given.items():
-                if value is not None:
-                    raise ValueError(
-                        f"'{name}' belongs to sampling, but {self.transform.selection} with "
-                        f"{self.transform.noise} is certified exactly: leave it out (got {value})"
-                    )
-            return 0, self.transform.selection.num_outcomes() or 0, 0.0, True
-        if until is not None:
-            check_questions(self.transform.noise, until)
-            if n0 is not None:
-                raise ValueError(
-                    "'n0' does nothing with 'until', where the votes that bound a class choose it "
-                    f"as well: leave it out (got {n0})"
-                )
-        n0 = check_count("n0", NUM_PRE_VOTES if n0 is None else n0, 1)
-        n = check_count("n", NUM_VOTES if n is None else n, 1)
-        alpha = ALPHA if alpha is None else alpha
-        one = torch.eye(1, self.num_classes, dtype=torch.long)
-        vote_bounds(one, one, alpha, kind)
-        return n0, n, alpha, bool(simultaneous)
+        return plan.hints()
 
     def _checked_voter(
         self,
@@ -472,6 +317,31 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             # Show what has no tensors, such as another way to call the model.
             "logits": voter.fingerprint(),
         }
+
+
+def _kept_votes(
+    plan: CertificatePlan,
+    voter: ForwardVoter | ShardedVoter,
+    settings: dict[str, Any],
+    folder: str | os.PathLike[str] | None,
+) -> dict[str, VoteCheckpoint]:
+    r"""Where the votes of each part are kept, found right as far as they go; nowhere on ranks that
+    are not the first.
+    """
+    if folder is None or not current_ranks().is_first:
+        return {}
+    empty = Counted.none(voter.num_targets, voter.num_classes)
+    kept = {}
+    for name, (start, count) in plan.parts.items():
+        kept[name] = VoteCheckpoint(
+            Path(folder, f"{name}.npz"),
+            {**settings, "start": start},
+            anytime=plan.until is not None,
+            fixed_n=count if plan.fixes_number_of(name) else None,
+        )
+        kept[name].check(empty, count)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return kept
 
 
 def _taken_apart(

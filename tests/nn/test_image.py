@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import torch
 from scipy.stats import binom
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, SubsetRandomSampler, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from pyg_hiersmooth.nn import SmoothedImageClassifier, sharded_voter
 from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
@@ -142,33 +141,6 @@ def test_datasets_and_loaders_give_their_images() -> None:
     for given in (list(images), dataset, DataLoader(dataset, batch_size=2, shuffle=True)):
         assert torch.equal(votes(classifier, given, seed=3), expected)
         assert len(classifier.certify(given, 5, 20, index=[1, 2], progress=False)) == 2
-
-
-class Pictures(Dataset[Any]):
-    def __len__(self) -> int:
-        return 2
-
-    def __getitem__(self, i: int) -> Any:
-        return "a picture", i
-
-
-@pytest.mark.parametrize(
-    ("given", "error", "message"),
-    [
-        (Pictures(), TypeError, "(image 0 is str): let the dataset turn them into tensors"),
-        ([torch.rand(3, 3, 4), torch.rand(3, 3, 5)], ValueError, "(image 1 is [3, 3, 5] of"),
-        ([torch.rand(3, 4)], ValueError, "(image 0 is [3, 4] of"),
-        ([], ValueError, "at least one image, or a list, Dataset or DataLoader"),
-        (
-            DataLoader(TensorDataset(make_images()), sampler=SubsetRandomSampler([1])),
-            ValueError,
-            "'images' as a DataLoader must go through all of its dataset (got the sampler Subset",
-        ),
-    ],
-)
-def test_other_datasets_are_refused(given: Any, error: type[Exception], message: str) -> None:
-    with pytest.raises(error, match=re.escape(message)):
-        votes(SmoothedImageClassifier(make_model(4), GAUSSIAN, 4), given)
 
 
 def test_a_model_that_mixes_images_gets_one_at_a_time() -> None:
