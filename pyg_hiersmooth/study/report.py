@@ -33,7 +33,8 @@ METHODS_HEAD = """\
 
 In percent, mean ± standard deviation over seeds, abstentions counting as wrong. An adversary
 changes at most r nodes, in all by the deletions (without additions) or the additions (without
-deletions) at the head of a column; one who changes nothing leaves the clean accuracy.
+deletions) at the head of a column; one who changes nothing leaves the clean accuracy. Passes are
+those of sampling, and seconds the median of whole runs, training included, on one core.
 """
 
 SWEEP_HEAD = """\
@@ -53,7 +54,7 @@ TOGETHER_HEAD = """\
 
 Of the test nodes, in percent, those that are right and stay so whichever r nodes one attack changes
 at will: the dual bounds of integer programs, ten seconds each. Sampled certificates hold at once
-for all nodes here. Seconds are those of a whole run on one core, training included.
+for all nodes here.
 """
 
 FRONTS_HEAD = """\

@@ -16,7 +16,7 @@ from pyg_hiersmooth.study.budgets import reported_budgets
 from pyg_hiersmooth.study.pareto import ADVERSARIES, best_settings, outcomes
 from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Group, Result, groups, tallies
 
-CHANGED = (1, 2, 3)
+CHANGED = (1, 2, 3, 5)
 
 NUM_LEAST = 5
 r"""How many clean accuracies are asked of settings, a percent apart, up to what some reach."""
@@ -90,13 +90,14 @@ def _table(group: Group, kind: Kind, part: str, narrow: bool) -> Table:
     table = Table(title=f"{group.title}, {kind}", box=box.SIMPLE, title_justify="left")
     budgets = reported_budgets(group.noise, 2 if narrow else None)
     table.add_column("method")
-    heads = ["clean"] if narrow else ["seeds", "clean", "abstained"]
+    heads = ["clean"] if narrow else ["seeds", "passes", "seconds", "clean", "abstained"]
     for head in (*heads, "r", *(budget.head for budget in budgets)):
         table.add_column(head, justify="right", no_wrap=True)
     for method, results in group.seeds.items():
         seeds = tallies(results, part, kind)
         told = {
             "seeds": f"{len(seeds)}",
+            **_cost(results),
             "clean": _mean_and_std(tally.clean_accuracy for tally in seeds),
             "abstained": _mean_and_std(tally.abstained_share for tally in seeds),
         }
@@ -121,16 +122,20 @@ def _collective_table(group: Group, part: str) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     for method, results in group.seeds.items():
         seeds = tallies(results, part, "multiclass")
-        seconds = median(result.seconds for result in results)
         shares = np.array([np.array(each.collective) / each.num_nodes for each in seeds])
         table.add_row(
             method.title,
-            f"{results[0].run.num_samples:,}",
-            f"{seconds:.0f}",
+            *_cost(results).values(),
             _mean_and_std(each.clean_accuracy for each in seeds),
             *(_mean_and_std(column) for column in shares.T),
         )
     return table
+
+
+def _cost(results: list[Result]) -> dict[str, str]:
+    r"""Forward passes of a run, and how long one took in the middle."""
+    seconds = median(result.seconds for result in results)
+    return {"passes": f"{results[0].run.num_samples:,}", "seconds": f"{seconds:.0f}"}
 
 
 def _choices(group: Group, kind: Kind) -> Table:

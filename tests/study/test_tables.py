@@ -27,17 +27,20 @@ def test_mean_and_standard_deviation_over_seeds(make_result) -> None:
     second = Tally(100, 70, 9, [[[70] + [50] * 5 + [40] * 5], [[70] + [20] * 5], []])
     results = [make_result(test=first), make_result(test=second, seed=17)]
     head, *rows = rows_of(markdown(tables(results, "binary")))
-    assert head[:7] == ["method", "seeds", "clean", "abstained", "r", "5 del.", "10 del."]
+    assert head[:4] == ["method", "seeds", "passes", "seconds"]
+    assert head[4:9] == ["clean", "abstained", "r", "5 del.", "10 del."]
     # A difference of ten has a standard deviation of 7.1 (over n - 1), one of four 2.8.
     name = "hierarchical flips, p=0.81, p_plus=0.05, p_minus=0.8"
-    assert rows[0][:7] == [name, "2", "75.0 ± 7.1", "7.0 ± 2.8", "1", "55.0 ± 7.1", "40.0 ± 0.0"]
-    assert rows[1][:7] == ["", "", "", "", "2", "20.0 ± 0.0", "0.0 ± 0.0"]
-    assert rows[2][4:7] == ["3", "0.0 ± 0.0", "0.0 ± 0.0"] and len(rows) == 3
+    assert rows[0][:4] == [name, "2", "11,000", "2"]
+    assert rows[0][4:9] == ["75.0 ± 7.1", "7.0 ± 2.8", "1", "55.0 ± 7.1", "40.0 ± 0.0"]
+    assert rows[1][:9] == [*[""] * 6, "2", "20.0 ± 0.0", "0.0 ± 0.0"]
+    assert rows[2][6:9] == ["3", "0.0 ± 0.0", "0.0 ± 0.0"]
+    assert rows[3][6] == "5" and len(rows) == 4
 
 
 def test_one_seed_has_no_deviation(make_result) -> None:
     _, row, *_ = rows_of(markdown(tables([make_result()], "multiclass")))
-    assert row[1:4] == ["1", "80.0", "5.0"]
+    assert row[1] == "1" and row[4:6] == ["80.0", "5.0"]
 
 
 def test_columns_of_additions(make_result) -> None:
@@ -56,14 +59,20 @@ def test_columns_of_additions(make_result) -> None:
 
 def test_flat_methods_hold_for_any_number_of_nodes(make_result) -> None:
     _, *rows = rows_of(markdown(tables([make_result("flat flips")], "multiclass")))
-    assert len(rows) == 1 and rows[0][4] == "any"
+    assert len(rows) == 1 and rows[0][6] == "any"
 
 
 def test_exact_methods_have_a_row_for_each_r(make_result) -> None:
-    exact = make_result("exact node ablation", test=Tally(100, 80, 5, [70, 60, 50]))
+    exact = make_result("exact node ablation", test=Tally(100, 80, 5, [70, 60, 50, 40, 30]))
     _, *rows = rows_of(markdown(tables([exact], "multiclass")))
     assert rows[0][0] == "exact node ablation, groups=10, partitions=10"
-    assert [row[4:6] for row in rows] == [["1", "70.0"], ["2", "60.0"], ["3", "50.0"]]
+    assert rows[0][2] == "100"
+    assert [row[6:8] for row in rows] == [
+        ["1", "70.0"],
+        ["2", "60.0"],
+        ["3", "50.0"],
+        ["5", "30.0"],
+    ]
 
 
 def test_one_attack_on_all_has_a_table_of_its_own(make_result) -> None:
@@ -82,15 +91,15 @@ def test_one_attack_on_all_has_a_table_of_its_own(make_result) -> None:
 def test_nothing_is_certified_without_protection(make_result) -> None:
     result = make_result("unprotected", test=Tally(100, 82, 0, []))
     _, *rows = rows_of(markdown(tables([result], "multiclass")))
-    assert rows == [["unprotected", "1", "82.0", "0.0", *[""] * 7]]
+    assert rows == [["unprotected", "1", "0", "2", "82.0", "0.0", *[""] * 7]]
 
 
 def test_distances_of_gaussian_noise(make_result) -> None:
     tally = Tally(100, 80, 5, [list(range(80, 39, -1))])
     result = make_result("hierarchical Gaussian", test=tally)
     head, row, *_ = rows_of(markdown(tables([result], "multiclass")))
-    assert head[5:] == ["0.5 std", "1 std", "1.5 std", "2 std"]
-    assert row[5:] == ["75.0", "70.0", "65.0", "60.0"]
+    assert head[7:] == ["0.5 std", "1 std", "1.5 std", "2 std"]
+    assert row[7:] == ["75.0", "70.0", "65.0", "60.0"]
 
 
 def test_markdown_names_each_table(make_result) -> None:
@@ -134,7 +143,7 @@ def test_the_most_among_settings_of_enough_clean_accuracy(make_result) -> None:
 def test_a_narrow_table_fits_a_terminal(make_result) -> None:
     flips = Method("a method of a long name", "flips", 0.81, p_plus=0.05, p_minus=0.8)
     results = [make_result(method=method, seed=1) for method in (flips, METHODS["node ablation"])]
-    for narrow, columns in ((False, 11), (True, 7)):
+    for narrow, columns in ((False, 13), (True, 7)):
         (table,) = tables(results, "multiclass", narrow=narrow)
         assert len(table.columns) == columns
     console = Console(width=80)
