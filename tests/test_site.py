@@ -11,7 +11,10 @@ import pytest
 SITE = Path(__file__).parent.parent / "docs" / "_build" / "html"
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not (SITE / "index.html").exists(), reason="needs 'make docs'"),
+    pytest.mark.skipif(
+        not (SITE / "index.html").exists(),
+        reason="there is no site to open before 'make docs' has built it, as CI does first",
+    ),
 ]
 
 

@@ -159,7 +159,7 @@ def _fronts(group: Group, kind: Kind, part: str) -> Table:
     title = f"{group.title}, {kind}: {' / '.join(names)}"
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("adversary")
-    highest = int(100 * max(each.clean_accuracy for each in tallies(results, part, kind)))
+    highest = max(100 * each.correct // each.num_nodes for each in tallies(results, part, kind))
     percents = range(highest - NUM_LEAST + 1, highest + 1)
     for percent in percents:
         table.add_column(f"clean ≥ {percent}", justify="right")
