@@ -325,8 +325,8 @@ def _kept_votes(
     settings: dict[str, Any],
     folder: str | os.PathLike[str] | None,
 ) -> dict[str, VoteCheckpoint]:
-    r"""Where the votes of each part are kept, found right as far as they go; nowhere on ranks that
-    are not the first.
+    r"""Where the votes of each part are kept, found right as far as they go before any file is
+    begun; nowhere on ranks that are not the first.
     """
     if folder is None or not current_ranks().is_first:
         return {}
@@ -341,6 +341,8 @@ def _kept_votes(
         )
         kept[name].check(empty, count)
     Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, (_, count) in plan.parts.items():
+        kept[name].load(empty, count)  # begins the file, which says what number was asked for
     return kept
 
 

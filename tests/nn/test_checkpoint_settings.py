@@ -11,7 +11,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.models import GCN
-from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn import SmoothedNodeClassifier, smoothed_classifier
 from pyg_hiersmooth.noise import GaussianNoise
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, read_votes
 from pyg_hiersmooth.selection import BernoulliSelection
@@ -80,3 +80,24 @@ def test_of_another_smoothing_that_prints_alike(tmp_path: Path) -> None:
     assert str(other) == str(smoothing(p))
     draw(path, 20, smoothing(p))
     refuses(path, "'smoothing'", other)
+
+
+@pytest.mark.parametrize("progress", [False, True])
+def test_a_number_that_was_asked_for_is_kept_from_the_start(
+    progress: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    data = Data(x=torch.rand(N, D), edge_index=torch.randint(0, N, (2, 3 * N)))
+    classifier = SmoothedNodeClassifier(GCN(D + 1, C), smoothing(), C)
+    options: dict[str, Any] = {"num_workers": 0, "progress": progress, "checkpoint": tmp_path}
+
+    def stop(*arguments: Any, **options: Any) -> Tensor:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(smoothed_classifier, "sample_votes", stop)  # among the pre-votes
+        classifier.certify(data, n0=8, n=40, **options)
+    assert {file.name for file in tmp_path.iterdir()} == {"pre_votes.npz", "votes.npz"}
+    with pytest.raises(ValueError, match="was begun with n=40"):
+        classifier.certify(data, n0=8, n=80, **options)
+    assert classifier.certify(data, n0=8, n=40, **options).n == 40
