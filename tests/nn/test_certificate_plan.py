@@ -48,7 +48,7 @@ def test_outcomes_are_listed_and_nothing_belongs_to_them() -> None:
 
 def test_what_would_fail_after_sampling_fails_before() -> None:
     plan = plan_of(BernoulliSelection(torch.full((7,), 0.9)))
-    with pytest.raises(ValueError, match="7"):
+    with pytest.raises(ValueError, match="one probability for each of 7 entities"):
         plan.decided(2, OBJECTS)
     with pytest.raises(ValueError, match="'alpha'"):
         plan_of(BernoulliSelection(0.9), alpha=2.0)
