@@ -26,8 +26,9 @@ from torch_geometric.data import Data
 
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.models import MODELS, build_model
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.graph_forward import GraphForward
+from pyg_hiersmooth.nn.voter_options import VoterOptions
 from pyg_hiersmooth.noise import GaussianNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import sample_votes
@@ -124,7 +125,7 @@ def measure(
         return ForwardVoter(model, forward, transform, data.x, sizes, targets, num_classes, options)
 
     ours, floor = voter(), voter()
-    floor.source = ReadyFeatures(floor.source)
+    floor.model.source = ReadyFeatures(floor.model.source)
 
     def sample(made: ForwardVoter, count: int) -> None:
         with torch.no_grad():
@@ -152,7 +153,7 @@ def measure(
         "plain_over_ours": plain / own,
         "ours_over_floor": own / least,
         "peak_memory_gb": memory.peak / 1e9,
-        "feature_path": ours.source.description,
+        "feature_path": ours.model.source.description,
     }
 
 

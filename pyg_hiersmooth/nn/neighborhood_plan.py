@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pyg_hiersmooth.nn.forward_voter import block_size_on_cpu
+from pyg_hiersmooth.nn.block_size import block_size_on_cpu
 from pyg_hiersmooth.nn.neighborhood import Field, InEdges, Rim
 
 CALL = 1_700

@@ -232,9 +232,10 @@ def check_some_targets(cut: Cut, voter: ForwardVoter) -> None:
     Raises:
         ValueError: If it looks further, with the number of hops that would do.
     """
-    if not voter.dense_fits:
+    model, prepared = voter.model, voter.model.prepared
+    if not model.dense_fits:
         return
-    prepared, draws = voter.prepared, [voter.trial_draw(0), voter.trial_draw(1)]
+    draws = [model.trial_draw(0), model.trial_draw(1)]
     if prepared.draws_random_numbers(draws[0]):
         return
     logits = [prepared.answer(draw) for draw in draws]

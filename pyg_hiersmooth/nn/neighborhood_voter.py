@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.nn.forward_voter import MAX_TRIAL_BYTES, TRIAL, ForwardVoter
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.model_state import State, first_difference, state_of
 from pyg_hiersmooth.nn.neighborhood import RIMS, Neighborhood, rows_of
 from pyg_hiersmooth.nn.neighborhood_plan import plan
 from pyg_hiersmooth.nn.neighborhood_trial import MAX_WHOLE, Cut, Trial, WholeTrial, WideTrial
+from pyg_hiersmooth.nn.noisy_model import MAX_TRIAL_BYTES, TRIAL
 from pyg_hiersmooth.nn.prepared_model import holds_all_entities, refuse_change
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.random import RandomStream
@@ -82,7 +83,7 @@ class NeighborhoodVoter(ShardedVoter):
 
     def _state(self) -> State:
         # All at once, so that what they share is looked at once.
-        return state_of(voters=[voter.prepared.kept() for voter in self.voters])
+        return state_of(voters=[voter.model.prepared.kept() for voter in self.voters])
 
 
 @dataclass
@@ -124,10 +125,11 @@ class NeighborhoodSampling:
             parts = [self.cut.neighborhood(group, rim) for group in groups]
             try:
                 lead = self._lead(parts)
-                if holds_all_entities(lead.prepared, *self.x.shape):
+                model = lead.model
+                if holds_all_entities(model.prepared, *self.x.shape):
                     return "the model holds something of all nodes"
-                draw = lead.trial_draw(0)
-                if not isinstance(draw, LinearInput) and lead.prepared.draws_random_numbers(draw):
+                draw = model.trial_draw(0)
+                if not isinstance(draw, LinearInput) and model.prepared.draws_random_numbers(draw):
                     return "the model draws random numbers"
                 trial = trial or self._trial(lead, distinct.numpy())
                 voters = list(self._voters(lead, trial, parts, groups))
@@ -154,9 +156,9 @@ class NeighborhoodSampling:
     ) -> Iterator[ForwardVoter]:
         for number, (part, group) in enumerate(zip(parts, groups, strict=True)):
             voter = lead
-            if lead.path != (number,):
+            if lead.model.path != (number,):
                 voter = lead.elsewhere(*self._objects(part), (number,))
-            with voter.trying():
+            with voter.model.trying():
                 if not trial.passes(voter, part, group):
                     raise ValueError("the model answers otherwise than on a larger graph")
             yield voter
@@ -177,13 +179,13 @@ class NeighborhoodSampling:
             stream = RandomStream(0, TRIAL, number, device=cut.device)
             return self._smoothing(nodes).prepare(self._rows(nodes))(stream)
 
-        with lead.trying():
+        with lead.model.trying():
             values = edges.num_nodes * self.x.size(1)
             if edges.size > MAX_WHOLE or values * self.x.element_size() > MAX_TRIAL_BYTES:
-                return WideTrial(cut, lead.prepared, targets, draw_rows)
+                return WideTrial(cut, lead.model.prepared, targets, draw_rows)
             rows = edges.field(targets, cut.num_hops).nodes
             draws = [draw_rows(torch.from_numpy(rows), number) for number in range(2)]
-            return WholeTrial(cut, lead.prepared, targets, rows, draws)
+            return WholeTrial(cut, lead.model.prepared, targets, rows, draws)
 
     def _rows(self, nodes: Tensor) -> Tensor:
         return self.check_features(rows_of(self.x, nodes))

@@ -17,18 +17,19 @@ from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
 from pyg_hiersmooth.nn.forward import Forward
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
 from pyg_hiersmooth.nn.model_call import ModelCall
+from pyg_hiersmooth.nn.model_voter import ModelVoter
 from pyg_hiersmooth.nn.neighborhood import InEdges, why_not_cut
 from pyg_hiersmooth.nn.neighborhood_trial import Cut, check_some_targets
 from pyg_hiersmooth.nn.neighborhood_voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.receptive_field import check_num_hops, receptive_field
-from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.nn.target_index import as_target_index
+from pyg_hiersmooth.nn.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -280,14 +281,15 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         if isinstance(data, HeteroData):
             types = noised_type(self.transform, data), self.node_type
         if self.num_hops is not None:
-            with voter.trying():
-                draw = voter.trial_draw(0)
-                check_num_hops(voter.prepared, draw, data, voter.targets, self.num_hops, *types)
+            model = voter.model
+            with model.trying():
+                draw = model.trial_draw(0)
+                check_num_hops(model.prepared, draw, data, voter.targets, self.num_hops, *types)
         return receptive_field(data, voter.targets, self.num_hops, *types)
 
     def _voter(
         self, data: Any, index: Index, options: VoterOptions
-    ) -> tuple[ForwardVoter | NeighborhoodVoter, dict[str, Any]]:
+    ) -> tuple[ModelVoter, dict[str, Any]]:
         sampling = self._neighborhood_sampling(data, options)
         if isinstance(sampling, str):
             self.neighborhoods = f"whole graph ({sampling})"
@@ -296,17 +298,15 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         voter = sampling.voter(targets)
         if isinstance(voter, NeighborhoodVoter):
             self.neighborhoods = voter.description
-            self.feature_path = voter.voters[0].source.description
+            self.feature_path = voter.voters[0].model.source.description
             return voter, {"index": targets, "num_entities": sampling.cut.edges.num_nodes}
         self.neighborhoods = f"whole graph ({voter})"
         whole, objects = self._whole_voter(data, index, options)
-        with whole.trying():
+        with whole.model.trying():
             check_some_targets(sampling.cut, whole)
         return whole, objects
 
-    def _narrowed(
-        self, voter: ForwardVoter | ShardedVoter, data: Any, index: Index
-    ) -> Callable[[Tensor], Voter]:
+    def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:
         # Few targets may be cheaper on neighbourhoods where all are on the whole graph.
         if isinstance(voter, NeighborhoodVoter):
             return voter.only
@@ -328,7 +328,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
         return narrowed
 
-    def _hints(self, voter: ForwardVoter | ShardedVoter, plan: CertificatePlan) -> list[str]:
+    def _hints(self, voter: ModelVoter, plan: CertificatePlan) -> list[str]:
         hints = super()._hints(voter, plan)
         if self.num_hops is None:
             hints.append("'num_hops', with few targets in a large graph")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.sampling import Voter
+from pyg_hiersmooth.nn.model_voter import ModelVoter
 
 ENTITIES_PER_SHARD = 8192
 r"""Most entities of a shard of more than one object; votes depend on it."""
@@ -50,7 +50,7 @@ def shard_voters(
     return ShardedVoter(voters, torch.cat(positions).argsort())
 
 
-class ShardedVoter(Voter):
+class ShardedVoter(ModelVoter):
     r"""Puts the votes of several voters side by side.
 
     Args:
@@ -66,12 +66,10 @@ class ShardedVoter(Voter):
 
     @property
     def features(self) -> list[Tensor]:
-        r"""All clean features."""
-        return [voter.x for voter in self.voters]
+        return [x for voter in self.voters for x in voter.features]
 
     @property
     def objects(self) -> list[Tensor]:
-        r"""All else that the votes depend on."""
         targets = [voter.targets for voter in self.voters]
         return [tensor for voter in self.voters for tensor in voter.objects] + targets
 
@@ -94,11 +92,6 @@ class ShardedVoter(Voter):
                 kept.append(inside[order])
             start += voter.num_targets
         return voters, torch.cat(kept).argsort()
-
-    @property
-    def asked(self) -> Tensor:
-        r"""What tells the targets from others, int64 ``[M]``."""
-        return self.targets
 
     @property
     def adjacency_name(self) -> str | None:

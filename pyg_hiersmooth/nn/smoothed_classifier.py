@@ -22,9 +22,10 @@ from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
 from pyg_hiersmooth.nn.forward import Forward
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter, VoterOptions
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.generators import generators_put_back
-from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
+from pyg_hiersmooth.nn.model_voter import ModelVoter
+from pyg_hiersmooth.nn.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.cost import Cost, cost_of
@@ -117,14 +118,12 @@ class SmoothedClassifier(torch.nn.Module, ABC):
     @abstractmethod
     def _voter(
         self, data: Any, index: Index, options: VoterOptions
-    ) -> tuple[ForwardVoter | ShardedVoter, dict[str, Any]]:
+    ) -> tuple[ModelVoter, dict[str, Any]]:
         r"""What casts the votes, and what a certificate keeps of the objects: their ``index`` and
         ``num_entities``.
         """
 
-    def _narrowed(
-        self, voter: ForwardVoter | ShardedVoter, data: Any, index: Index
-    ) -> Callable[[Tensor], Voter]:
+    def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:
         r"""Makes a voter on some targets of a voter, which need not draw the same samples."""
         return voter.only
 
@@ -215,7 +214,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
 
     def _announce(
         self,
-        voter: ForwardVoter | ShardedVoter,
+        voter: ModelVoter,
         plan: CertificatePlan,
         kept: dict[str, VoteCheckpoint],
         num_workers: int | None,
@@ -236,7 +235,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             self.cost = cost_of(voter, num_left, num_workers, self._hints(voter, plan))
         tqdm.write(str(self.cost), file=sys.stderr)
 
-    def _hints(self, voter: ForwardVoter | ShardedVoter, plan: CertificatePlan) -> list[str]:
+    def _hints(self, voter: ModelVoter, plan: CertificatePlan) -> list[str]:
         r"""What would make sampling cheaper, besides fewer samples."""
         return plan.hints()
 
@@ -248,7 +247,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         block_size: int | None,
         dense: bool,
         enumerate_outcomes: bool = False,
-    ) -> tuple[ForwardVoter | ShardedVoter, dict[str, Any]]:
+    ) -> tuple[ModelVoter, dict[str, Any]]:
         sampling = VoterOptions(
             seed=check_count("seed", seed, 0),
             block_size=None if block_size is None else check_count("block_size", block_size, 1),
@@ -278,8 +277,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             options,
             path,
         )
-        self.feature_path = voter.source.description
-        self.adjacency = None if voter.adjacency is None else str(voter.adjacency)
+        self.feature_path = voter.model.source.description
+        self.adjacency = None if voter.model.adjacency is None else str(voter.model.adjacency)
         return voter
 
     def _check_features(self, x: Tensor | None) -> Tensor:
@@ -296,7 +295,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         dtypes = (parameter.dtype for parameter in self.model.parameters())
         return next((dtype for dtype in dtypes if dtype.is_floating_point), torch.float32)
 
-    def _settings(self, voter: ForwardVoter | ShardedVoter, kept: bool) -> dict[str, Any]:
+    def _settings(self, voter: ModelVoter, kept: bool) -> dict[str, Any]:
         r"""All that votes depend on but the samples, for those that are kept or shared by ranks."""
         if not kept and current_ranks().size == 1:
             return {}
@@ -321,7 +320,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
 
 def _kept_votes(
     plan: CertificatePlan,
-    voter: ForwardVoter | ShardedVoter,
+    voter: ModelVoter,
     settings: dict[str, Any],
     folder: str | os.PathLike[str] | None,
 ) -> dict[str, VoteCheckpoint]:

@@ -1,66 +1,50 @@
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
 import torch
-from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
-from pyg_hiersmooth.nn import SmoothedNodeClassifier, forward_voter
+from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.graph_forward import GraphForward
+from pyg_hiersmooth.nn.voter_options import VoterOptions
 from pyg_hiersmooth.noise import SparseFlipNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 N, D, C = 12, 6, 3
-TRANSFORM = HierarchicalNodeFeatureNoise(0.7, SparseFlipNoise(0.2, 0.6))
+TARGETS = torch.tensor([7, 0, 11])
 
 
-def make_graph() -> Data:
+def make_voter() -> ForwardVoter:
     generator = torch.Generator().manual_seed(0)
     x = (torch.rand(N, D, generator=generator) < 0.4).float()
-    return Data(x=x, edge_index=torch.randint(0, N, (2, 30), generator=generator))
-
-
-def votes_of(model: nn.Module, data: Data, **options: Any) -> Tensor:
-    classifier = SmoothedNodeClassifier(model, TRANSFORM, C)
-    return classifier.sample_votes(data, 60, progress=False, num_workers=0, **options)
-
-
-@pytest.fixture
-def nothing_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forward_voter, "MAX_TRIAL_BYTES", 0)
-
-
-def gcn() -> GCN:
+    graph = Data(x=x, edge_index=torch.randint(0, N, (2, 30), generator=generator))
     torch.manual_seed(0)
-    return GCN(D + 1, 8, 2, C)
+    forward, options = GraphForward(None, [graph], node_level=True), VoterOptions(1, block_size=4)
+    transform = HierarchicalNodeFeatureNoise(0.7, SparseFlipNoise(0.2, 0.6))
+    return ForwardVoter(GCN(D + 1, 8, 2, C).eval(), forward, transform, x, [N], TARGETS, C, options)
 
 
-@pytest.mark.parametrize("layout", ["dense", "sparse"])
-def test_features_that_do_not_fit_are_tried_through_their_products(
-    layout: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = make_graph()
-    expected = votes_of(gcn(), data, block_size=1)
-    if layout == "sparse":
-        data.x = data.x.to_sparse()
-    monkeypatch.setattr(forward_voter, "MAX_TRIAL_BYTES", 0)
-    assert torch.equal(votes_of(gcn(), data, block_size=1), expected)
+@torch.no_grad()
+def test_a_sample_votes_alike_whatever_it_is_asked_with() -> None:
+    voter = make_voter()
+    votes = voter.predict(range(16))
+    assert votes.shape == (16, len(TARGETS)) and len(votes.unique()) > 1
+    assert torch.equal(voter.predict(range(3, 9)), votes[3:9])
+    assert torch.equal(voter.count(range(16)).sum(1), torch.tensor([16, 16, 16]))
 
 
-def test_impure_models_are_refused_all_the_same(nothing_fits: None) -> None:
-    class Counts(GCN):
-        calls = 0.0
-
-        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-            self.calls += 1.0
-            return super().forward(x, edge_index) + self.calls
-
-    with pytest.raises(ValueError, match=r"'model\.calls' changes from call to call"):
-        votes_of(Counts(D + 1, 8, 2, C), make_graph(), block_size=1)
+@torch.no_grad()
+def test_fewer_targets_get_their_votes() -> None:
+    voter = make_voter()
+    few = voter.only(torch.tensor([0, 2]))
+    assert torch.equal(few.asked, TARGETS[[0, 2]])
+    assert torch.equal(few.predict(range(16)), voter.predict(range(16))[:, [0, 2]])
 
 
-def test_blocks_of_all_shards_fit_each_other() -> None:
-    sizes = [forward_voter._power_of_two(size) for size in (0, 1, 2, 3, 4, 120, 512)]
-    assert sizes == [1, 1, 2, 2, 4, 64, 512]
+@torch.no_grad()
+def test_a_vote_is_that_for_the_largest_logit_of_a_target() -> None:
+    voter = make_voter()
+    draw = voter.model.trial_draw(0)
+    logits = voter.model.prepared.answer(draw)[TARGETS]
+    assert torch.allclose(voter.answer(draw, 1)[0], logits, atol=1e-5)
+    assert torch.equal(voter.predict(range(1))[0], voter._logits(range(1))[0].argmax(-1))

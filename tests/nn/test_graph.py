@@ -18,7 +18,7 @@ from pyg_hiersmooth import models
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, graph_list, sharded_voter
 from pyg_hiersmooth.nn.forward import OneByOne
-from pyg_hiersmooth.nn.forward_voter import VoterOptions
+from pyg_hiersmooth.nn.voter_options import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import FixedSizeSelection
@@ -217,7 +217,7 @@ class Mixes(nn.Module):
 def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
     graphs, classifier = make_graphs(), SmoothedGraphClassifier(Mixes(), GAUSSIAN, 3)
     voter, _ = classifier._voter(graphs, None, VoterOptions(seed=0))
-    assert isinstance(voter.voters[0].prepared.forward, OneByOne)
+    assert isinstance(voter.voters[0].model.prepared.forward, OneByOne)
     together = votes(classifier, graphs)
     x = graph_list.stacked_features(graphs)
     apart = torch.zeros_like(together)
@@ -231,7 +231,7 @@ def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
                 apart[i, int(logits.argmax())] += 1
     assert torch.equal(together, apart)
     plain, _ = smoothed()._voter(graphs, None, VoterOptions(seed=0))
-    assert not isinstance(plain.voters[0].prepared.forward, OneByOne)
+    assert not isinstance(plain.voters[0].model.prepared.forward, OneByOne)
 
 
 class OneAtATime(nn.Module):

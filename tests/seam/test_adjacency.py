@@ -299,8 +299,8 @@ def test_what_no_trial_shows_is_kept_from_zeros() -> None:
         data.x = data.x * factor
         classifier = SmoothedNodeClassifier(seeded(DependsOnceInAWhile, 0.0, 0.0), ABLATION, C)
         voter = _voter(classifier, data)
-        assert str(voter.adjacency).startswith("edge_index, normalized once")
-        kept.append(voter.prepared.model.conv._cached_edge_index)
+        assert str(voter.model.adjacency).startswith("edge_index, normalized once")
+        kept.append(voter.model.prepared.model.conv._cached_edge_index)
     for one, other in zip(*kept, strict=True):
         assert torch.equal(one, other)
 
@@ -326,7 +326,7 @@ def test_caches_are_filled_by_zeros_alone(build: Any, monkeypatch: pytest.Monkey
     others = [x for x in seen if type(x) is Tensor and bool(x.any())]
     assert len(others) == 1, "one copy is filled by noise, to compare with, and thrown away"
     voter.predict(range(4))
-    assert voter.prepared._filled == {1}
+    assert voter.model.prepared._filled == {1}
 
 
 class OnPooledGraph(nn.Module):

@@ -1,0 +1,35 @@
+r"""How votes are cast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyg_hiersmooth.sampling.outcomes import ListedOutcomes
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+
+@dataclass(frozen=True)
+class VoterOptions:
+    r"""How votes are cast.
+
+    Args:
+        seed (int): Non-negative seed.
+        block_size (int, optional): Copies of the objects in one forward pass, at most 1 for a
+            model that mixes all rows it is given, such as a norm over all nodes.
+        dense (bool): Whether to write noisy features out in any case.
+        enumerate_outcomes (bool): Whether sample :math:`i` is the outcome :math:`i` of a selection
+            that lists them.
+    """
+
+    seed: int
+    block_size: int | None = None
+    dense: bool = False
+    enumerate_outcomes: bool = False
+
+    def smoothing(self, transform: HierarchicalNodeFeatureNoise) -> HierarchicalNodeFeatureNoise:
+        r"""The transform whose samples are those that are asked for."""
+        if not self.enumerate_outcomes:
+            return transform
+        return HierarchicalNodeFeatureNoise(
+            ListedOutcomes(transform.selection), transform.noise, transform.append_indicator
+        )
