@@ -8,7 +8,7 @@ import pickle
 import random
 import types
 from collections import deque
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from functools import cached_property, lru_cache, partial
 from typing import Any
 
@@ -30,7 +30,7 @@ _PLAIN = (
     *(torch.dtype, torch.device, torch.layout, torch.Size),
 )
 _GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
-_WHOLE = (Tensor, np.ndarray, Set, Iterator, *_GENERATORS)
+_WHOLE = (Tensor, np.ndarray, Iterator, *_GENERATORS)
 _NAMESPACES = (types.SimpleNamespace, argparse.Namespace)
 _METHODS = (types.FunctionType, staticmethod, classmethod, property, cached_property)
 
@@ -73,6 +73,10 @@ def leaves(**roots: Any) -> Iterator[tuple[str, Any]]:
 
 def _parts(value: Any) -> Parts | None:
     r"""What an object consists of; :obj:`None` where it is a whole."""
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return _items(value.flat)
+    if isinstance(value, types.GeneratorType):
+        return _generator_parts(value)
     if isinstance(value, _WHOLE):
         return None
     if isinstance(value, BaseData):
@@ -81,8 +85,9 @@ def _parts(value: Any) -> Parts | None:
         items = [(_named(key, i), part) for i, (key, part) in enumerate(value.items())]
         return [("#", len(value)), *items, *_attributes(value)]
     if isinstance(value, list | tuple | deque):
-        items = [(f"[{i}]", part) for i, part in enumerate(value)]
-        return [("#", len(value)), *items, *_attributes(value)]
+        return [*_items(value), *_attributes(value)]
+    if isinstance(value, Set):
+        return [*_items(sorted(value, key=_place)), *_attributes(value)]
     if isinstance(value, types.MethodType):
         return [("", value.__func__), (".self", value.__self__)]
     if isinstance(value, partial):
@@ -108,6 +113,26 @@ def _parts(value: Any) -> Parts | None:
     if is_of_library(type(value).__module__) and not isinstance(value, _NAMESPACES):
         return None
     return [*_attributes(value), *_class_parts(type(value))]
+
+
+def _items(values: Iterable[Any]) -> Parts:
+    items = [(f"[{i}]", part) for i, part in enumerate(values)]
+    return [("#", len(items)), *items]
+
+
+def _generator_parts(generator: types.GeneratorType[Any, Any, Any]) -> Parts:
+    r"""How far a generator is, and what it holds."""
+    frame = generator.gi_frame
+    if frame is None:
+        return [("", "at its end")]
+    held = [(f".{name}", part) for name, part in frame.f_locals.items()]
+    return [("", frame.f_lasti), *held]
+
+
+def _place(value: Any) -> str:
+    r"""Orders what a set holds: in every copy alike, as far as that can be told."""
+    kind = type(value).__name__
+    return f"{kind} {value!r}" if isinstance(value, _PLAIN) else kind
 
 
 def _module_parts(module: torch.nn.Module) -> Parts:

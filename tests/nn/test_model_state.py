@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 from collections import deque
 from functools import partial
 from typing import Any
@@ -18,6 +19,13 @@ from pyg_hiersmooth.nn.model_state import first_difference, leaves, state_of
 COUNTER = [0]
 
 
+class Locked:
+    r"""Cannot be pickled."""
+
+    def __init__(self) -> None:
+        self.lock, self.seen = threading.Lock(), list[int]()
+
+
 class Holder(nn.Module):
     shared: list[int] = []  # noqa: RUF012
 
@@ -28,6 +36,8 @@ class Holder(nn.Module):
         self.array = np.zeros(3)
         self.memory = deque([1])
         self.names = {"a"}
+        self.locks = {Locked()}
+        self.locked = np.array([None, Locked()])
         self.count = itertools.count()
         self.generators = torch.Generator(), np.random.default_rng(0), random.Random(0)
         self.data = Data(x=torch.zeros(2, 2), edge_index=torch.zeros(2, 1, dtype=torch.long))
@@ -54,7 +64,9 @@ def draw_from(generator: Any) -> None:
         (lambda m: m.numbers[1].update(a=3.0), "model.numbers[1].a"),
         (lambda m: m.array.__setitem__(0, 1.0), "model.array"),
         (lambda m: m.memory.append(1), "model.memory#"),
-        (lambda m: m.names.add("b"), "model.names"),
+        (lambda m: m.names.add("b"), "model.names#"),
+        (lambda m: next(iter(m.locks)).seen.append(1), "model.locks[0].seen#"),
+        (lambda m: m.locked[1].seen.append(1), "model.locked[1].seen#"),
         (lambda m: next(m.count), "model.count"),
         (lambda m: draw_from(m.generators[0]), "model.generators[0]"),
         (lambda m: draw_from(m.generators[1]), "model.generators[1]"),
@@ -90,6 +102,22 @@ def test_functions_are_followed_through_closures_globals_defaults_and_methods() 
     bound = dict(leaves(forward=Holder().forward))
     assert "forward.self.lin.weight" in bound
     assert dict(leaves(f=partial(closure, extra=[7])))["f.keywords.extra[0]"] == 7
+
+
+def test_a_generator_shows_how_far_it_is() -> None:
+    stream = (number for number in range(2))
+    states = [state_of(stream=stream)]
+    while next(stream, None) is not None:
+        states.append(state_of(stream=stream))
+    assert first_difference(states[0], states[1]) is not None
+    assert first_difference(states[1], states[2]) == "stream.number"
+    assert first_difference(states[2], state_of(stream=stream)) is not None
+
+
+def test_sets_that_hold_the_same_are_the_same() -> None:
+    names = [f"name {i}" for i in range(100)]
+    assert first_difference(state_of(s=set(names)), state_of(s=set(reversed(names)))) is None
+    assert first_difference(state_of(s={1, 2}), state_of(s={1, 3})) == "s[1]"
 
 
 def test_a_model_of_pyg_is_the_same_after_a_call() -> None:
