@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate
+from pyg_hiersmooth.certificates.certified_votes import Smoothing
 from pyg_hiersmooth.certificates.confidence_sequences import anytime_bounds
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
 from pyg_hiersmooth.choices import Kind

@@ -3,16 +3,13 @@ r"""Certified accuracy as curves over the adversary's budget."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.chart import Chart, Curve, Panel
 from pyg_hiersmooth.noise import Axis
-
-if TYPE_CHECKING:
-    from pyg_hiersmooth.certificates.certificate import Certificate
 
 CHANGED = (1, 2, 3)
 r"""Numbers :math:`r` of changed entities that have a curve of their own."""
@@ -21,7 +18,7 @@ MAX_COUNT = 256
 r"""Largest number of changes on an axis."""
 
 
-def chart(certificate: Certificate, y: ArrayLike) -> Chart:
+def chart(certificate: CertifiedVotes, y: ArrayLike) -> Chart:
     r"""The curves of a certificate: exact steps, up to where they fall to 0 or :obj:`MAX_COUNT`.
 
     Args:
@@ -35,7 +32,7 @@ def chart(certificate: Certificate, y: ArrayLike) -> Chart:
     )
 
 
-def _panels(certificate: Certificate, y: ArrayLike) -> Iterator[Panel]:
+def _panels(certificate: CertifiedVotes, y: ArrayLike) -> Iterator[Panel]:
     axes = certificate.noise.axes
     for axis in axes:
         curves = (_over_axis(certificate, y, axis, r) for r in CHANGED)
@@ -45,7 +42,7 @@ def _panels(certificate: Certificate, y: ArrayLike) -> Iterator[Panel]:
         yield Panel("Changed entities $r$", True, (curve,))
 
 
-def _over_axis(certificate: Certificate, y: ArrayLike, axis: Axis, r: int) -> Curve:
+def _over_axis(certificate: CertifiedVotes, y: ArrayLike, axis: Axis, r: int) -> Curve:
     if not axis.whole:
         return _over_distance(certificate, y, r)
     return _over_count(lambda n: certificate.certified_accuracy(y, r, **{axis.name: n}), r)
@@ -58,7 +55,7 @@ def _over_count(accuracy: Callable[[int], float], r: int | None = None) -> Curve
     return Curve(np.arange(len(accuracies)), np.array(accuracies), r)
 
 
-def _over_distance(certificate: Certificate, y: ArrayLike, r: int) -> Curve:
+def _over_distance(certificate: CertifiedVotes, y: ArrayLike, r: int) -> Curve:
     clean = certificate.clean_accuracy(y)
     correct = (certificate.prediction == np.asarray(y)) & ~certificate.abstained
     radius = np.sort(certificate.radius(r)[correct])

@@ -2,16 +2,14 @@ r"""A certificate in one line, and as a small table for notebooks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.certificates.explanation import CHANGED, html_table
 from pyg_hiersmooth.certificates.shares import share
 
-if TYPE_CHECKING:
-    from pyg_hiersmooth.certificates.certificate import Certificate
 
-
-def in_one_line(certificate: Certificate) -> str:
+def in_one_line(certificate: CertifiedVotes) -> str:
     r"""What its ``repr`` is."""
     holds = ", exact" if certificate.exact else ", simultaneous" if certificate.simultaneous else ""
     sampled = "".join(f", {name}={value}" for name, value in _statistics(certificate))
@@ -22,7 +20,7 @@ def in_one_line(certificate: Certificate) -> str:
     )
 
 
-def as_html(certificate: Certificate) -> str:
+def as_html(certificate: CertifiedVotes) -> str:
     r"""What a notebook shows of it."""
     noise = certificate.noise
     rows = [
@@ -38,7 +36,7 @@ def as_html(certificate: Certificate) -> str:
     return html_table("Certificate", rows)
 
 
-def _statistics(certificate: Certificate) -> list[tuple[str, Any]]:
+def _statistics(certificate: CertifiedVotes) -> list[tuple[str, Any]]:
     r"""What is known about the sampling."""
     if certificate.exact:
         return []

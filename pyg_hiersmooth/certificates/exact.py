@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate
+from pyg_hiersmooth.certificates.certified_votes import Smoothing
 from pyg_hiersmooth.certificates.checks import check_integers, check_listed
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, check_votes
 from pyg_hiersmooth.choices import Kind

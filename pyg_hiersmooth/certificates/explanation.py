@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pyg_hiersmooth.certificates import grids
+from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.certificates.largest_budgets import largest_budgets, largest_r
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from pyg_hiersmooth.certificates.certificate import Certificate
 
 CHANGED = (1, 2, 3)
 r"""Numbers of changed entities that are reported."""
@@ -30,7 +30,7 @@ class Explanation:
             (default: :obj:`None`)
     """
 
-    certificate: Certificate
+    certificate: CertifiedVotes
     receptive_field: int | None = None
 
     @property
@@ -80,7 +80,7 @@ class Explanation:
         """
         pairs = []
         most = int(self.largest_budgets(r)["deletions"])
-        grid = self.certificate.grid(r, max_additions, max(most, 0))[0, r]
+        grid = grids.grid(self.certificate, r, max_additions, max(most, 0))[0, r]
         for additions, deletions in enumerate(grid):
             if not deletions.any():
                 break
@@ -150,7 +150,7 @@ def html_table(title: str, rows: list[tuple[str, Any]]) -> str:
 
 
 def explanation_of(
-    certificate: Certificate, position: int, receptive_field: Any = None
+    certificate: CertifiedVotes, position: int, receptive_field: Any = None
 ) -> Explanation:
     r"""What a certificate says about the object at a position.
 

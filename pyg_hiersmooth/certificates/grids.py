@@ -3,21 +3,18 @@ r"""What a certificate says about many budgets at once."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import robustness
+from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.shares import share
 
-if TYPE_CHECKING:
-    from pyg_hiersmooth.certificates.certificate import Certificate
-
 
 def grid(
-    certificate: Certificate, max_r: int, max_additions: int = 0, max_deletions: int = 0
+    certificate: CertifiedVotes, max_r: int, max_additions: int = 0, max_deletions: int = 0
 ) -> np.ndarray:
     r"""As :meth:`Certificate.grid`."""
     sizes = _check_cells(certificate, max_r, max_additions, max_deletions)
@@ -30,7 +27,7 @@ def grid(
 
 
 def certified_accuracy_grid(
-    certificate: Certificate,
+    certificate: CertifiedVotes,
     y: ArrayLike,
     max_r: int,
     max_additions: int = 0,
@@ -49,7 +46,7 @@ def certified_accuracy_grid(
     return surface / max(len(certificate), 1)
 
 
-def _check_cells(certificate: Certificate, *largest: int) -> tuple[int, int, int]:
+def _check_cells(certificate: CertifiedVotes, *largest: int) -> tuple[int, int, int]:
     noise = certificate.noise
     counts_flips = noise.budget == ("additions", "deletions")
     if not counts_flips and (noise.budget or any(largest[1:])):
@@ -60,7 +57,7 @@ def _check_cells(certificate: Certificate, *largest: int) -> tuple[int, int, int
 
 
 def _frontiers(
-    certificate: Certificate, num_r: int, num_additions: int, num_deletions: int
+    certificate: CertifiedVotes, num_r: int, num_additions: int, num_deletions: int
 ) -> Iterator[np.ndarray]:
     r"""For each number of additions the most deletions that are certified, int64 ``[num_r, M]``."""
     each = (certificate.prob_all_selected(r) for r in range(num_r))

@@ -7,17 +7,17 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 
+from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.files import replace_atomically
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import Selection
 from pyg_hiersmooth.serialization import noise_from_dict, selection_from_dict, to_dict
 
-if TYPE_CHECKING:
-    from pyg_hiersmooth.certificates.certificate import Certificate
+Loaded = TypeVar("Loaded", bound=CertifiedVotes)
 
 FORMAT = "pyg_hiersmooth certificate 1"
 
@@ -30,7 +30,7 @@ class StoredSmoothing:
     noise: Noise
 
 
-def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
+def save(certificate: CertifiedVotes, path: str | os.PathLike[str]) -> None:
     r"""Writes a certificate, all of it or nothing."""
     settings = {
         "format": FORMAT,
@@ -52,7 +52,7 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
         np.savez_compressed(file, settings=np.array(json.dumps(settings)), **arrays)
 
 
-def load(result: type[Certificate], path: str | os.PathLike[str]) -> Certificate:
+def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
     r"""Reads what :func:`save` wrote, and checks it like any other bounds.
 
     Raises:
