@@ -203,10 +203,8 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             until=until,
         )
 
-    def _cleaned(self, data: Any) -> Any:
-        if self.before is None:
-            return data
-        return [self.before(copy.copy(graph)) for graph in as_graphs(data)]
+    def _transformed(self, data: Any, transform: Compose) -> Any:
+        return [transform(copy.copy(graph)) for graph in as_graphs(data)]
 
     def _voter(
         self, data: Any, index: Index, options: VoterOptions

@@ -313,7 +313,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
         @functools.cache
         def sampling() -> NeighborhoodSampling | str:
-            return self._neighborhood_sampling(self._cleaned(data), voter.options)
+            return self._neighborhood_sampling(data, voter.options)
 
         def narrowed(positions: Tensor) -> Voter:
             found = sampling()

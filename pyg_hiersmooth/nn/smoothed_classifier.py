@@ -23,7 +23,7 @@ from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
 from pyg_hiersmooth.nn.forward import Forward
 from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.nn.generators import generators_put_back
+from pyg_hiersmooth.nn.generators import generator_states, generators_put_back
 from pyg_hiersmooth.nn.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter, sample_votes
@@ -112,8 +112,25 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         return self._sample_votes(data, num_samples, seed, index, False).argmax(-1)
 
     def _cleaned(self, data: Any) -> Any:
-        r"""The data that the noise is added to."""
-        return data if self.before is None else self.before(copy.copy(data))
+        r"""The data that the noise is added to.
+
+        Raises:
+            ValueError: If what comes before the noise draws random numbers.
+        """
+        if self.before is None:
+            return data
+        drawn = generator_states(self.device)
+        cleaned = self._transformed(data, self.before)
+        if generator_states(self.device) != drawn:
+            names = ", ".join(type(each).__name__ for each in self.before.transforms)
+            raise ValueError(
+                "what comes before the noise must do the same to the data every time (got random "
+                f"numbers in {names}): apply it to the data yourself"
+            )
+        return cleaned
+
+    def _transformed(self, data: Any, transform: Compose) -> Any:
+        return transform(copy.copy(data))
 
     @abstractmethod
     def _voter(
@@ -144,6 +161,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
     ) -> Tensor:
         num_samples = check_count("num_samples", num_samples, 1)
         start = check_count("start", start, 0)
+        data = self._cleaned(data)
         voter = self._checked_voter(data, index, seed, block_size, dense)[0]
         settings = self._settings(voter, checkpoint is not None)
         current_ranks().compare(settings)
@@ -189,6 +207,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             simultaneous=simultaneous,
             until=until,
         )
+        data = self._cleaned(data)
         voter, objects = self._checked_voter(data, index, seed, block_size, dense, plan.exact)
         objects["num_features"] = voter.features[0].size(1)
         settings = self._settings(voter, checkpoint is not None)
@@ -254,7 +273,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             dense=dense,
             enumerate_outcomes=enumerate_outcomes,
         )
-        return self._voter(self._cleaned(data), index, sampling)
+        return self._voter(data, index, sampling)
 
     def _forward_voter(
         self,

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, global_mean_pool
-from torch_geometric.transforms import AddSelfLoops, Compose, NormalizeFeatures
+from torch_geometric.transforms import AddSelfLoops, BaseTransform, Compose, NormalizeFeatures
 
 from pyg_hiersmooth.nn import (
     SmoothedGraphClassifier,
@@ -21,6 +21,7 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 N, D, C = 30, 4, 3
 NOISE = HierarchicalNodeFeatureNoise(0.7, GaussianNoise(0.5))
+KINDS: tuple[Any, ...] = (SmoothedNodeClassifier, SmoothedGraphClassifier)
 COMPOSED = Compose([NormalizeFeatures(), AddSelfLoops(), NOISE])
 
 
@@ -71,6 +72,37 @@ def test_graphs_are_certified_as_cleaned_ones() -> None:
     composed = SmoothedGraphClassifier(Model(), COMPOSED, C).sample_votes(graphs, 50, **options)
     alone = SmoothedGraphClassifier(Model(), NOISE, C)
     assert torch.equal(composed, alone.sample_votes([*map(cleaned, graphs)], 50, **options))
+
+
+class Jitter(BaseTransform):
+    def forward(self, data: Data) -> Data:
+        data.x = data.x + torch.rand(())
+        return data
+
+
+def test_what_draws_random_numbers_before_the_noise_is_refused() -> None:
+    composed = Compose([Jitter(), NOISE])
+    nodes, graphs = (kind(Model(), composed, C) for kind in KINDS)
+    for ask in (
+        lambda: nodes.certify(make(), n=50, progress=False),
+        lambda: nodes.receptive_field(make()),
+        lambda: graphs.predict([make(1), make(2)]),
+    ):
+        with pytest.raises(ValueError, match=r"the same .* every time \(got .* in Jitter\)"):
+            ask()
+
+
+def test_what_comes_before_the_noise_is_done_once_a_certificate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done = []
+    normalize = NormalizeFeatures.forward
+    monkeypatch.setattr(
+        NormalizeFeatures, "forward", lambda self, data: done.append(1) or normalize(self, data)
+    )
+    composed = SmoothedNodeClassifier(Model(), COMPOSED, C)
+    composed.certify(make(), until={"r": 1, "eps": 0.01}, n=2_000, progress=False, num_workers=0)
+    assert len(done) == 1
 
 
 def test_what_comes_after_the_noise_is_refused() -> None:
