@@ -12,10 +12,13 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.nn.prepared_model import PreparedModel
-from pyg_hiersmooth.nn.purity import agree, shuffled, unrelated
+from pyg_hiersmooth.nn.purity import agree, enormous, shuffled, unrelated
 
 TARGETS_TO_TRY = 16
-r"""Targets, far apart in their order, whose receptive fields are tried on the model."""
+r"""Targets whose receptive fields are tried on the model."""
+
+TARGETS_AT_ONCE = 512
+r"""Targets among which those are looked for that a model which looks further would show on."""
 
 MOST_HOPS_TO_TRY = 16
 
@@ -77,7 +80,7 @@ def check_num_hops(
     Raises:
         ValueError: If they do, with the number of hops that would be right.
     """
-    tried = targets[torch.linspace(0, targets.numel() - 1, TARGETS_TO_TRY).long().unique()]
+    tried = targets_to_try(graph, targets, num_hops, noised, target_type)
     logits = prepared.answer(draw)
 
     def stays_within(hops: int) -> bool:
@@ -85,14 +88,14 @@ def check_num_hops(
         for row, target in enumerate(tried.tolist()):
             inside = torch.zeros(draw.size(0), dtype=torch.bool, device=draw.device)
             inside[torch.from_numpy(fields[[row]].indices.astype(np.int64))] = True
-            strange = unrelated(draw, row)
-            for others in (strange, shuffled(draw, row)):
+            known = shuffled(draw, row)
+            for others in (known, unrelated(draw, row), enormous(draw, row)):
                 try:
                     moved = prepared.answer(torch.where(inside.view(-1, 1), draw, others))
                 except Exception:
-                    if others is strange:  # not features of the model's domain; other rows are
-                        continue
-                    raise
+                    if others is known:
+                        raise
+                    continue  # not features of the model's domain
                 if not agree(moved[[target]], logits[[target]]):
                     return False
         return True
@@ -105,6 +108,34 @@ def check_num_hops(
         f"'num_hops' must be the message passing steps from a feature to a prediction, along the "
         f"edges, but features further away move logits ({needed}; got {num_hops})"
     )
+
+
+def targets_to_try(
+    graph: Data | HeteroData,
+    targets: Tensor,
+    num_hops: int,
+    noised: str | None = None,
+    target_type: str | None = None,
+) -> Tensor:
+    r"""Targets whose fields grow beyond so many hops, since on others a model that looks further
+    does not show; any, where there are none.
+
+    Args:
+        graph, targets, num_hops, noised, target_type: As in :func:`receptive_field`.
+    """
+    further = num_hops + (2 if isinstance(graph, HeteroData) else 1)  # there and to the noised type
+    order = np.random.default_rng(0).permutation(targets.numel())
+    found: list[int] = []
+    for places in np.array_split(order, -(-len(order) // TARGETS_AT_ONCE)):
+        some = targets[torch.from_numpy(places).to(targets.device)]
+        fields = (
+            receptive_field(graph, some, hops, noised, target_type) for hops in (num_hops, further)
+        )
+        sizes = [np.diff(field.indptr) for field in fields]
+        found += places[sizes[1] > sizes[0]].tolist()
+        if len(found) >= TARGETS_TO_TRY:
+            break
+    return targets[(found or order.tolist())[:TARGETS_TO_TRY]]
 
 
 def _offsets(graph: Data | HeteroData) -> tuple[dict[str | None, int], dict[str | None, int]]:

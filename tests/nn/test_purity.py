@@ -9,7 +9,14 @@ from torch_geometric.nn import EdgePooling, GraphNorm
 
 from pyg_hiersmooth.nn.graph_forward import GraphForward
 from pyg_hiersmooth.nn.prepared_model import PreparedModel
-from pyg_hiersmooth.nn.purity import agree, check_pure, keeps_apart, shuffled, unrelated
+from pyg_hiersmooth.nn.purity import (
+    agree,
+    check_pure,
+    enormous,
+    keeps_apart,
+    shuffled,
+    unrelated,
+)
 
 X = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
 DRAWS = [X, X.flip(0)]
@@ -105,3 +112,18 @@ def test_agreement_is_up_to_rounding() -> None:
     assert agree(logits * (1 + 1e-6), logits)
     assert not agree(logits + torch.tensor([[0.2, 0.0]]), logits)
     assert not agree(logits, logits[:, :1])
+
+
+def test_agreement_of_tiny_logits_is_as_close_as_of_others() -> None:
+    logits = torch.tensor([[1.0, 0.5], [0.0, 2.0]])
+    for size in (1.0, 1e-6, 1e-20):
+        assert agree(logits * size * (1 + 1e-6), logits * size)
+        assert not agree(logits * size * (1 + 1e-3), logits * size)
+    assert agree(logits[:0], logits[:0]) and not agree(logits[:1], logits)
+
+
+def test_enormous_features_stay_finite_through_a_product() -> None:
+    for dtype in (torch.float32, torch.float64, torch.float16):
+        strange = enormous(X.to(dtype), 0)
+        assert strange.dtype == dtype and bool(strange.square().isfinite().all())
+        assert float(strange.abs().max()) > 50.0

@@ -147,3 +147,29 @@ def test_of_heterogeneous_graphs_the_noisy_types_nodes() -> None:
     expected[0, [0, 1]] = expected[1, 2] = expected[2, 3] = True  # its own authors
     expected[3, [0, 1, 2]] = True  # those of what it cites, none of its own
     assert np.array_equal(classifier.receptive_field(data).toarray(), expected)
+
+
+def test_a_model_that_looks_further_shows_wherever_something_lies_there() -> None:
+    """Of two hundred nodes, but twelve have neighbours."""
+    path = torch.arange(1, 12)
+    edge_index = torch.cat([torch.stack([path, path + 1]), torch.stack([path + 1, path])], 1)
+    data = Data(x=torch.rand(200, D), edge_index=edge_index)
+    torch.manual_seed(0)
+    with pytest.raises(ValueError, match=r"3 would do; got 1"):
+        smoothed(GCN(D + 1, 8, 3, C), num_hops=1).receptive_field(data)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 0.9])
+def test_what_comes_from_far_away_counts_however_small_its_share(alpha: float) -> None:
+    """An adversary who changes features at will can make it as large as needed."""
+    model = APPNP(D + 1, C, K=6, alpha=alpha)
+    graph = make_path()
+    with pytest.raises(ValueError, match=r"6 would do; got 5"):
+        smoothed(model, num_hops=5).receptive_field(graph)
+    smoothed(model, num_hops=6).receptive_field(graph)
+
+
+def make_path() -> Data:
+    nodes = torch.arange(29)
+    both = torch.stack([torch.cat([nodes, nodes + 1]), torch.cat([nodes + 1, nodes])])
+    return Data(x=torch.rand(30, D), edge_index=both)
