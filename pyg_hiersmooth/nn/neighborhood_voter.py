@@ -16,7 +16,7 @@ from pyg_hiersmooth.nn.neighborhood import RIMS, Neighborhood, rows_of
 from pyg_hiersmooth.nn.neighborhood_plan import plan
 from pyg_hiersmooth.nn.neighborhood_trial import MAX_WHOLE, Cut, Trial, WholeTrial, WideTrial
 from pyg_hiersmooth.nn.noisy_model import MAX_TRIAL_BYTES, TRIAL
-from pyg_hiersmooth.nn.prepared_model import holds_all_entities, refuse_change
+from pyg_hiersmooth.nn.prepared_model import PreparedModel, refuse_change
 from pyg_hiersmooth.nn.sharded_voter import ShardedVoter
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError
@@ -126,7 +126,7 @@ class NeighborhoodSampling:
             try:
                 lead = self._lead(parts)
                 model = lead.model
-                if holds_all_entities(model.prepared, *self.x.shape):
+                if _holds_all_entities(model.prepared, self.x):
                     return "the model holds something of all nodes"
                 draw = model.trial_draw(0)
                 if not isinstance(draw, LinearInput) and model.prepared.draws_random_numbers(draw):
@@ -196,3 +196,10 @@ class NeighborhoodSampling:
             self.transform.noise,
             self.transform.append_indicator,
         )
+
+
+def _holds_all_entities(prepared: PreparedModel, x: Tensor) -> bool:
+    r"""Whether a model, or a function that calls it, holds something of the size of all features,
+    or with a number for each entity: only beside all clean features can it be told what that is.
+    """
+    return any(x.size(0) in held.shape or held.numel() == x.numel() for _, held in prepared.held())

@@ -6,13 +6,13 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pyg_hiersmooth.nn.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.generators import generator_states, seed_generators
-from pyg_hiersmooth.nn.model_state import State, first_difference, leaves, state_of
+from pyg_hiersmooth.nn.held_features import check_no_features, functions_of, tensors
+from pyg_hiersmooth.nn.model_state import State, first_difference, state_of
 from pyg_hiersmooth.nn.private_copy import (
     cache_adjacencies,
     is_caching,
@@ -49,7 +49,7 @@ class PreparedModel:
         _check_weights(model)
         self._pristine = private_copy(model)
         self.forward, self.device = forward, x.device
-        _check_no_features(self._pristine, forward, x)
+        check_no_features(self._pristine, forward, x)
         _check_own_model(model, forward)
         self._baseline: State | None = None
         self._caches_adjacencies = False
@@ -155,6 +155,10 @@ class PreparedModel:
         if self._baseline is not None:
             refuse_change(first_difference(self._baseline, self._whole_state()))
 
+    def held(self) -> Iterator[tuple[str, Tensor]]:
+        r"""Tensors that the model, as it was given, and functions that call it hold, by name."""
+        return tensors(model=self._pristine, **functions_of(self.forward))
+
     def kept(self) -> dict[str, Any]:
         r"""All that must not change after :meth:`watch`, by name."""
         return {"model": self.model, "others": self._for_copies, **self.forward.watched()}
@@ -202,79 +206,11 @@ def _check_weights(model: torch.nn.Module) -> None:
             )
 
 
-def _check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> None:
-    registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
-    for path, value in _tensors(model=model, **_functions(forward)):
-        if _contains(value.detach(), x, forward.rows):
-            raise ValueError(
-                f"'{path}' holds the clean features, which would get around the noise: use those "
-                "that the model is called with"
-            )
-        is_dense = value.layout == torch.strided and value.is_floating_point()
-        if id(value) in registered or value.dim() != 2 or not is_dense:
-            continue
-        if value.size(0) == x.size(0) != value.size(1):
-            raise ValueError(
-                f"'{path}' holds a row for each of the {x.size(0)} entities and may be made from "
-                "clean features: reset it, or, if it does not depend on them, register it as a "
-                "buffer of the model or make it an attribute of the graph that 'keep' names"
-            )
-
-
-def holds_all_entities(prepared: PreparedModel, num_entities: int, num_features: int) -> bool:
-    r"""Whether a model, or a function that calls it, holds something of the size of all features,
-    or with a number for each entity: only beside all clean features can it be told what that is.
-    """
-    return any(
-        num_entities in value.shape or value.numel() == num_entities * num_features
-        for _, value in _tensors(model=prepared._pristine, **_functions(prepared.forward))
-    )
-
-
-def _contains(value: Tensor, clean: Tensor, rows: list[int]) -> bool:
-    r"""Whether a tensor holds the clean features, in any order or with more columns, or those of
-    one of several objects.
-    """
-    if value.is_floating_point() != clean.is_floating_point():
-        return False
-    if value.numel() == clean.numel():
-        value, clean = _dense(value, clean), _dense(clean, clean)
-        return torch.equal(value.flatten().sort().values, clean.flatten().sort().values)
-    if value.dim() != 2:
-        return False
-    if value.size(0) == clean.size(0) and value.size(1) > clean.size(1):
-        return torch.equal(_dense(value, clean)[:, : clean.size(1)], _dense(clean, clean))
-    if value.size(0) not in rows or value.size(1) != clean.size(1):
-        return False
-    value = _dense(value, clean)
-    parts = _dense(clean, clean).split(rows)
-    return any(torch.equal(value, part) for part in parts if part.size(0) == value.size(0))
-
-
-def _dense(value: Tensor, like: Tensor) -> Tensor:
-    dense = value if value.layout == torch.strided else value.to_dense()
-    return dense.to(like.device, like.dtype)
-
-
 def _check_own_model(model: torch.nn.Module, forward: Forward) -> None:
     own = tensor_addresses(model)
-    for path, value in _tensors(**_functions(forward)):
+    for path, value in tensors(**functions_of(forward)):
         if value.layout == torch.strided and value.data_ptr() in own:
             raise ValueError(
                 f"'{path}' is the user's model, but votes come from a private copy: call the model "
                 "that 'forward' is given, its first argument"
             )
-
-
-def _tensors(**roots: Any) -> Iterator[tuple[str, Tensor]]:
-    r"""Tensors that hold something, and arrays of numbers as such."""
-    for path, value in leaves(**roots):
-        if isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
-            value = torch.from_numpy(value.astype("f8" if value.dtype.kind == "f" else "i8"))
-        if isinstance(value, Tensor) and value.numel() > 0 and not value.is_meta:
-            yield path, value
-
-
-def _functions(forward: Forward) -> dict[str, Any]:
-    watched = forward.watched()
-    return {name: value for name, value in watched.items() if name not in ("graph", "copies")}
