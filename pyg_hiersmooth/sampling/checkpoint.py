@@ -122,18 +122,27 @@ class VoteCheckpoint:
             )
 
     def load(self, empty: Counted, num_samples: int) -> Counted:
-        r"""As :meth:`check`, and makes sure that the file can be written.
+        r"""As :meth:`check`, and makes sure that the file can be written, and says from now on what
+        number of samples was asked for.
 
         Raises:
             ValueError: As :meth:`check`.
             OSError: If the folder cannot be written.
         """
         counted = self.check(empty, num_samples)
-        if os.path.exists(self.path):
+        if self._tells_the_number():
             self._saved = (time.monotonic(), counted.num_votes)
         else:
+            self._saved = (time.monotonic(), -1)
             self.save(counted)
         return counted
+
+    def _tells_the_number(self) -> bool:
+        r"""Whether there is a file, which says what number of samples was asked for."""
+        if not os.path.exists(self.path):
+            return False
+        kept = read_votes(self.path)[2]
+        return all(kept.get(name) == value for name, value in self.number.items())
 
     def save_sometimes(self, counted: Counted) -> None:
         r"""Saves if the last save was a while ago."""

@@ -101,3 +101,17 @@ def test_a_number_that_was_asked_for_is_kept_from_the_start(
     with pytest.raises(ValueError, match="was begun with n=40"):
         classifier.certify(data, n0=8, n=80, **options)
     assert classifier.certify(data, n0=8, n=40, **options).n == 40
+
+
+def test_a_number_that_is_fixed_in_advance_is_kept_in_a_file_that_others_began(
+    tmp_path: Path,
+) -> None:
+    """Votes of a fixed number bound nothing once it is raised at the sight of them."""
+    data = Data(x=torch.rand(N, D), edge_index=torch.randint(0, N, (2, 3 * N)))
+    classifier = SmoothedNodeClassifier(GCN(D + 1, C), smoothing(), C)
+    options: dict[str, Any] = {"progress": False, "num_workers": 0}
+    classifier.sample_votes(data, 40, start=5, checkpoint=tmp_path / "votes.npz", **options)
+    assert classifier.certify(data, 5, 40, checkpoint=tmp_path, **options).n == 40
+    assert read_votes(tmp_path / "votes.npz")[2]["fixed_n"] == 40
+    with pytest.raises(ValueError, match=r"begun with n=40"):
+        classifier.certify(data, 5, 60, checkpoint=tmp_path, **options)
