@@ -21,10 +21,13 @@ def all_items(data: Any, name: str) -> list[Any] | None:
     if isinstance(data, list | tuple):
         return list(data)
     if isinstance(data, DataLoader):
-        if not isinstance(data.sampler, SequentialSampler | RandomSampler):
+        batches = data.batch_sampler
+        own = batches is None or getattr(batches, "sampler", None) is data.sampler
+        if not own or not isinstance(data.sampler, SequentialSampler | RandomSampler):
+            sampler = data.sampler if own else batches
             raise ValueError(
                 f"'{name}' as a DataLoader must go through all of its dataset (got the sampler "
-                f"{type(data.sampler).__name__}): pass its items themselves"
+                f"{type(sampler).__name__}): pass its items themselves"
             )
         return all_items(data.dataset, name)
     if isinstance(data, Dataset):

@@ -193,12 +193,10 @@ def _digest(value: Any) -> str:
         return fingerprint(value.get_state())
     if isinstance(value, random.Random):
         return _bytes_digest(repr(value.getstate()).encode())
-    if isinstance(value, _WHOLE):
-        try:
-            return _bytes_digest(pickle.dumps(value))
-        except Exception:  # pickling runs code of the user's
-            return repr(value)
-    return type(value).__qualname__  # nothing is known about it but what the logits show
+    try:
+        return _bytes_digest(pickle.dumps(value))
+    except Exception:  # of a kind that cannot be pickled, of which only the logits tell
+        return repr(value) if isinstance(value, _WHOLE) else type(value).__qualname__
 
 
 def _tensor_digest(value: Tensor) -> str:

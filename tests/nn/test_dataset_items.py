@@ -37,5 +37,8 @@ def test_items_that_are_left_out_and_unknown_lengths_are_refused() -> None:
     loader = DataLoader(Letters(), sampler=SubsetRandomSampler([0, 2]))
     with pytest.raises(ValueError, match="'data' as a DataLoader must go through all"):
         all_items(loader, "data")
+    loader = DataLoader(Letters(), batch_sampler=[[0], [2]])
+    with pytest.raises(ValueError, match=r"must go through all .* \(got the sampler list\)"):
+        all_items(loader, "data")
     with pytest.raises(ValueError, match=r"'data' must have a length \(got Endless\)"):
         all_items(Endless(), "data")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import array
 import itertools
 import random
 import threading
@@ -38,6 +39,7 @@ class Holder(nn.Module):
         self.names = {"a"}
         self.locks = {Locked()}
         self.locked = np.array([None, Locked()])
+        self.bytes, self.numbers_only = bytearray(2), array.array("d", [0.0])
         self.count = itertools.count()
         self.generators = torch.Generator(), np.random.default_rng(0), random.Random(0)
         self.data = Data(x=torch.zeros(2, 2), edge_index=torch.zeros(2, 1, dtype=torch.long))
@@ -68,6 +70,8 @@ def draw_from(generator: Any) -> None:
         (lambda m: next(iter(m.locks)).seen.append(1), "model.locks[0].seen#"),
         (lambda m: m.locked[1].seen.append(1), "model.locked[1].seen#"),
         (lambda m: next(m.count), "model.count"),
+        (lambda m: m.bytes.append(1), "model.bytes"),
+        (lambda m: m.numbers_only.append(1.0), "model.numbers_only"),
         (lambda m: draw_from(m.generators[0]), "model.generators[0]"),
         (lambda m: draw_from(m.generators[1]), "model.generators[1]"),
         (lambda m: draw_from(m.generators[2]), "model.generators[2]"),
