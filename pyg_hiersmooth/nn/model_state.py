@@ -193,6 +193,8 @@ def _digest(value: Any) -> str:
         return fingerprint(value.get_state())
     if isinstance(value, random.Random):
         return _bytes_digest(repr(value.getstate()).encode())
+    if type(value).__module__.partition(".")[0] == "torch":
+        return type(value).__qualname__  # such as packed weights, written differently at each call
     try:
         return _bytes_digest(pickle.dumps(value))
     except Exception:  # of a kind that cannot be pickled, of which only the logits tell
