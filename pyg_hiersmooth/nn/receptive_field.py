@@ -17,7 +17,7 @@ from pyg_hiersmooth.nn.purity import agree, enormous, shuffled, unrelated
 TARGETS_TO_TRY = 16
 r"""Targets whose receptive fields are tried on the model."""
 
-TARGETS_AT_ONCE = 512
+TARGETS_AT_ONCE = 64
 r"""Targets among which those are looked for that a model which looks further would show on."""
 
 MOST_HOPS_TO_TRY = 16
