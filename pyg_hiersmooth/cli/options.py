@@ -178,6 +178,7 @@ def training_options(task: TaskName | None = None) -> Decorator:
                 ("lr", POSITIVE, "Learning rate."),
                 ("num_draws", COUNT, "Draws of noise in a step of training."),
                 ("consistency", NOT_NEGATIVE, "Weight of a loss that makes draws agree."),
+                ("consistency_rampup", click.IntRange(0), "Epochs in which that weight rises."),
             )
         )
     )

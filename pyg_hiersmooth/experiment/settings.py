@@ -21,7 +21,7 @@ from pyg_hiersmooth.noise.kinds import NOISE_KINDS, NoiseKind
 NOISES = {**NOISE_KINDS, "none": NoiseKind("none", ())}
 r"""The noises of experiments; ``"none"`` leaves the model unprotected."""
 
-DRAWS_DEFAULTS: dict[str, Any] = {"num_draws": 1, "consistency": 0.0}
+DRAWS_DEFAULTS: dict[str, Any] = {"num_draws": 1, "consistency": 0.0, "consistency_rampup": 0}
 r"""The draws of noise in a step of training."""
 
 TASK_DEFAULTS: dict[TaskName, dict[str, Any]] = {
@@ -108,7 +108,7 @@ class Settings(Titled):
         simultaneous (bool or None): Whether all certificates hold at once with probability
             :obj:`1 - alpha`, not each. (default: :obj:`False`)
         seed (int): Seed of the split, the model, its training, the samples and the partitions.
-        max_epochs, patience, lr, num_draws, consistency: As in
+        max_epochs, patience, lr, num_draws, consistency, consistency_rampup: As in
             :func:`~pyg_hiersmooth.training.train_node_classifier` or
             :func:`~pyg_hiersmooth.training.train_graph_classifier`, with their defaults;
             :obj:`None` with a checkpoint.
@@ -154,6 +154,7 @@ class Settings(Titled):
     lr: float | None = None
     num_draws: int | None = None
     consistency: float | None = None
+    consistency_rampup: int | None = None
     checkpoint: str | None = None
     num_workers: int | None = None
     device: str | None = None

@@ -27,7 +27,8 @@ class Run(Titled):
 
     Attributes:
         method (Method): How it is smoothed.
-        dataset, model, seed, n0, n, alpha, part, max_epochs, patience, lr, num_draws, consistency:
+        dataset, model, seed, n0, n, alpha, part, max_epochs, patience, lr, num_draws, consistency,
+        consistency_rampup:
             As in :class:`~pyg_hiersmooth.experiment.settings.Settings`; an exact method takes no
             notice of :obj:`n0`, :obj:`n` and :obj:`alpha`.
     """
@@ -45,6 +46,7 @@ class Run(Titled):
     lr: float = TASK_DEFAULTS["node"]["lr"]
     num_draws: int = TASK_DEFAULTS["node"]["num_draws"]
     consistency: float = TASK_DEFAULTS["node"]["consistency"]
+    consistency_rampup: int = TASK_DEFAULTS["node"]["consistency_rampup"]
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Run:

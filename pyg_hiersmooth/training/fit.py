@@ -68,7 +68,7 @@ class TrainingHistory:
 
 def fit(
     model: torch.nn.Module,
-    train: Callable[[], Iterable[Tensor]],
+    train: Callable[[int], Iterable[Tensor]],
     validate: Callable[[], LogitsAndLabels],
     *,
     lr: float,
@@ -78,8 +78,8 @@ def fit(
     seed: int,
     progress: bool,
 ) -> TrainingHistory:
-    r"""Minimizes the losses that :obj:`train` yields, a step each, and keeps the weights with the
-    lowest loss on what :obj:`validate` returns.
+    r"""Minimizes the losses that :obj:`train` yields for an epoch, a step each, and keeps the
+    weights with the lowest loss on what :obj:`validate` returns.
 
     The other arguments are those of :func:`train_node_classifier`.
 
@@ -104,7 +104,7 @@ def fit(
             for epoch in epochs:
                 model.train()
                 step_losses = []
-                for loss in train():
+                for loss in train(epoch):
                     optimizer.zero_grad()
                     step_losses.append(_finite(loss, "training", epoch))
                     loss.backward()

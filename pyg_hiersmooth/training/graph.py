@@ -3,7 +3,7 @@ r"""Trains graph classifiers on noisy graphs, so that smoothing them keeps their
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from pyg_hiersmooth.nn.graph_list import as_graphs
 from pyg_hiersmooth.nn.model_call import ModelCall
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.training.fit import TrainingHistory, device_of, fit, logits_of
-from pyg_hiersmooth.training.loss import check_draws, loss_of_draws
+from pyg_hiersmooth.training.loss import check_draws, loss_of_draws, weight_at
 
 
 def train_graph_classifier(
@@ -34,6 +34,7 @@ def train_graph_classifier(
     progress: bool = True,
     num_draws: int = 1,
     consistency: float = 0.0,
+    consistency_rampup: int = 0,
     forward: ModelCall | None = None,
     keep: Collection[str] = (),
 ) -> TrainingHistory:
@@ -55,7 +56,7 @@ def train_graph_classifier(
             (default: :obj:`32`)
         lr, weight_decay, max_epochs, patience, seed, progress: As in
             :func:`train_node_classifier`.
-        num_draws, consistency, forward, keep: As there.
+        num_draws, consistency, consistency_rampup, forward, keep: As there.
 
     Raises:
         ValueError: If an argument is out of range, or if :obj:`graphs` or :obj:`split` lacks what
@@ -64,7 +65,7 @@ def train_graph_classifier(
     """
     if batch_size < 1:
         raise ValueError(f"'batch_size' must be at least 1 (got {batch_size})")
-    check_draws(num_draws, consistency)
+    check_draws(num_draws, consistency, consistency_rampup)
     keep = check_keep(keep)
     every = as_graphs(graphs)
     device = device_of(model)
@@ -78,14 +79,17 @@ def train_graph_classifier(
         noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
         return logits_of(model, noisy, forward, keep, transform)
 
-    def loss(batch: Data) -> Tensor:
-        draws = [logits(batch) for _ in range(num_draws)]
-        return loss_of_draws(draws, batch.y.view(-1), None, consistency)
+    def losses(epoch: int) -> Iterator[Tensor]:
+        weight = weight_at(epoch, consistency, consistency_rampup)
+        for batch in loader:
+            batch = batch.to(device)
+            draws = [logits(batch) for _ in range(num_draws)]
+            yield loss_of_draws(draws, batch.y.view(-1), None, weight)
 
     loader = DataLoader(train, batch_size, shuffle=True)
     return fit(
         model,
-        lambda: (loss(batch.to(device)) for batch in loader),
+        losses,
         lambda: (logits(val_batch), val_batch.y.view(-1)),
         lr=lr,
         weight_decay=weight_decay,

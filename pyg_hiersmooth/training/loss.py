@@ -46,7 +46,21 @@ def inconsistency(draws: Sequence[Tensor]) -> Tensor:
     return (predictions - target).square().sum(-1).mean()
 
 
-def check_draws(num_draws: int, consistency: float) -> None:
+def weight_at(epoch: int, consistency: float, consistency_rampup: int) -> float:
+    r"""The weight of the inconsistency in an epoch, which rises evenly from 0 in the first one to
+    :obj:`consistency`, where it stays: as in `"Temporal Ensembling for Semi-Supervised Learning"
+    <https://arxiv.org/abs/1610.02242>`_ (Laine and Aila, ICLR 2017, section 2.1), but for the
+    shape of the rise. Before labels tell the classes apart, agreement is reached by one class.
+
+    Args:
+        epoch (int): The epoch, counted from 0.
+        consistency (float): The weight at the end.
+        consistency_rampup (int): Epochs that it takes to get there.
+    """
+    return consistency * min(epoch / consistency_rampup, 1.0) if consistency_rampup else consistency
+
+
+def check_draws(num_draws: int, consistency: float, consistency_rampup: int = 0) -> None:
     r"""Checks the options of the trainers.
 
     Raises:
@@ -59,4 +73,10 @@ def check_draws(num_draws: int, consistency: float) -> None:
     if consistency > 0 and num_draws < 2:
         raise ValueError(
             f"'consistency' compares draws: 'num_draws' must be at least 2 (got {num_draws})"
+        )
+    if consistency_rampup < 0:
+        raise ValueError(f"'consistency_rampup' must be at least 0 (got {consistency_rampup})")
+    if consistency_rampup > 0 and consistency == 0:
+        raise ValueError(
+            f"'consistency_rampup' does nothing without 'consistency' (got {consistency_rampup})"
         )

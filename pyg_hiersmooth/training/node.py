@@ -13,7 +13,7 @@ from pyg_hiersmooth.datasets import NodeSplit, inductive_subgraph
 from pyg_hiersmooth.nn.model_call import ModelCall, adjacency
 from pyg_hiersmooth.nn.structure import check_keep
 from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
-from pyg_hiersmooth.training.loss import check_draws, loss_of_draws
+from pyg_hiersmooth.training.loss import check_draws, loss_of_draws, weight_at
 from pyg_hiersmooth.training.noisy_graph import NoisyGraph
 
 
@@ -31,6 +31,7 @@ def train_node_classifier(
     progress: bool = True,
     num_draws: int = 1,
     consistency: float = 0.0,
+    consistency_rampup: int = 0,
     forward: ModelCall | None = None,
     keep: Collection[str] = (),
 ) -> TrainingHistory:
@@ -74,6 +75,9 @@ def train_node_classifier(
             predictions under all draws to their sharpened mean, on nodes without labels as well
             (`Feng et al., NeurIPS 2020 <https://arxiv.org/abs/2005.11079>`_); it needs at least
             two draws. (default: :obj:`0.0`)
+        consistency_rampup (int, optional): The number of epochs, at least :obj:`0`, in which that
+            weight rises from :obj:`0`: with a large weight from the start, a model may learn to
+            answer everything alike. (default: :obj:`0`)
         forward (callable, optional): :obj:`forward(model, x, data)`, for a model with another
             signature; as in certification, :obj:`data` is the graph's structure alone.
             (default: :obj:`None`)
@@ -87,7 +91,7 @@ def train_node_classifier(
     """
     split = NodeSplit.from_masks(data) if split is None else split
     _check_nodes(data, split)
-    check_draws(num_draws, consistency)
+    check_draws(num_draws, consistency, consistency_rampup)
     device = device_of(model)
 
     held_out = torch.cat([split.val_index, split.test_index])
@@ -106,9 +110,10 @@ def train_node_classifier(
         NoisyGraph(graph, transform, model, logits) for graph in (train_graph, val_graph)
     )
 
-    def loss() -> Tensor:
+    def loss(epoch: int) -> Tensor:
         draws = noisy_train.logits(num_draws)
-        return loss_of_draws(draws, train_graph.y, train_index, consistency)
+        weight = weight_at(epoch, consistency, consistency_rampup)
+        return loss_of_draws(draws, train_graph.y, train_index, weight)
 
     def validate() -> LogitsAndLabels:
         (found,) = noisy_val.logits()
@@ -116,7 +121,7 @@ def train_node_classifier(
 
     return fit(
         model,
-        lambda: [loss()],
+        lambda epoch: [loss(epoch)],
         validate,
         lr=lr,
         weight_decay=weight_decay,

@@ -27,7 +27,7 @@ def test_a_step_for_each_that_is_yielded() -> None:
     x, y = torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 1])
     modes = []
 
-    def losses() -> Iterator[Tensor]:
+    def losses(epoch: int) -> Iterator[Tensor]:
         modes.append(model.training)
         yield cross_entropy(model(x), y)
         yield cross_entropy(model(x[:1]), y[:1])
@@ -43,7 +43,7 @@ def test_dropout_is_that_of_the_seed() -> None:
     for seed in (1, 1, 2):
         model = torch.nn.Linear(1, 2)
 
-        def losses(model: torch.nn.Module = model) -> list[Tensor]:
+        def losses(epoch: int, model: torch.nn.Module = model) -> list[Tensor]:
             drawn.append(float(torch.rand(())))
             return [model(torch.ones(1, 1)).sum()]
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from pyg_hiersmooth.training.loss import check_draws, inconsistency, loss_of_draws
+from pyg_hiersmooth.training.loss import check_draws, inconsistency, loss_of_draws, weight_at
 
 
 def test_inconsistency_by_hand() -> None:
@@ -52,3 +52,14 @@ def test_labels_count_where_they_are_known_and_agreement_everywhere() -> None:
 def test_options_are_checked(num_draws: int, consistency: float, named: str) -> None:
     with pytest.raises(ValueError, match=f"'{named}' must be at least"):
         check_draws(num_draws, consistency)
+
+
+def test_the_weight_rises_evenly_and_stays() -> None:
+    assert [weight_at(epoch, 2.0, 4) for epoch in range(6)] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.0]
+    assert weight_at(0, 2.0, 0) == 2.0
+
+
+@pytest.mark.parametrize(("consistency", "rampup"), [(1.0, -1), (0.0, 5)])
+def test_a_rise_of_nothing_is_refused(consistency: float, rampup: int) -> None:
+    with pytest.raises(ValueError, match=rf"'consistency_rampup' .* \(got {rampup}\)"):
+        check_draws(2, consistency, rampup)

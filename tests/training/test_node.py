@@ -360,3 +360,18 @@ def test_a_model_without_room_for_the_indicator_is_told_what_to_do(data: Data) -
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         data.x = data.x[:, :3]
         train_node_classifier(new_model(), data, SPLIT, progress=False)
+
+
+def test_the_weight_of_agreement_rises_from_nothing(data: Data) -> None:
+    losses = {}
+    for name, options in (
+        ("labels", {}),
+        ("at once", {"consistency": 6.0}),
+        ("rising", {"consistency": 6.0, "consistency_rampup": 3}),
+    ):
+        options = {"num_draws": 2, "max_epochs": 3, "progress": False, **options}
+        losses[name] = train_node_classifier(
+            new_model(), data, SPLIT, flip_signs, **options
+        ).train_losses
+    assert losses["rising"][0] == losses["labels"][0] < losses["at once"][0]
+    assert losses["labels"][1] < losses["rising"][1]
