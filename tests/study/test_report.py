@@ -24,14 +24,14 @@ def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return node_classification
 
 
-@pytest.mark.parametrize("name", ["search", "main", "consistent", "plain", "table"])
+@pytest.mark.parametrize("name", ["search", "main", "consistent", "doubled", "plain", "table"])
 def test_tables_are_written_from_the_results(study: ModuleType, name: str, tmp_path: Path) -> None:
     report = report_sweep if name == "search" else report_methods
     report(load_results(study.RESULTS / name), tmp_path, draw=False)
     assert (study.DOCS / name / "tables.md").read_text() == (tmp_path / "tables.md").read_text()
 
 
-@pytest.mark.parametrize("name", ["search", "main", "consistent", "plain", "table"])
+@pytest.mark.parametrize("name", ["search", "main", "consistent", "doubled", "plain", "table"])
 def test_every_planned_run_has_a_result(
     study: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
