@@ -94,7 +94,6 @@ def test_what_has_a_row_for_each_entity_must_say_that_it_is_no_feature() -> None
         [1, 2, [3.0, True]],
         sparse.eye_array(N),
     ],
-    ids=str,
 )
 def test_other_things_are_none(held: Any) -> None:
     check(Model(held))
