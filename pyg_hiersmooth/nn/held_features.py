@@ -91,9 +91,15 @@ def _contains(value: Tensor, clean: Tensor, rows: list[int]) -> bool:
     r"""Whether a tensor holds the clean features, in any order or with more columns, or those of
     one of several objects, or the places of those that are not 0.
     """
-    value, dtype = value.to(clean.device), torch.promote_types(value.dtype, clean.dtype)
+    if value.is_complex() or value.is_quantized:
+        return False
+    if value.layout == torch.strided:
+        value = value.as_subclass(Tensor)  # of PyG's EdgeIndex, say, which would guard its edges
+    if value.is_floating_point() and value.element_size() == 1:
+        value = value.float()
     if _lists_the_ones(value, clean):
         return True
+    dtype = torch.promote_types(value.dtype, clean.dtype)
     if value.numel() == clean.numel():
         values, features = (_dense(each, dtype).flatten() for each in (value, clean))
         return torch.equal(values.sort().values, features.sort().values)
@@ -123,10 +129,10 @@ def _lists_the_ones(value: Tensor, clean: Tensor) -> bool:
         return False
     places = clean.to_sparse_coo().coalesce().indices()
     expected = places[1] if value.numel() == count else places
-    expected, listed = expected.flatten().sort().values, value.flatten().long().sort().values
-    numbers = torch.arange(len(expected), device=clean.device)
+    expected, listed = (each.flatten().long().cpu().sort().values for each in (expected, value))
+    numbers = torch.arange(len(expected))
     return torch.equal(listed, expected) and not torch.equal(listed, numbers)
 
 
 def _dense(value: Tensor, dtype: torch.dtype) -> Tensor:
-    return (value if value.layout == torch.strided else value.to_dense()).to(dtype)
+    return (value if value.layout == torch.strided else value.to_dense()).to("cpu", dtype)

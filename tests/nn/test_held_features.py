@@ -10,6 +10,7 @@ import pytest
 import torch
 from scipy import sparse
 from torch import Tensor, nn
+from torch_geometric import EdgeIndex
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.nn.graph_forward import GraphForward
@@ -23,6 +24,7 @@ FORMS: dict[str, Callable[[Tensor], Any]] = {
     "tensor": lambda x: x.clone(),
     "double": lambda x: x.double(),
     "bool": lambda x: x.bool(),
+    "of eight bits": lambda x: x.to(torch.float8_e4m3fn),
     "long": lambda x: x.long(),
     "transposed": lambda x: x.t().contiguous(),
     "with more columns": lambda x: torch.cat([x, torch.ones(N, 2)], 1),
@@ -93,13 +95,18 @@ def test_what_has_a_row_for_each_entity_must_say_that_it_is_no_feature() -> None
         np.array(["a"]),
         [1, 2, [3.0, True]],
         sparse.eye_array(N),
+        torch.zeros(N, D, dtype=torch.complex64),
+        torch.quantize_per_tensor(torch.zeros(N, D), 1.0, 0, torch.qint8),
+        EdgeIndex(EDGES),
+        torch.zeros(3, D, dtype=torch.float8_e4m3fn),
+        torch.zeros(4, 4).to_sparse_bsr((2, 2)),
     ],
 )
 def test_other_things_are_none(held: Any) -> None:
     check(Model(held))
 
 
-def test_identical_features_are_no_reason_to_refuse_numbers_of_nodes() -> None:
+def test_features_that_number_nodes_are_no_reason_to_refuse_numbers_of_nodes() -> None:
     check(Model(torch.arange(N)), torch.eye(N))
 
 
