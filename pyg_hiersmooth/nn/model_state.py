@@ -132,7 +132,7 @@ def _generator_parts(generator: types.GeneratorType[Any, Any, Any]) -> Parts:
 def _place(value: Any) -> str:
     r"""Orders what a set holds: in every copy alike, as far as that can be told."""
     kind = type(value).__name__
-    return f"{kind} {value!r}" if isinstance(value, _PLAIN) else kind
+    return f"{kind} {value!r}" if isinstance(value, (*_PLAIN, tuple)) else kind
 
 
 def _module_parts(module: torch.nn.Module) -> Parts:
@@ -193,11 +193,11 @@ def _digest(value: Any) -> str:
         return fingerprint(value.get_state())
     if isinstance(value, random.Random):
         return _bytes_digest(repr(value.getstate()).encode())
-    if type(value).__module__.partition(".")[0] == "torch":
+    if type(value).__module__.partition(".")[0] in ("torch", "torch_geometric"):
         return type(value).__qualname__  # such as packed weights, written differently at each call
     try:
         return _bytes_digest(pickle.dumps(value))
-    except Exception:  # of a kind that cannot be pickled, of which only the logits tell
+    except Exception:  # pickling runs code of any class; what fails is left to the trial calls
         return repr(value) if isinstance(value, _WHOLE) else type(value).__qualname__
 
 

@@ -120,7 +120,9 @@ def test_a_generator_shows_how_far_it_is() -> None:
 
 def test_sets_that_hold_the_same_are_the_same() -> None:
     names = [f"name {i}" for i in range(100)]
-    assert first_difference(state_of(s=set(names)), state_of(s=set(reversed(names)))) is None
+    pairs = [(name, i) for i, name in enumerate(names)]
+    for items in (names, pairs):
+        assert first_difference(state_of(s=set(items)), state_of(s=set(reversed(items)))) is None
     assert first_difference(state_of(s={1, 2}), state_of(s={1, 3})) == "s[1]"
 
 
