@@ -78,8 +78,12 @@ class VoteCheckpoint:
         Raises:
             ValueError: If the file is damaged, of other settings, or holds more samples.
         """
+        return self._found(empty, num_samples)[0]
+
+    def _found(self, empty: Counted, num_samples: int) -> tuple[Counted, bool]:
+        r"""What was saved, and whether that says already what number of samples was asked for."""
         if not os.path.exists(self.path):
-            return empty
+            return empty, False
         votes, done, settings = read_votes(self.path)
         counted = Counted(votes, done)
         for name, value in self.settings.items():
@@ -101,7 +105,7 @@ class VoteCheckpoint:
                 f"checkpoint '{self.path}' holds {counted.num_samples} samples, more than the "
                 f"{num_samples} asked for"
             )
-        return counted
+        return counted, self.number.items() <= settings.items()
 
     def _check_number(self, kept: Mapping[str, Any]) -> None:
         # Older files tell neither.
@@ -129,20 +133,10 @@ class VoteCheckpoint:
             ValueError: As :meth:`check`.
             OSError: If the folder cannot be written.
         """
-        counted = self.check(empty, num_samples)
-        if self._tells_the_number():
-            self._saved = (time.monotonic(), counted.num_votes)
-        else:
-            self._saved = (time.monotonic(), -1)
-            self.save(counted)
+        counted, says_number = self._found(empty, num_samples)
+        self._saved = (time.monotonic(), counted.num_votes if says_number else -1)
+        self.save(counted)
         return counted
-
-    def _tells_the_number(self) -> bool:
-        r"""Whether there is a file, which says what number of samples was asked for."""
-        if not os.path.exists(self.path):
-            return False
-        kept = read_votes(self.path)[2]
-        return all(kept.get(name) == value for name, value in self.number.items())
 
     def save_sometimes(self, counted: Counted) -> None:
         r"""Saves if the last save was a while ago."""
