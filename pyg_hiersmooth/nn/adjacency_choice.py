@@ -162,7 +162,7 @@ class _Trial:
         while len(self._plain) <= number:
             try:
                 self._plain.append(_answer(self.prepared, self.draws[len(self._plain)]))
-            except Exception:  # made-up features may be none that the model takes
+            except Exception:  # as of made-up features that it does not take: not compared on
                 self._plain.append(None)
         return self._plain[number]
 

@@ -246,7 +246,7 @@ def check_some_targets(cut: Cut, voter: ForwardVoter) -> None:
             features = part.extended(draw[part.nodes.to(draw.device)], made_up(draw, 1, number))
             try:
                 agrees = agree(alone.answer(features)[part.targets], logits[number][[target]])
-            except Exception:  # what takes the whole graph alone may still look no further
+            except Exception:  # a model may fail on a part of the graph and look no further
                 agrees = False
             if not agrees:
                 check_num_hops(prepared, draw, cut.graph, voter.targets, cut.num_hops)
@@ -270,10 +270,5 @@ def _strange(draws: list[Tensor]) -> list[Tensor]:
 
 def _answer(prepared: PreparedModel, features: Tensor, must: bool) -> Tensor | None:
     r"""Logits, if the model takes the features, as it must where they are real."""
-    try:
-        logits = prepared.answer(features)
-    except Exception:  # made-up features may be none that the model takes
-        if must:
-            raise
-        return None
-    return logits if bool(torch.isfinite(logits).all()) else None
+    logits = prepared.answer(features) if must else prepared.answer_made_up(features)
+    return logits if logits is not None and bool(torch.isfinite(logits).all()) else None

@@ -138,6 +138,15 @@ class PreparedModel:
         logits = self(x if isinstance(x, LinearInput) else x.clone(), copies, seed)
         return logits.clone() if isinstance(logits, Tensor) else logits
 
+    def answer_made_up(self, x: Tensor, seed: int = 0) -> Any:
+        r"""As :meth:`answer`, for features that were made up; :obj:`None` where the model does not
+        take them, as one that looks words up does not take numbers of any size.
+        """
+        try:
+            return self.answer(x, seed=seed)
+        except Exception:  # a user's model says so in any way, and real features have been tried
+            return None
+
     def state(self) -> State:
         r"""What the model keeps now."""
         return state_of(model=self.model, **self.forward.watched())

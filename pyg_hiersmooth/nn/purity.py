@@ -71,10 +71,9 @@ def _answers(prepared: PreparedModel, draws: list[Tensor]) -> Iterator[Tensor]:
     if isinstance(draws[0], LinearInput):
         return
     for seed in range(2):
-        try:
-            yield prepared.answer(unrelated(draws[0], seed), seed=1)
-        except Exception:  # features that the model does not take
-            continue
+        logits = prepared.answer_made_up(unrelated(draws[0], seed), seed=1)
+        if logits is not None:
+            yield logits
 
 
 def unrelated(x: Tensor, seed: int) -> Tensor:
@@ -132,7 +131,7 @@ def keeps_apart(prepared: PreparedModel, block: Tensor, copies: int) -> bool:
         mixed = torch.cat([own[i] if i in compared else parts[i] for i in range(len(rows))])
         try:
             together = prepared.answer(mixed, copies, seed)
-        except Exception:  # one by one is right for any model, and says why another one fails
+        except Exception:  # it fails on many at once: one by one is tried next, and tells why
             return False
         if not isinstance(together, Tensor) or together.size(0) != sum(outputs):
             return False
@@ -151,12 +150,20 @@ def _alone(
     return {i: twins[i % units].answer(features[i], seed=3) for i in chosen}
 
 
-def agree(some: Tensor, others: Tensor) -> bool:
-    r"""Whether logits are the same, but for the order of sums."""
+def agree(some: Tensor, others: Tensor, among: Tensor | None = None) -> bool:
+    r"""Whether logits are the same, but for the order of sums.
+
+    Args:
+        some (torch.Tensor): Logits.
+        others (torch.Tensor): Other logits of that shape.
+        among (torch.Tensor, optional): Logits of the same call, which tell how large they get.
+            (default: :obj:`others`)
+    """
     if some.shape != others.shape or others.numel() == 0:
         return some.shape == others.shape
     epsilon = torch.finfo(others.dtype).eps if others.is_floating_point() else 0.0
     size = others.abs()
     # A row of small logits may be what large ones cancel to, but not larger ones than others have.
-    scale = size.amax(-1, keepdim=True) + size.max().clamp(max=1.0)
+    largest = size if among is None else among.abs()
+    scale = size.amax(-1, keepdim=True) + largest.max().clamp(max=1.0)
     return bool(((some - others).abs() <= min(100.0 * epsilon, 1e-2) * scale).all())
