@@ -9,6 +9,7 @@ OLDEST := $(VENV)-oldest
 FRESH := $(VENV)-fresh
 # A test has one thread, and each core its own tests: two processes of two threads are slower.
 PYTEST := -m pytest --numprocesses logical --dist worksteal
+COVERED := $(if $(COVERAGE),--cov --cov-report term:skip-covered)
 # Every layer of the package, in the time that a second environment is worth.
 OLDEST_TESTS := tests/noise tests/transforms tests/models tests/experiment \
 	tests/nn/test_node.py tests/nn/test_exact.py tests/nn/test_model_state.py \
@@ -37,7 +38,10 @@ demo: $(VENV)/.installed-plot,report  ## Trains, samples, certifies and draws, o
 	$(BIN)/hiersmooth report runs/demo runs/demo-exact runs/demo-collective --out runs/demo.html
 
 test: $(VENV)/.installed-$(EXTRAS)  ## Runs the tests; HIERSMOOTH_DATA names a folder of real data.
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) $(if $(COVERAGE),--cov --cov-report term:skip-covered)
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m "not slow" $(COVERED)
+
+test-slow: $(VENV)/.installed-$(EXTRAS)  ## Runs the tests that take longest.
+	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST) -m slow $(if $(COVERED),$(COVERED) --cov-append)
 
 test-oldest: $(OLDEST)/.installed  ## Runs a part of the tests on the oldest versions that are allowed.
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python $(PYTEST) $(OLDEST_TESTS)
@@ -82,4 +86,4 @@ $(VENV):
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python $(CPU_TORCH) constraints.txt
 
-.PHONY: help demo test test-oldest test-install lint docs clean
+.PHONY: help demo test test-slow test-oldest test-install lint docs clean

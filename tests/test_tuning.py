@@ -213,8 +213,8 @@ def test_search_learns_from_its_trials(reachable: bool, data: Data) -> None:
     [
         ("flips", 1, {"deletions": 5}, 1),
         ("flips", 3, {"additions": 1, "deletions": 4}, 3),
-        ("flips", 3, {"additions": 1}, 1),
-        ("flips", 20, {"additions": 1, "deletions": 1}, 2),
+        pytest.param("flips", 3, {"additions": 1}, 1, marks=pytest.mark.slow),
+        pytest.param("flips", 20, {"additions": 1, "deletions": 1}, 2, marks=pytest.mark.slow),
         ("ablation", 2, {}, 2),
         ("ablation", 100, {}, 100),
         ("ablation", 12_345, {}, 12_345),

@@ -120,7 +120,7 @@ def test_objects_have_sizes_of_their_own_and_hold_together_if_asked() -> None:
     rule = StoppingRule(transform, {"r": 1}, 3, 2, num_entities=[90, 10, 10])
     # One of 10 is left out by one draw in ten, one of 90 by nine in ten: hopeless.
     assert rule.answered([[9, 1], [9, 1]], [0, 1]).tolist() == [True, False]
-    alone = StoppingRule(smoothing(), {"r": 1}, 10**6, 2).level
+    alone = StoppingRule(smoothing(), {"r": 1}, 10_000, 2).level
     together = StoppingRule(smoothing(), {"r": 1}, 1_000, 2, simultaneous=True).level
     assert together == pytest.approx(alone / 1_000)
 

@@ -137,6 +137,7 @@ def test_interrupted(hiersmooth: Program, tmp_path: Path, monkeypatch: pytest.Mo
     assert result.exit_code == 130 and "the same command goes on" in sentence_of(result)
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_all_runs_at_once_and_loses_nothing(
     hiersmooth: Program, leisurely: list[str], tmp_path: Path
 ) -> None:

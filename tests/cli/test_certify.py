@@ -475,7 +475,12 @@ def undisturbed(
 
 
 @pytest.mark.parametrize(
-    ("sent", "num_workers"), [(signal.SIGKILL, 0), (signal.SIGINT, 0), (signal.SIGINT, 2)]
+    ("sent", "num_workers"),
+    [
+        (signal.SIGINT, 2),
+        pytest.param(signal.SIGINT, 0, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 0, marks=pytest.mark.slow),
+    ],
 )
 def test_stopped_while_sampling(
     sent: signal.Signals,

@@ -36,6 +36,7 @@ def rank_of(process: psutil.Process) -> str | None:
         return None
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_after_a_rank_was_killed(
     certify: Program, leisurely: list[str], finished_run: Path, tmp_path: Path
 ) -> None:

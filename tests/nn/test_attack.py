@@ -37,7 +37,9 @@ class Setting(NamedTuple):
     certificate: Certificate
 
 
-@pytest.fixture(scope="module", params=["CitationSBM", "Cora"])
+@pytest.fixture(
+    scope="module", params=["CitationSBM", pytest.param("Cora", marks=pytest.mark.slow)]
+)
 def data(request: pytest.FixtureRequest) -> Data:
     root = "unused"
     if request.param == "Cora":

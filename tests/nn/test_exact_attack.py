@@ -43,7 +43,9 @@ class Setting(NamedTuple):
         return self.data.x @ self.weight[:, :-1].t()
 
 
-@pytest.fixture(scope="module", params=["CitationSBM", "Cora"])
+@pytest.fixture(
+    scope="module", params=["CitationSBM", pytest.param("Cora", marks=pytest.mark.slow)]
+)
 def setting(request: pytest.FixtureRequest) -> Setting:
     root = request.getfixturevalue("data_root") if request.param == "Cora" else "unused"
     data = load_dataset(request.param, root)[0]
@@ -150,6 +152,7 @@ def test_no_certified_node_falls_to_a_greedy_attack(
     assert fell[False] > 0, "the attack has no force"
 
 
+@pytest.mark.slow
 def test_one_attack_fells_no_more_than_the_collective_certificate_says(
     setting: Setting, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -170,7 +170,10 @@ def exact_votes(x: list[int], selection: Any, flips: SparseFlipNoise) -> np.ndar
     return probabilities
 
 
-@pytest.mark.parametrize("selection", [0.6, FixedSizeSelection(1), FixedSizeSelection(2)])
+@pytest.mark.parametrize(
+    "selection",
+    [0.6, FixedSizeSelection(2), pytest.param(FixedSizeSelection(1), marks=pytest.mark.slow)],
+)
 def test_vote_probabilities_equal_exact_enumeration(selection: Any) -> None:
     flips, num = SparseFlipNoise(0.3, 0.6), 4000
     rows = [[0, 1], [1, 1, 0], [0, 0]]

@@ -183,6 +183,7 @@ def test_clean_features_that_a_model_holds_are_found() -> None:
         smoothed.sample_votes(data, 10, node_index=TARGETS, progress=False, num_workers=0)
 
 
+@pytest.mark.slow
 def test_the_few_that_are_left_are_sampled_on_their_neighbourhoods(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

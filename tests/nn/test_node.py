@@ -126,7 +126,7 @@ def test_vote_probabilities_equal_exact_enumeration(selection: object) -> None:
     transform = HierarchicalNodeFeatureNoise(selection, SparseFlipNoise(p_plus, p_minus))
     model = TableModel(2, 3)
     votes = SmoothedNodeClassifier(model, transform, C).sample_votes(
-        Data(x=x, edge_index=torch.tensor([[0], [1]])), samples, progress=False, block_size=1
+        Data(x=x, edge_index=torch.tensor([[0], [1]])), samples, progress=False, num_workers=0
     )
     exact = np.zeros((2, C))
     for tau in itertools.product([0, 1], repeat=2):

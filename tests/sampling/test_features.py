@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 from scipy.stats import chi2
@@ -9,15 +11,22 @@ from torch_geometric import nn as gnn
 from pyg_hiersmooth import models
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, LaplaceNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.sampling.features import DenseFeatures, HiddenFeatures, feature_source
+from pyg_hiersmooth.sampling.features import (
+    DenseFeatures,
+    FeatureSource,
+    HiddenFeatures,
+    feature_source,
+)
 from pyg_hiersmooth.sampling.linear_input import NotLinearError
 from pyg_hiersmooth.selection import FixedSizeSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 N, D, C = 12, 9, 3
+STACKED = 50
 GENERATOR = torch.Generator().manual_seed(0)
 X = (torch.rand(N, D, generator=GENERATOR) < 0.3).float()
 EDGES = torch.randint(0, N, (2, 30), generator=GENERATOR)
+STACKED_EDGES = torch.cat([EDGES + N * i for i in range(STACKED)], dim=1)
 MODELS = {
     "GCN": models.GCN,
     "GAT": models.GAT,
@@ -32,6 +41,12 @@ MODELS = {
 def make_model(name: str, num_features: int) -> nn.Module:
     torch.manual_seed(0)
     return MODELS[name](num_features, C).eval()
+
+
+def draws(source: FeatureSource, seed: int, samples: range) -> Iterator[Tensor]:
+    """Features of all samples, for ``STACKED`` copies of the graph at a time."""
+    for start in samples[::STACKED]:
+        yield source.draw([RandomStream(seed, start + i) for i in range(STACKED)])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -66,23 +81,21 @@ def test_gaussian_noise_has_the_same_distribution_behind_the_maps(name: str) -> 
     sigma, samples = 0.7, 4_000
     transform = HierarchicalNodeFeatureNoise(1.0, GaussianNoise(sigma))
     model = make_model(name, D + 1)
-    drawn: list[Tensor] = []
+    weights = [layer.weight for layer in model.conv1.modules() if isinstance(layer, gnn.Linear)]
+
+    def hidden(x: Tensor) -> Tensor:
+        return torch.cat([nn.functional.linear(x, weight) for weight in weights], dim=1)
 
     def run(x: Tensor) -> Tensor:
-        weights = [layer.weight for layer in model.conv1.modules() if isinstance(layer, gnn.Linear)]
-        drawn.append(torch.cat([nn.functional.linear(x, weight) for weight in weights], dim=1))
         return model(x, EDGES)
 
     source = feature_source(transform, X, [N], run)
     assert isinstance(source, HiddenFeatures)
-    drawn.clear()
     with torch.no_grad():
-        for sample in range(samples):
-            run(source.draw([RandomStream(1, sample)]))
-    weights = [layer.weight for layer in model.conv1.modules() if isinstance(layer, gnn.Linear)]
+        drawn = [hidden(x) for x in draws(source, 1, range(samples))]
     weight = torch.cat(weights).t().double().detach()
     mean = torch.cat([X, torch.ones(N, 1)], dim=1).double() @ weight
-    noise = torch.stack(drawn).double() - mean
+    noise = torch.cat(drawn).view(samples, N, -1).double() - mean
     rank = torch.linalg.matrix_rank(weight[:D])
     # Whitened with the exact factor, the noise must be standard normal in every direction.
     whitened = noise.flatten(0, 1) @ torch.linalg.pinv(weight[:D]) / sigma
@@ -106,15 +119,13 @@ def test_vote_frequencies_do_not_tell_the_paths_apart(noise: Noise, selection: o
     def run(x: Tensor) -> Tensor:
         return model(x, EDGES)
 
-    counts = []
-    sources = feature_source(transform, X, [N], run), DenseFeatures(transform, X, [N], "as asked")
-    for offset, source in zip((0, samples), sources, strict=True):
-        votes = torch.zeros(N, C, dtype=torch.double)
+    def count(source: FeatureSource, of: range) -> Tensor:
         with torch.no_grad():
-            for sample in range(offset, offset + samples):
-                votes[torch.arange(N), run(source.draw([RandomStream(5, sample)])).argmax(1)] += 1
-        counts.append(votes)
-    first, second = counts
+            answers = [model(x, STACKED_EDGES).argmax(1) for x in draws(source, 5, of)]
+        return nn.functional.one_hot(torch.cat(answers).view(-1, N), C).sum(0).double()
+
+    first = count(feature_source(transform, X, [N], run), range(samples))
+    second = count(DenseFeatures(transform, X, [N], "as asked"), range(samples, 2 * samples))
     statistic = ((first - second).square() / (first + second).clamp(min=1)).sum(1)
     assert float(statistic.max()) < chi2.ppf(1 - 1e-3 / N, C - 1)
 

@@ -223,6 +223,7 @@ def interrupt(run: Callable[[], object], at: int | None) -> Counter[tuple[str, i
     return passed
 
 
+@pytest.mark.slow
 def test_an_interruption_at_any_line_of_the_engine_can_be_resumed(tmp_path: Path) -> None:
     data, model = make_graph(8), seeded(Linear)
     expected = votes_of(model, data, num_samples=24)
