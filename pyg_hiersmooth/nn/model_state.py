@@ -18,6 +18,7 @@ from torch import Tensor
 from torch_geometric.data.data import BaseData
 
 from pyg_hiersmooth.nn.function_reach import is_of_library, reach
+from pyg_hiersmooth.nn.scripted import scripted_values
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 
 State = dict[str, str]
@@ -140,6 +141,7 @@ def _module_parts(module: torch.nn.Module) -> Parts:
     registered = {"_parameters", "_buffers", "_modules"}
     return [
         *((f".{name}", part) for name, part in (*tensors, *module.named_children())),
+        *((f".{name}", part) for name, part in scripted_values(module).items()),
         *(part for part in _attributes(module) if part[0][1:] not in registered),
     ]
 
@@ -189,6 +191,9 @@ def _digest(value: Any) -> str:
         return f"{type(value).__name__} {value!r}"
     if isinstance(value, Tensor):
         return _tensor_digest(value)
+    if isinstance(value, types.FunctionType):  # which PyG writes anew for each copy of some models
+        code = value.__code__
+        return _bytes_digest(repr((value.__qualname__, code.co_code, code.co_names)).encode())
     if isinstance(value, torch.Generator):
         return fingerprint(value.get_state())
     if isinstance(value, random.Random):

@@ -249,7 +249,8 @@ def check_some_targets(cut: Cut, voter: ForwardVoter) -> None:
             except Exception:  # a model may fail on a part of the graph and look no further
                 agrees = False
             if not agrees:
-                check_num_hops(prepared, draw, cut.graph, voter.targets, cut.num_hops)
+                for asked in (torch.tensor([target]), voter.targets):
+                    check_num_hops(prepared, draw, cut.graph, asked, cut.num_hops)
                 return
 
 

@@ -15,6 +15,7 @@ from pyg_hiersmooth.nn.held_features import check_no_features, functions_of, ten
 from pyg_hiersmooth.nn.model_state import State, first_difference, state_of
 from pyg_hiersmooth.nn.private_copy import (
     cache_adjacencies,
+    deep_copy,
     is_caching,
     private_copy,
     same_weights,
@@ -50,14 +51,15 @@ class PreparedModel:
         self._pristine = private_copy(model)
         self.forward, self.device = forward, x.device
         check_no_features(self._pristine, forward, x)
-        _check_own_model(model, forward)
+        _check_own_model(model, tensors(**functions_of(forward)))
+        _check_own_model(model, tensors(model=self._pristine))
         self._baseline: State | None = None
         self._caches_adjacencies = False
         self.renew()
 
     def renew(self) -> None:
         r"""Starts over with a fresh copy, as if the model had never been called."""
-        self._start(copy.deepcopy(self._pristine))
+        self._start(deep_copy(self._pristine))
 
     def fresh(self, forward: Forward | None = None) -> PreparedModel:
         r"""Another copy that was never called, on the same objects or others."""
@@ -215,11 +217,11 @@ def _check_weights(model: torch.nn.Module) -> None:
             )
 
 
-def _check_own_model(model: torch.nn.Module, forward: Forward) -> None:
+def _check_own_model(model: torch.nn.Module, reached: Iterator[tuple[str, Tensor]]) -> None:
     own = tensor_addresses(model)
-    for path, value in tensors(**functions_of(forward)):
+    for path, value in reached:
         if value.layout == torch.strided and value.data_ptr() in own:
             raise ValueError(
                 f"'{path}' is the user's model, but votes come from a private copy: call the model "
-                "that 'forward' is given, its first argument"
+                "that 'forward' is given, its first argument, and let a model's methods use 'self'"
             )

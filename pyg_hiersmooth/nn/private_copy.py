@@ -3,6 +3,7 @@ r"""A copy of a model that belongs to the engine: in evaluation mode, and with n
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import SparseTensor
 
 from pyg_hiersmooth.nn.model_state import leaves
+from pyg_hiersmooth.nn.scripted import stop_scripted_caching
 
 ADJACENCY_CACHES = {"_cached_edge_index", "_cached_adj_t"}
 r"""What PyG's convolutions keep under ``cached=True`` that depends on the graph alone."""
@@ -22,7 +24,7 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
     r"""Copies a model, puts it in evaluation mode, and empties the caches of PyG's convolutions.
 
     Convolutions that keep propagated *features* (:class:`~torch_geometric.nn.conv.SGConv`,
-    :class:`~torch_geometric.nn.conv.SSGConv`) cache nothing from here on.
+    :class:`~torch_geometric.nn.conv.SSGConv`), and all scripted ones, cache nothing from here on.
 
     Raises:
         ValueError: If the model cannot be copied.
@@ -34,7 +36,7 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
         if isinstance(value, Tensor) and not value.is_leaf
     }
     try:
-        copied = copy.deepcopy(model, memo | _without_caches(model))
+        copied = deep_copy(model, memo | _without_caches(model))
     except Exception as error:
         raise ValueError(
             "'model' must be one that copy.deepcopy can copy, since votes come from a private copy "
@@ -49,6 +51,7 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
     copied.eval()
     for module in copied.modules():
         empty_caches(module)
+        stop_scripted_caching(module)
         if holds_features(module):
             module.cached = False  # type: ignore[assignment]
     return copied
@@ -59,10 +62,24 @@ def same_weights(model: torch.nn.Module) -> torch.nn.Module:
     tensors: dict[int, Any] = {
         id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
     }
-    copied = copy.deepcopy(model, tensors | _without_caches(model))
+    copied = deep_copy(model, tensors | _without_caches(model))
     for module in copied.modules():
         empty_caches(module)
     return copied
+
+
+def deep_copy(model: torch.nn.Module, memo: dict[int, Any] | None = None) -> torch.nn.Module:
+    r"""As :func:`copy.deepcopy`, whatever seed Python's generator has.
+
+    Each copy of a :class:`torch_geometric.nn.Sequential` gets its ``forward`` from a module whose
+    name it draws, and the one that is there already if it draws a name for the second time.
+    """
+    drawn = random.getstate()
+    random.seed()
+    try:
+        return copy.deepcopy(model, memo)
+    finally:
+        random.setstate(drawn)
 
 
 def _without_caches(model: torch.nn.Module) -> dict[int, Any]:

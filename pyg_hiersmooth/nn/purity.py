@@ -102,6 +102,14 @@ def shuffled(x: Tensor, seed: int) -> Tensor:
     return x[RandomStream(seed, 2**20, device=x.device).subset(x.size(0), x.size(0))]
 
 
+def alike(x: Tensor) -> list[Tensor]:
+    r"""The smallest row of :obj:`x` everywhere, and the largest: features that any model takes,
+    and that move a maximum over all rows, where others do not.
+    """
+    size = x.abs().sum(1, dtype=torch.float64)
+    return [x[int(place)].expand_as(x) for place in (size.argmin(), size.argmax())]
+
+
 def keeps_apart(prepared: PreparedModel, block: Tensor, copies: int) -> bool:
     r"""Whether the model answers for each unit of a block as it does for that unit alone, with
     unrelated features everywhere else in the block, and with other random numbers.

@@ -12,10 +12,13 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.nn.prepared_model import PreparedModel
-from pyg_hiersmooth.nn.purity import agree, enormous, shuffled, unrelated
+from pyg_hiersmooth.nn.purity import agree, alike, enormous, shuffled, unrelated
 
 TARGETS_TO_TRY = 16
 r"""Targets whose receptive fields are tried on the model."""
+
+ENTITIES_TO_TRY = (1, 4, 16, 64)
+r"""Numbers of entities that are changed at once, to compare all targets that they do not reach."""
 
 TARGETS_AT_ONCE = 64
 r"""Targets among which those are looked for that a model which looks further would show on."""
@@ -61,6 +64,30 @@ def receptive_field(
     return sparse.csr_array(reached[:, columns])
 
 
+def reached_from(
+    graph: Data | HeteroData,
+    entities: np.ndarray,
+    num_hops: int,
+    noised: str | None = None,
+    target_type: str | None = None,
+) -> np.ndarray:
+    r"""The nodes that features of some entities can reach: bool, one for each node that may be a
+    target.
+
+    Args:
+        entities (numpy.ndarray): Which entities, bool ``[N]``.
+        graph, num_hops, noised, target_type: As in :func:`receptive_field`.
+    """
+    sizes, first = _offsets(graph)
+    total = sum(sizes.values())
+    reached = np.zeros(total, dtype=bool)
+    reached[first[noised] : first[noised] + sizes[noised]] = entities
+    step = _steps_back(graph, total, first)
+    for _ in range(num_hops):
+        reached = step @ reached
+    return reached[first[target_type] : first[target_type] + sizes[target_type]]
+
+
 def check_num_hops(
     prepared: PreparedModel,
     draw: Tensor,
@@ -81,21 +108,32 @@ def check_num_hops(
         ValueError: If they do, with the number of hops that would be right.
     """
     tried = targets_to_try(graph, targets, num_hops, noised, target_type)
-    logits = prepared.answer(draw)
+    targets, logits = targets.cpu(), prepared.answer(draw)
+
+    def stay(asked: Tensor, replaced: np.ndarray, seed: int) -> bool:
+        rows = torch.from_numpy(replaced).to(draw.device).view(-1, 1)
+        known = [shuffled(draw, seed), *alike(draw)]
+        made_up = [unrelated(draw, seed), enormous(draw, seed)]
+        answers = [
+            *(prepared.answer(torch.where(rows, others, draw)) for others in known),
+            *(prepared.answer_made_up(torch.where(rows, others, draw)) for others in made_up),
+        ]
+        return all(moved is None or agree(moved[asked], logits[asked], logits) for moved in answers)
 
     def stays_within(hops: int) -> bool:
         fields = receptive_field(graph, tried, hops, noised, target_type)
-        for row, target in enumerate(tried.tolist()):
-            inside = torch.zeros(draw.size(0), dtype=torch.bool, device=draw.device)
-            inside[torch.from_numpy(fields[[row]].indices.astype(np.int64))] = True
-            known, *made_up = (
-                torch.where(inside.view(-1, 1), draw, others)
-                for others in (shuffled(draw, row), unrelated(draw, row), enormous(draw, row))
-            )
-            answers = [prepared.answer(known), *map(prepared.answer_made_up, made_up)]
-            for moved in answers:
-                if moved is not None and not agree(moved[[target]], logits[[target]], logits):
-                    return False
+        for row in range(len(tried)):
+            outside = np.ones(draw.size(0), dtype=bool)
+            outside[fields[[row]].indices] = False
+            if not stay(tried[[row]], outside, row):
+                return False
+        for seed, size in enumerate(ENTITIES_TO_TRY):
+            some = np.zeros(draw.size(0), dtype=bool)
+            some[np.random.default_rng(seed).permutation(draw.size(0))[:size]] = True
+            reached = reached_from(graph, some, hops, noised, target_type)
+            asked = targets[~torch.from_numpy(reached)[targets]]
+            if asked.numel() > 0 and not stay(asked, some, seed):
+                return False
         return True
 
     if stays_within(num_hops):
@@ -133,7 +171,7 @@ def targets_to_try(
         found += places[sizes[1] > sizes[0]].tolist()
         if len(found) >= TARGETS_TO_TRY:
             break
-    return targets[(found or order.tolist())[:TARGETS_TO_TRY]]
+    return targets.cpu()[(found or order.tolist())[:TARGETS_TO_TRY]]
 
 
 def _offsets(graph: Data | HeteroData) -> tuple[dict[str | None, int], dict[str | None, int]]:

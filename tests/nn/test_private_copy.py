@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import copy
+import random
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric import nn as gnn
 
+from pyg_hiersmooth.nn.generators import seed_generators
 from pyg_hiersmooth.nn.private_copy import is_caching, private_copy, same_weights, without_caches
 
 X = torch.rand(4, 3)
@@ -85,3 +87,17 @@ def test_training_without_caches() -> None:
         assert not torch.equal(first[1], second[1])
     assert all(conv.cached for conv in model)
     assert model[0]._cached_edge_index is None and model[1]._cached_x is None
+
+
+@pytest.mark.parametrize("depths", [(1, 2), (2, 1)])
+def test_copies_of_sequential_have_their_own_forward(depths: tuple[int, ...]) -> None:
+    """PyG's Sequential names the code of a copy by Python's generator, which is seeded alike."""
+    for depth in depths:
+        convs = [(gnn.SAGEConv(3, 3), "x, edges -> x") for _ in range(depth)]
+        model = gnn.Sequential("x, edges", convs)
+        expected = model(X, EDGES)
+        for copy_of in (private_copy, same_weights):
+            seed_generators(7, torch.device("cpu"))
+            drawn = random.getstate()
+            torch.testing.assert_close(copy_of(model)(X, EDGES), expected)
+            assert random.getstate() == drawn

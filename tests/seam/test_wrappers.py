@@ -143,7 +143,7 @@ def test_weights_of_edges_reach_the_model_in_a_wrapper(name: str) -> None:
     data = make_graph()
     wrapped = WRAPPERS[name](seeded(Weighted)).eval()
     truth = plain_votes(weighted_call, WRAPPERS[name](seeded(Weighted)), ABLATION, data, SAMPLES, C)
-    right_or_refused(lambda: votes_of(wrapped, data), truth, "edge_weight")
+    right_or_refused(lambda: votes_of(wrapped, data), truth, "edge_weight", "model")
 
 
 @pytest.mark.parametrize("name", ["AveragedModel", "DataParallel", "self.module", "self.model"])
