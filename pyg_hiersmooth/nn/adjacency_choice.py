@@ -21,6 +21,9 @@ from pyg_hiersmooth.nn.private_copy import can_cache, is_caching, is_compiled
 from pyg_hiersmooth.nn.purity import agree
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 
+NUM_REAL = 2
+r"""Draws of features that a form must take; what comes after them is made up."""
+
 WORTHWHILE = 0.9
 r"""Most of the plain way's cost that a matrix may have to be taken."""
 
@@ -158,11 +161,15 @@ class _Trial:
         return first_difference(tried.state(), other.state()) is None
 
     def _expected(self, number: int) -> tuple[Tensor, int] | None:
-        r"""Logits of the plain way and their cost; :obj:`None` for features it does not take."""
+        r"""Logits of the plain way and their cost; :obj:`None` for made-up features that it does
+        not take.
+        """
         while len(self._plain) <= number:
             try:
                 self._plain.append(_answer(self.prepared, self.draws[len(self._plain)]))
-            except Exception:  # as of made-up features that it does not take: not compared on
+            except Exception:  # a user's model says in any way that it does not take these
+                if len(self._plain) < NUM_REAL:
+                    raise
                 self._plain.append(None)
         return self._plain[number]
 

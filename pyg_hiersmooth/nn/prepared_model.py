@@ -51,8 +51,7 @@ class PreparedModel:
         self._pristine = private_copy(model)
         self.forward, self.device = forward, x.device
         check_no_features(self._pristine, forward, x)
-        _check_own_model(model, tensors(**functions_of(forward)))
-        _check_own_model(model, tensors(model=self._pristine))
+        self._check_leads_nowhere(model)
         self._baseline: State | None = None
         self._caches_adjacencies = False
         self.renew()
@@ -146,6 +145,8 @@ class PreparedModel:
         """
         try:
             return self.answer(x, seed=seed)
+        except (MemoryError, torch.cuda.OutOfMemoryError):  # which says nothing about the features
+            raise
         except Exception:  # a user's model says so in any way, and real features have been tried
             return None
 
@@ -173,6 +174,16 @@ class PreparedModel:
     def kept(self) -> dict[str, Any]:
         r"""All that must not change after :meth:`watch`, by name."""
         return {"model": self.model, "others": self._for_copies, **self.forward.watched()}
+
+    def _check_leads_nowhere(self, model: torch.nn.Module) -> None:
+        own = tensor_addresses(model)
+        for path, value in self.held():
+            if value.layout == torch.strided and value.data_ptr() in own:
+                raise ValueError(
+                    f"'{path}' is the user's model, but votes come from a private copy: call the "
+                    "model that 'forward' is given, its first argument, and let a model's methods "
+                    "use 'self'"
+                )
 
     def _start(self, model: torch.nn.Module) -> None:
         if self._caches_adjacencies:
@@ -214,14 +225,4 @@ def _check_weights(model: torch.nn.Module) -> None:
             raise ValueError(
                 f"'model' must be initialized, but '{name}' is not: call the model once, on "
                 "features of the width that the transform makes"
-            )
-
-
-def _check_own_model(model: torch.nn.Module, reached: Iterator[tuple[str, Tensor]]) -> None:
-    own = tensor_addresses(model)
-    for path, value in reached:
-        if value.layout == torch.strided and value.data_ptr() in own:
-            raise ValueError(
-                f"'{path}' is the user's model, but votes come from a private copy: call the model "
-                "that 'forward' is given, its first argument, and let a model's methods use 'self'"
             )

@@ -103,10 +103,10 @@ def shuffled(x: Tensor, seed: int) -> Tensor:
 
 
 def alike(x: Tensor) -> list[Tensor]:
-    r"""The smallest row of :obj:`x` everywhere, and the largest: features that any model takes,
-    and that move a maximum over all rows, where others do not.
+    r"""The row of :obj:`x` with the smallest sum everywhere, and the one with the largest: features
+    that any model takes, and that move a maximum over all rows, where others do not.
     """
-    size = x.abs().sum(1, dtype=torch.float64)
+    size = x.sum(1, dtype=torch.float64)
     return [x[int(place)].expand_as(x) for place in (size.argmin(), size.argmax())]
 
 

@@ -107,18 +107,20 @@ def check_num_hops(
     Raises:
         ValueError: If they do, with the number of hops that would be right.
     """
+    targets = targets.cpu()
     tried = targets_to_try(graph, targets, num_hops, noised, target_type)
-    targets, logits = targets.cpu(), prepared.answer(draw)
+    logits = prepared.answer(draw)
 
     def stay(asked: Tensor, replaced: np.ndarray, seed: int) -> bool:
         rows = torch.from_numpy(replaced).to(draw.device).view(-1, 1)
         known = [shuffled(draw, seed), *alike(draw)]
         made_up = [unrelated(draw, seed), enormous(draw, seed)]
-        answers = [
-            *(prepared.answer(torch.where(rows, others, draw)) for others in known),
-            *(prepared.answer_made_up(torch.where(rows, others, draw)) for others in made_up),
-        ]
-        return all(moved is None or agree(moved[asked], logits[asked], logits) for moved in answers)
+        ways = [prepared.answer] * len(known) + [prepared.answer_made_up] * len(made_up)
+        for way, others in zip(ways, known + made_up, strict=True):
+            moved = way(torch.where(rows, others, draw))
+            if moved is not None and not agree(moved[asked], logits[asked], logits):
+                return False
+        return True
 
     def stays_within(hops: int) -> bool:
         fields = receptive_field(graph, tried, hops, noised, target_type)
@@ -171,7 +173,7 @@ def targets_to_try(
         found += places[sizes[1] > sizes[0]].tolist()
         if len(found) >= TARGETS_TO_TRY:
             break
-    return targets.cpu()[(found or order.tolist())[:TARGETS_TO_TRY]]
+    return targets[(found or order.tolist())[:TARGETS_TO_TRY]]
 
 
 def _offsets(graph: Data | HeteroData) -> tuple[dict[str | None, int], dict[str | None, int]]:

@@ -11,18 +11,22 @@ import torch
 
 
 def scripted_values(module: torch.nn.Module) -> dict[str, Any]:
-    r"""Attributes and constants that the code of a :class:`torch.jit.ScriptModule` reads, by name;
-    nothing for other modules.
+    r"""Attributes and constants that the code of a :class:`torch.jit.ScriptModule` reads, by name,
+    without its parameters, buffers and submodules; nothing for other modules.
     """
     compiled = getattr(module, "_c", None)
     if not isinstance(module, torch.jit.ScriptModule) or compiled is None:
         return {}
     values: dict[str, Any] = {}
-    submodules = dict(module.named_children())
+    registered = {
+        *(name for name, _ in module.named_children()),
+        *(name for name, _ in module.named_parameters(recurse=False)),
+        *(name for name, _ in module.named_buffers(recurse=False)),
+    }
     for method in compiled._method_names():
         code, constants = compiled._get_method(method).code_with_constants
         values |= {f"{method}.{name}": each for name, each in constants.items()}
-        read = set(re.findall(r"\bself\.(\w+)", code)) - submodules.keys()
+        read = set(re.findall(r"\bself\.(\w+)", code)) - registered
         values |= {name: compiled.getattr(name) for name in sorted(read) if compiled.hasattr(name)}
     return values
 
@@ -31,7 +35,8 @@ def stop_scripted_caching(module: torch.nn.Module) -> None:
     r"""Empties what a scripted convolution of PyG keeps under ``cached=True``, and lets it keep
     nothing from here on.
     """
-    for name in scripted_values(module):
-        if name.startswith("_cached_"):
-            module._c.setattr(name, None)  # type: ignore[operator, union-attr]
-            module._c.setattr("cached", False)  # type: ignore[operator, union-attr]
+    values = scripted_values(module)
+    caches = [name for name in values if name.startswith("_cached_")]
+    if caches and values.get("cached") is True:
+        for name, empty in (*dict.fromkeys(caches).items(), ("cached", False)):
+            module._c.setattr(name, empty)  # type: ignore[operator, union-attr]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
@@ -88,3 +89,26 @@ def test_a_call_of_the_users_own_gets_the_graph_as_it_is() -> None:
 def test_a_compiled_model_is_left_alone() -> None:
     traced = torch.jit.trace(NeedsEdges(), (torch.rand(N, D), torch.zeros(2, 3).long()))
     assert "compiled" in str(chosen(prepared(traced)))
+
+
+class Picky(nn.Module):
+    """Takes no features above 2, on edges; anything on a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = GCNConv(D, C)
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        if edge_index.layout == torch.strided and bool((x > 2.0).any()):
+            raise RuntimeError("features must be at most 2")
+        answers: Tensor = self.conv(x, edge_index)
+        return answers
+
+
+@pytest.mark.parametrize(("strange", "is_taken"), [(0, False), (1, False), (2, True)])
+def test_a_form_must_be_compared_on_real_features(strange: int, is_taken: bool) -> None:
+    model, draws = prepared(Picky()), [torch.rand(N, D) for _ in range(3)]
+    draws[strange] += 3.0
+    with torch.no_grad():
+        adjacency = choose_adjacency(model, lambda: draws, torch.float32)
+    assert adjacency is not None and adjacency.as_given != is_taken

@@ -103,3 +103,15 @@ def test_answers_have_their_own_memory() -> None:
 def test_lazy_parameters_are_refused() -> None:
     with pytest.raises(ValueError, match="'model' must be initialized"):
         prepare(GCNConv(-1, 2))
+
+
+@pytest.mark.parametrize("error", [MemoryError, torch.cuda.OutOfMemoryError])
+def test_too_little_memory_is_no_answer(error: type[Exception]) -> None:
+    class Fails(nn.Module):
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            raise error("too large") if bool((x > 9.0).any()) else ValueError("too strange")
+
+    model = prepare(Fails())
+    assert model.answer_made_up(torch.zeros(4, 3)) is None
+    with pytest.raises(error):
+        model.answer_made_up(torch.full((4, 3), 10.0))

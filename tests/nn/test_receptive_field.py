@@ -12,6 +12,7 @@ from torch_geometric.nn import GAT, GCN, GraphNorm, HeteroConv, SAGEConv
 
 from pyg_hiersmooth.models import APPNP, build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.receptive_field import reached_from, receptive_field
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -68,6 +69,22 @@ def test_adjacencies_hold_the_same_edges(layout: Any) -> None:
     model = GCN(D + 1, 8, 2, C)
     field = smoothed(model, num_hops=2).receptive_field(sparse)
     assert np.array_equal(field.toarray(), by_hand(data.edge_index, 2))
+
+
+@pytest.mark.parametrize("hops", [0, 1, 2, 3])
+def test_what_entities_reach_is_who_has_them_in_the_field(hops: int) -> None:
+    data, heterogeneous = make_graph(), HeteroData()
+    heterogeneous["paper"].num_nodes, heterogeneous["author"].num_nodes = N, 5
+    for source, target in (("author", "paper"), ("paper", "author"), ("paper", "paper")):
+        ends = [heterogeneous[name].num_nodes for name in (source, target)]
+        edges = torch.stack([torch.randint(0, end, (9,)) for end in ends])
+        heterogeneous[source, "to", target].edge_index = edges
+    for graph, types in ((data, (None, None)), (heterogeneous, ("author", "paper"))):
+        field = receptive_field(graph, torch.arange(N), hops, *types).toarray()
+        for seed in range(5):
+            some = np.random.default_rng(seed).random(field.shape[1]) < 0.3
+            reached = reached_from(graph, some, hops, *types)
+            assert np.array_equal(reached, field[:, some].any(1))
 
 
 def test_too_few_hops_are_refused_with_the_number_that_would_do() -> None:

@@ -13,6 +13,9 @@ from torch_geometric import nn as gnn
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.selection import PartitionSelection
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 from .plain import plain_votes, pyg_call
 from .small import ABLATION, SAMPLES, C, D, N, make_graph, seeded, votes_of
@@ -34,10 +37,20 @@ def stacked(depth: int) -> nn.Module:
 
 @pytest.mark.parametrize("depths", [(1, 2), (2, 1)])
 def test_one_sequential_is_not_taken_for_another(depths: tuple[int, ...]) -> None:
+    """PyG's Sequential draws the name of its code from Python's generator, which is seeded."""
+    masks = PartitionSelection(4, 2)
     for depth in depths:
-        model = seeded(stacked, depth)
-        truth = plain_votes(pyg_call, model, ABLATION, DATA, SAMPLES, C)
-        assert_votes(votes_of(model, DATA), truth)
+        model, votes = seeded(stacked, depth), torch.zeros(N, C)
+        for outcome in range(masks.num_masks):
+            tau = masks.mask(outcome, [N]).view(-1, 1)
+            logits = model(torch.cat([DATA.x * ~tau, tau.float()], dim=1), DATA.edge_index)
+            votes += nn.functional.one_hot(logits.argmax(1), C)
+        smoothed = SmoothedNodeClassifier(
+            model, HierarchicalNodeFeatureNoise(masks, AblationNoise()), C
+        )
+        certificate = smoothed.certify(DATA, progress=False, num_workers=0)
+        shares = votes.max(1).values.double() / masks.num_masks
+        assert torch.equal(torch.from_numpy(certificate.p_lower), shares)
 
 
 class Keeps(nn.Module):
@@ -113,6 +126,24 @@ class MaximumOfAll(nn.Module):
         features = x[:, :-1].float()
         hidden = features + self.token(x[:, -1].long())
         return self.conv(hidden, edge_index) + self.context(features.amax(0))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
+def test_features_that_are_no_floats_are_tried_as_well(dtype: torch.dtype) -> None:
+    class OneHop(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = gnn.SAGEConv(D + 1, C)
+
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return self.conv(x.float(), edge_index)
+
+    data = unweighted(40)
+    data.x = (data.x > 0).to(dtype)
+    smoothed = SmoothedNodeClassifier(seeded(OneHop), ABLATION, C, num_hops=1)
+    assert smoothed.receptive_field(data).shape == (40, 40)
+    smoothed.model = seeded(MaximumOfAll)
+    refused(lambda: smoothed.receptive_field(data), "features further away")
 
 
 @pytest.mark.parametrize("build", [ColdStart, MaximumOfAll])
