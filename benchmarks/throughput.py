@@ -26,9 +26,9 @@ from torch_geometric.data import Data
 
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.models import MODELS, build_model
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.nn.graph_forward import GraphForward
-from pyg_hiersmooth.nn.voter_options import VoterOptions
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import GaussianNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import sample_votes

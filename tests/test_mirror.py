@@ -14,7 +14,7 @@ ELSEWHERE = {
     "__main__.py": "the command line's own tests",
     "report/look.py": "the page opened in a browser",
     "report/objects.py": "the page opened in a browser",
-    "nn/model_voter.py": "the tests of its two voters",
+    "nn/voters/model_voter.py": "the tests of its two voters",
     "nn/smoothed_classifier.py": "the tests of nodes, graphs and images",
 }
 

@@ -51,7 +51,7 @@ class MaskNoise(Noise):
         kept = stream.uniform(*x.shape) >= self.p_mask
         return torch.where(selected.view(-1, 1) & ~kept, torch.zeros_like(x), x)
 
-    def least_mass(self, kept, lost, *, changes):
+    def worst_case_probability(self, kept, lost, *, changes):
         return np.maximum(0.0, self.p_mask**changes - lost)
 
     def __repr__(self):

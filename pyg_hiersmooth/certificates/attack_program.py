@@ -31,7 +31,7 @@ class AttackProgram(NamedTuple):
     r"""Which variables are whole numbers, bool."""
 
 
-def most_fallen(
+def max_changed_predictions(
     points: BreakingPoints,
     receptive_field: sparse.csr_array,
     totals: np.ndarray,

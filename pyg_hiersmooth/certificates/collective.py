@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.attack_program import METHODS, most_fallen
+from pyg_hiersmooth.certificates.attack_program import METHODS, max_changed_predictions
 from pyg_hiersmooth.certificates.breaking_points import POWER, breaking_points
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import (
@@ -118,7 +118,7 @@ class CollectiveCertificate:
         points = breaking_points(self.certificate, r, **budget)
         kept = counted[points.target]
         continuous = noise.norm is not None
-        fallen = most_fallen(
+        fallen = max_changed_predictions(
             points._replace(target=points.target[kept], needs=points.needs[kept]),
             self.receptive_field,
             np.array([r, *([1.0] if continuous else budget.values())], dtype=np.float64),

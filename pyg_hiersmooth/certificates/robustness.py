@@ -162,6 +162,6 @@ def _given_selected(mass: np.ndarray, q: np.ndarray) -> np.ndarray:
 def _surplus(
     noise: Noise, lost: np.ndarray, rival: np.ndarray, q: np.ndarray, **budget: Any
 ) -> np.ndarray:
-    ours = noise.least_mass(1.0 - lost, lost, **budget)
-    not_theirs = noise.least_mass(1.0 - rival, rival, **budget)
+    ours = noise.worst_case_probability(1.0 - lost, lost, **budget)
+    not_theirs = noise.worst_case_probability(1.0 - rival, rival, **budget)
     return q * (ours + not_theirs) - 1.0

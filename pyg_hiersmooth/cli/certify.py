@@ -131,7 +131,7 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
         raise click.UsageError("'--out' does nothing with '--resume', which names the folder")
     with one_sentence(), one_voice() as ranks:
         ranks.compare({"out": out, "resume": resume, **chosen})
-        settings, folder = ranks.once(lambda: _asked(chosen, out, resume))
+        settings, folder = ranks.from_rank_zero(lambda: _asked(chosen, out, resume))
 
         from pyg_hiersmooth.cli.plot import can_plot
         from pyg_hiersmooth.cli.table import print_summary

@@ -59,7 +59,7 @@ def one_voice() -> Iterator[Ranks]:
 
     with process_group() as ranks:
         try:
-            with ranks.together():
+            with ranks.collective():
                 yield ranks
         except Exception as error:
             if ranks.is_first or not is_known(error):

@@ -17,7 +17,7 @@ from pyg_hiersmooth.experiment.summary import CollectiveSummary, Summary
 from pyg_hiersmooth.experiment.task import TASKS, choose_device
 from pyg_hiersmooth.experiment.weights import load_weights
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
-from pyg_hiersmooth.sampling.ranks import current_ranks, together
+from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -57,30 +57,30 @@ class Experiment:
         OSError: If the data are missing or the folder cannot be written.
     """
 
-    @together()
+    @collective()
     def __init__(self, settings: Settings, folder: str | os.PathLike[str] | RunFolder) -> None:
         self.settings = replace(settings, device=choose_device(settings.device))
         self.folder = folder if isinstance(folder, RunFolder) else RunFolder(folder)
         ranks = current_ranks()
         ranks.compare({"folder": str(self.folder), **_important(self.settings)})
-        is_new = ranks.once(self._check_folder)
-        self.task = ranks.first_alone(lambda: TASKS[settings.task](self.settings))
+        is_new = ranks.from_rank_zero(self._check_folder)
+        self.task = ranks.rank_zero_first(lambda: TASKS[settings.task](self.settings))
         self.model = self.task.new_model(self.task.transform)
-        self.needs_training = not ranks.once(self._load_weights)
+        self.needs_training = not ranks.from_rank_zero(self._load_weights)
         if is_new and ranks.is_first:
             self.folder.create(self.settings, self.task.labels)
 
     @classmethod
-    @together()
+    @collective()
     def resume(cls, folder: str | os.PathLike[str]) -> Experiment:
         r"""The experiment that a folder holds.
 
         Raises:
             ValueError: If there is none in it.
         """
-        return cls(current_ranks().once(RunFolder(folder).read_settings), folder)
+        return cls(current_ranks().from_rank_zero(RunFolder(folder).read_settings), folder)
 
-    @together()
+    @collective()
     def run(self, progress: bool = True, say: Callable[[str], None] = lambda _: None) -> Outcome:
         r"""Does what is left to do, and leaves all of it in the folder.
 
@@ -145,7 +145,7 @@ class Experiment:
             collective = self._collective(smoothed, certificate, progress)
             return replace(summary, collective=collective)
 
-        summary = current_ranks().once(summarize)
+        summary = current_ranks().from_rank_zero(summarize)
         return Outcome(certificate.prediction, labels, certificate, summary)
 
     def _collective(

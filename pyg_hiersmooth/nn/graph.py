@@ -11,16 +11,16 @@ from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.calls.graph_list import as_graphs, stacked_features
+from pyg_hiersmooth.nn.calls.model_call import ModelCall
+from pyg_hiersmooth.nn.calls.structure import check_keep
+from pyg_hiersmooth.nn.calls.target_index import as_target_index
 from pyg_hiersmooth.nn.certificate_plan import Until
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.nn.graph_forward import GraphForward
-from pyg_hiersmooth.nn.graph_list import as_graphs, stacked_features
-from pyg_hiersmooth.nn.model_call import ModelCall
-from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
-from pyg_hiersmooth.nn.structure import check_keep
-from pyg_hiersmooth.nn.target_index import as_target_index
-from pyg_hiersmooth.nn.voter_options import VoterOptions
+from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 

@@ -9,14 +9,14 @@ from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.nn.calls.image_forward import ImageForward, as_pixels
+from pyg_hiersmooth.nn.calls.image_list import as_images
+from pyg_hiersmooth.nn.calls.target_index import as_target_index
 from pyg_hiersmooth.nn.certificate_plan import Until
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
-from pyg_hiersmooth.nn.image_list import as_images
-from pyg_hiersmooth.nn.sharded_voter import ShardedVoter, shard_voters
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
-from pyg_hiersmooth.nn.target_index import as_target_index
-from pyg_hiersmooth.nn.voter_options import VoterOptions
+from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 

@@ -15,21 +15,21 @@ from torch_geometric.transforms import Compose
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.nn.calls.forward import Forward
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward, noised_type
+from pyg_hiersmooth.nn.calls.model_call import ModelCall
+from pyg_hiersmooth.nn.calls.structure import check_keep
+from pyg_hiersmooth.nn.calls.target_index import as_target_index
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
-from pyg_hiersmooth.nn.forward import Forward
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.nn.graph_forward import GraphForward
-from pyg_hiersmooth.nn.hetero_forward import HeteroForward, noised_type
-from pyg_hiersmooth.nn.model_call import ModelCall
-from pyg_hiersmooth.nn.model_voter import ModelVoter
-from pyg_hiersmooth.nn.neighborhood import InEdges, why_not_cut
-from pyg_hiersmooth.nn.neighborhood_trial import Cut, check_some_targets
-from pyg_hiersmooth.nn.neighborhood_voter import NeighborhoodSampling, NeighborhoodVoter
-from pyg_hiersmooth.nn.receptive_field import check_num_hops, receptive_field
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, why_not_cut
+from pyg_hiersmooth.nn.neighborhoods.receptive_field import check_num_hops, receptive_field
+from pyg_hiersmooth.nn.neighborhoods.trial import Cut, check_some_targets
+from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
-from pyg_hiersmooth.nn.structure import check_keep
-from pyg_hiersmooth.nn.target_index import as_target_index
-from pyg_hiersmooth.nn.voter_options import VoterOptions
+from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -366,7 +366,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
         cut = Cut(
             graph,
-            InEdges(graph),
+            CSC(graph),
             self._call,
             self.keep,
             self.num_hops,

@@ -20,16 +20,16 @@ from tqdm.auto import tqdm
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
-from pyg_hiersmooth.nn.forward import Forward
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
-from pyg_hiersmooth.nn.generators import generator_states, generators_put_back
-from pyg_hiersmooth.nn.model_voter import ModelVoter
-from pyg_hiersmooth.nn.voter_options import VoterOptions
+from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.cost import Cost, cost_of
-from pyg_hiersmooth.sampling.ranks import current_ranks, together
+from pyg_hiersmooth.sampling.generators import generator_states, generators_put_back
+from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 from pyg_hiersmooth.sampling.rounds import sample_until
 from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -144,7 +144,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         r"""Makes a voter on some targets of a voter, which need not draw the same samples."""
         return voter.only
 
-    @together()
+    @collective()
     def _sample_votes(
         self,
         data: Any,
@@ -178,7 +178,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 progress=progress,
             )
 
-    @together()
+    @collective()
     def _certify(
         self,
         data: Any,

@@ -26,7 +26,7 @@ class AblationNoise(Noise):
     """
 
     name, axes, parameters, deterministic = ABLATION
-    differentiable_after_linear = True
+    differentiable_when_projected = True
 
     def __init__(self, token: Tensor | None = None) -> None:
         if token is not None:
@@ -40,7 +40,7 @@ class AblationNoise(Noise):
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
         return torch.where(selected.view(-1, 1), self._replacement(x), x)
 
-    def after_linear(self, x: Tensor, weight: Tensor) -> Draw:
+    def sample_projected(self, x: Tensor, weight: Tensor) -> Draw:
         clean = x @ weight
         ablated = self._replacement(x) @ weight
 
@@ -49,8 +49,10 @@ class AblationNoise(Noise):
 
         return draw
 
-    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
-        return np.asarray(kept)
+    def worst_case_probability(
+        self, p: np.ndarray, complement: np.ndarray, **budget: Any
+    ) -> np.ndarray:
+        return np.asarray(p)
 
     def _replacement(self, x: Tensor) -> Tensor:
         if self.token is None:

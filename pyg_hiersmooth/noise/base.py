@@ -2,6 +2,7 @@ r"""What every lower-level noise provides: exact draws, and the worst case they 
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
@@ -20,15 +21,22 @@ from pyg_hiersmooth.random import RandomStream
 Draw = Callable[[Tensor, RandomStream], Tensor]
 r"""Maps an indicator, bool ``[N]``, and a stream to a draw."""
 
+RENAMED = {
+    "least_mass": "worst_case_probability",
+    "after_linear": "sample_projected",
+    "differentiable_after_linear": "differentiable_when_projected",
+}
+r"""Names of version 0.1 that a noise of your own may still use, with a warning."""
+
 
 class Noise(ABC):
     r"""The lower level of hierarchical smoothing: the noise :math:`\mu(x_i)` of a selected row.
 
     A noise of your own says what its adversary may change (:attr:`axes`), draws
-    (:meth:`sample`) and bounds the worst case (:meth:`least_mass`). Everything else that is known
-    about a kind of noise has a default here, and nothing outside asks which kind it is. A class
-    below one of this package inherits all that it says: what is no longer true has to be said
-    anew.
+    (:meth:`sample`) and bounds the worst case (:meth:`worst_case_probability`). Everything else
+    that is known about a kind of noise has a default here, and nothing outside asks which kind it
+    is. A subclass of a noise of this package inherits all of its attributes: override those that
+    no longer hold.
 
     Raises:
         TypeError: If a class that can be made does not say what :attr:`axes` its adversary has.
@@ -50,8 +58,8 @@ class Noise(ABC):
     keeps_sparse: ClassVar[bool] = False
     r"""Whether it draws from sparse features as they are, with :meth:`sample_sparse` as well."""
 
-    differentiable_after_linear: ClassVar[bool] = False
-    r"""Whether gradients flow through :meth:`after_linear` to the weight, also from sparse
+    differentiable_when_projected: ClassVar[bool] = False
+    r"""Whether gradients flow through :meth:`sample_projected` to the weight, also from sparse
     features, so that models can be trained behind it."""
 
     deterministic: ClassVar[bool] = False
@@ -59,6 +67,14 @@ class Noise(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        for old, new in RENAMED.items():
+            if old in vars(cls) and new not in vars(cls):
+                warnings.warn(
+                    f"'{old}' of {cls.__name__} is called '{new}' now: rename it",
+                    DeprecationWarning,
+                    stacklevel=2,
+                )
+                setattr(cls, new, vars(cls)[old])
         if not hasattr(cls, "axes") and not isabstract(cls):
             raise TypeError(
                 f"'axes' of {cls.__name__} must say what bounds its adversary, or be () if any "
@@ -146,7 +162,7 @@ class Noise(ABC):
         """
         raise TypeError(f"{self.__class__.__name__} draws from dense features only")
 
-    def after_linear(self, x: Tensor, weight: Tensor) -> Draw | None:
+    def sample_projected(self, x: Tensor, weight: Tensor) -> Draw | None:
         r"""Prepares exact draws of ``noisy_x @ weight`` that need not draw ``noisy_x``.
 
         Args:
@@ -159,13 +175,15 @@ class Noise(ABC):
         return None
 
     @abstractmethod
-    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+    def worst_case_probability(
+        self, p: np.ndarray, complement: np.ndarray, **budget: Any
+    ) -> np.ndarray:
         r"""The Neyman-Pearson worst case :math:`L(t)`, given :math:`t` and :math:`1 - t` both, so
         that neither end of the unit interval loses precision.
 
         Args:
-            kept (numpy.ndarray): :math:`t`, float64 in :math:`[0, 1]`.
-            lost (numpy.ndarray): :math:`1 - t`, float64 in :math:`[0, 1]`.
+            p (numpy.ndarray): :math:`t`, float64 in :math:`[0, 1]`.
+            complement (numpy.ndarray): :math:`1 - t`, float64 in :math:`[0, 1]`.
             **budget: The adversary's strength.
 
         Returns:
@@ -181,7 +199,7 @@ class Noise(ABC):
             ValueError: If a mass lies outside :math:`[0, 1]` or a budget is negative.
         """
         mass = _as_masses(mass)
-        return self.least_mass(mass, 1.0 - mass, **self.check_budget(**budget))
+        return self.worst_case_probability(mass, 1.0 - mass, **self.check_budget(**budget))
 
     def upper_bound(self, mass: ArrayLike, **budget: Any) -> np.ndarray:
         r"""The largest mass :math:`U(t) = 1 - L(1 - t)` under perturbed noise of a set with mass
@@ -192,7 +210,7 @@ class Noise(ABC):
             ValueError: If a mass lies outside :math:`[0, 1]` or a budget is negative.
         """
         mass = _as_masses(mass)
-        return 1.0 - self.least_mass(1.0 - mass, mass, **self.check_budget(**budget))
+        return 1.0 - self.worst_case_probability(1.0 - mass, mass, **self.check_budget(**budget))
 
     def check_budget(self, **budget: Any) -> dict[str, Any]:
         r"""Checks an adversary's budget; what is not given is 0.
@@ -219,8 +237,8 @@ class Noise(ABC):
         r"""The most entities that a (checked) budget allows to change."""
         return np.inf if not self.axes or any(budget.values()) else 0
 
-    def radius(self, lost: np.ndarray, target: np.ndarray) -> np.ndarray:
-        r"""The distance :math:`\epsilon` at which :math:`L(1 - \mathrm{lost})` falls to
+    def radius(self, complement: np.ndarray, target: np.ndarray) -> np.ndarray:
+        r"""The distance :math:`\epsilon` at which :math:`L(1 - \mathrm{complement})` falls to
         :obj:`target`; negative where it starts below, never more than the exact value.
 
         Raises:
@@ -259,8 +277,8 @@ class AdditiveNoise(Noise):
         r"""Draws of the noise itself, of the given size."""
 
     @abstractmethod
-    def radius(self, lost: np.ndarray, target: np.ndarray) -> np.ndarray:
-        r"""The distance :math:`\epsilon` at which :math:`L(1 - \mathrm{lost})` falls to
+    def radius(self, complement: np.ndarray, target: np.ndarray) -> np.ndarray:
+        r"""The distance :math:`\epsilon` at which :math:`L(1 - \mathrm{complement})` falls to
         :obj:`target`; negative where it starts below, never more than the exact value.
         """
 

@@ -46,7 +46,7 @@ class SparseFlipNoise(Noise):
     name, axes, parameters, deterministic = FLIPS
     needs_binary = True
     keeps_sparse = True
-    differentiable_after_linear = True
+    differentiable_when_projected = True
 
     def __init__(self, p_plus: float, p_minus: float) -> None:
         self.p_plus = PROBABILITY.check("p_plus", p_plus)
@@ -61,7 +61,7 @@ class SparseFlipNoise(Noise):
     def prepare(self, x: Tensor) -> Draw:
         return FlipSampler(self, x).dense
 
-    def after_linear(self, x: Tensor, weight: Tensor) -> Draw:
+    def sample_projected(self, x: Tensor, weight: Tensor) -> Draw:
         sampler = FlipSampler(self, x)
         clean = x @ weight
         weight = torch.cat([weight, weight.new_zeros(1, weight.size(1))])
@@ -75,10 +75,12 @@ class SparseFlipNoise(Noise):
 
         return draw
 
-    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+    def worst_case_probability(
+        self, p: np.ndarray, complement: np.ndarray, **budget: Any
+    ) -> np.ndarray:
         return _regions(
             self.p_plus, self.p_minus, budget["additions"], budget["deletions"]
-        ).least_mass(kept, lost)
+        ).worst_case_probability(p, complement)
 
     def reach(self, **budget: Any) -> float:
         return budget["additions"] + budget["deletions"]
@@ -218,12 +220,12 @@ class _Regions:
         self.clean_tail = np.concatenate([[0.0], clean[::-1].cumsum()])
         self.perturbed = np.concatenate([[0.0], perturbed.cumsum()])
 
-    def least_mass(self, kept: np.ndarray, lost: np.ndarray) -> np.ndarray:
+    def worst_case_probability(self, p: np.ndarray, complement: np.ndarray) -> np.ndarray:
         # Linear interpolation from the nearer end, where the sums are exact.
         return np.where(
-            kept < lost,
-            np.interp(kept, self.clean, self.perturbed),
-            np.interp(lost, self.clean_tail, self.perturbed[::-1]),
+            p < complement,
+            np.interp(p, self.clean, self.perturbed),
+            np.interp(complement, self.clean_tail, self.perturbed[::-1]),
         )
 
 

@@ -28,7 +28,7 @@ class GaussianNoise(AdditiveNoise):
     """
 
     name, axes, parameters, deterministic = GAUSSIAN
-    differentiable_after_linear = True
+    differentiable_when_projected = True
 
     def __init__(self, std: float) -> None:
         self.std = POSITIVE.check("std", std)
@@ -36,7 +36,7 @@ class GaussianNoise(AdditiveNoise):
     def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
         return stream.normal(*size, dtype=dtype).mul_(self.std)
 
-    def after_linear(self, x: Tensor, weight: Tensor) -> Draw:
+    def sample_projected(self, x: Tensor, weight: Tensor) -> Draw:
         r"""For a standard normal row :math:`z`, :math:`z W` has covariance :math:`W^\top W`, and
         so has :math:`z' R` for the triangular factor of :math:`W = QR`: :math:`H` draws a row do
         for :math:`D`.
@@ -51,11 +51,13 @@ class GaussianNoise(AdditiveNoise):
 
         return draw
 
-    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
-        return ndtr(_quantile(kept, lost) - budget["eps"] / self.std)
+    def worst_case_probability(
+        self, p: np.ndarray, complement: np.ndarray, **budget: Any
+    ) -> np.ndarray:
+        return ndtr(_quantile(p, complement) - budget["eps"] / self.std)
 
-    def radius(self, lost: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return self.std * (_quantile(1.0 - lost, lost) - ndtri(target))
+    def radius(self, complement: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return self.std * (_quantile(1.0 - complement, complement) - ndtri(target))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(std={self.std})"
@@ -76,5 +78,5 @@ def _factor(weight: Tensor) -> Tensor:
     return torch.linalg.cholesky(gram, upper=True).to(weight.dtype)
 
 
-def _quantile(kept: np.ndarray, lost: np.ndarray) -> np.ndarray:
-    return np.where(kept < lost, ndtri(kept), -ndtri(lost))
+def _quantile(p: np.ndarray, complement: np.ndarray) -> np.ndarray:
+    return np.where(p < complement, ndtri(p), -ndtri(complement))

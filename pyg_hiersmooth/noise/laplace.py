@@ -39,20 +39,24 @@ class LaplaceNoise(AdditiveNoise):
     def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
         return stream.laplace(*size).mul_(self.scale).to(dtype)
 
-    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+    def worst_case_probability(
+        self, p: np.ndarray, complement: np.ndarray, **budget: Any
+    ) -> np.ndarray:
         decay = np.exp(-np.asarray(budget["eps"]) / self.scale)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            middle = decay / (4.0 * lost)
-            upper = 1.0 - lost / decay
-        return np.where(lost >= 0.5, decay * kept, np.where(lost >= decay / 2, middle, upper))
+            middle = decay / (4.0 * complement)
+            upper = 1.0 - complement / decay
+        return np.where(
+            complement >= 0.5, decay * p, np.where(complement >= decay / 2, middle, upper)
+        )
 
-    def radius(self, lost: np.ndarray, target: np.ndarray) -> np.ndarray:
+    def radius(self, complement: np.ndarray, target: np.ndarray) -> np.ndarray:
         # The decay `a` that solves L = target, in each of the three pieces.
         with np.errstate(divide="ignore", invalid="ignore"):
             decay = np.where(
-                lost >= 0.5,
-                target / (1.0 - lost),
-                np.where(target < 0.5, 4.0 * lost * target, lost / (1.0 - target)),
+                complement >= 0.5,
+                target / (1.0 - complement),
+                np.where(target < 0.5, 4.0 * complement * target, complement / (1.0 - target)),
             )
             return -self.scale * np.log(decay)
 

@@ -34,11 +34,13 @@ class UniformNoise(AdditiveNoise):
     def draw(self, size: tuple[int, ...], stream: RandomStream, dtype: torch.dtype) -> Tensor:
         return stream.uniform(*size).mul_(2.0).sub_(1.0).mul_(self.scale).to(dtype)
 
-    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
-        return np.maximum(0.0, 1.0 - (lost + np.asarray(budget["eps"]) / (2.0 * self.scale)))
+    def worst_case_probability(
+        self, p: np.ndarray, complement: np.ndarray, **budget: Any
+    ) -> np.ndarray:
+        return np.maximum(0.0, 1.0 - (complement + np.asarray(budget["eps"]) / (2.0 * self.scale)))
 
-    def radius(self, lost: np.ndarray, target: np.ndarray) -> np.ndarray:
-        return 2.0 * self.scale * ((1.0 - target) - lost)
+    def radius(self, complement: np.ndarray, target: np.ndarray) -> np.ndarray:
+        return 2.0 * self.scale * ((1.0 - target) - complement)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(scale={self.scale})"

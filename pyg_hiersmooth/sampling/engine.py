@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from pyg_hiersmooth.cores import num_cores
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
-from pyg_hiersmooth.sampling.ranks import Ranks, current_ranks, num_local_ranks, together
+from pyg_hiersmooth.sampling.ranks import Ranks, collective, current_ranks, num_local_ranks
 
 MAX_CHUNK = 64
 r"""Most samples that are counted before progress is reported and may be saved."""
@@ -69,7 +69,7 @@ class Voter(ABC):
         return votes.view(self.num_targets, self.num_classes).cpu()
 
 
-@together()
+@collective()
 def sample_votes(
     voter: Voter,
     num_samples: int,
@@ -115,12 +115,14 @@ def sample_votes(
     counted = Counted.none(voter.num_targets, voter.num_classes)
     if kept is not None:
         counted = kept.load(counted, num_samples)
-    num_counted = ranks.once(lambda: counted.num_samples)
+    num_counted = ranks.from_rank_zero(lambda: counted.num_samples)
     counted = Counted(ranks.sum(counted.votes), num_counted)
     share = math.ceil((num_samples - counted.num_samples) / ranks.size)
     workers = _num_workers(voter, share, num_workers)
     left = range(start + counted.num_samples, start + num_samples)
-    chunks = ranks.once(lambda: _split(left, voter.block_size, ranks.size * max(workers, 1)))
+    chunks = ranks.from_rank_zero(
+        lambda: _split(left, voter.block_size, ranks.size * max(workers, 1))
+    )
     bar = tqdm(
         total=num_samples,
         initial=counted.num_samples,
@@ -157,7 +159,7 @@ def _count_rounds(
     own = _count(voter, chunks[ranks.rank :: ranks.size], num_workers)
     for first in range(0, len(chunks), ranks.size):
         in_round = chunks[first : first + ranks.size]
-        with ranks.together():
+        with ranks.collective():
             if ranks.rank < len(in_round):
                 votes = next(own)
             else:

@@ -56,7 +56,7 @@ class DenseFeatures(FeatureSource):
         return _below_each_other([self._smooth(stream) for stream in streams], rows)
 
 
-class HiddenFeatures(FeatureSource):
+class ProjectedFeatures(FeatureSource):
     r"""Draws the noise behind the model's first linear maps, where it is cheap.
 
     Most GNNs touch their features first in ``x @ W``, and
@@ -79,7 +79,7 @@ class HiddenFeatures(FeatureSource):
         self.weight = torch.cat([linear_map.matrix() for linear_map in maps], dim=1)
         self.widths = [linear_map.matrix().size(1) for linear_map in maps]
         weight, self.indicator = self.weight[: x.size(1)], self.weight[x.size(1) :]
-        hidden_draw = transform.noise.after_linear(x, weight.contiguous())
+        hidden_draw = transform.noise.sample_projected(x, weight.contiguous())
         if hidden_draw is None:
             raise NotLinearError(f"{type(transform.noise).__name__} has no shortcut")
         self._hidden_draw = hidden_draw
@@ -146,6 +146,6 @@ def feature_source(
         return DenseFeatures(transform, x, sizes, f"the model uses them in '{maps}'")
     try:
         with torch.no_grad():
-            return HiddenFeatures(transform, x, sizes, maps, num_columns)
+            return ProjectedFeatures(transform, x, sizes, maps, num_columns)
     except NotLinearError as error:
         return DenseFeatures(transform, x, sizes, str(error))

@@ -30,8 +30,8 @@ class Ranks:
     r"""The ranks of a group, as one of them sees it.
 
     Votes and messages travel between CPUs, over gloo, wherever the models run. What one rank
-    raises in :meth:`together`, :meth:`gather` or :meth:`once`, all ranks raise, so that none
-    waits for another in vain.
+    raises in :meth:`collective`, :meth:`gather` or :meth:`from_rank_zero`, all ranks raise, so
+    that none waits for another in vain.
 
     Args:
         rank (int): The number of this rank, in :obj:`range(size)`. (default: :obj:`0`)
@@ -50,7 +50,7 @@ class Ranks:
         return f"{type(self).__name__}(rank={self.rank}, size={self.size})"
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def collective(self) -> Iterator[None]:
         r"""A block that all ranks go through; what one raises in it, all raise at its end."""
         try:
             yield
@@ -70,19 +70,19 @@ class Ranks:
             raise
         return self._exchange(value)
 
-    def once(self, compute: Callable[[], T]) -> T:
+    def from_rank_zero(self, compute: Callable[[], T]) -> T:
         r"""What the first rank computes, on all ranks; the others compute nothing."""
         found = self.gather(lambda: compute() if self.is_first else None)[0]
         return found  # type: ignore[return-value]  # that of the first
 
-    def first_alone(self, compute: Callable[[], T]) -> T:
+    def rank_zero_first(self, compute: Callable[[], T]) -> T:
         r"""What each rank computes for itself, the first one of all before the others, and the
         first one of each machine before the rest: for what leaves files that the others find.
         """
         own = 0 if self.is_first else 1 if _local_rank() == 0 else 2
         found: list[T] = []
         for turn in range(3 if self.size > 1 else 1):
-            with self.together():
+            with self.collective():
                 if turn == own:
                     found.append(compute())
         return found[0]
@@ -227,9 +227,9 @@ def _of_group(world: Any) -> Ranks:
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def collective() -> Iterator[None]:
     r"""A function, or a block, that all ranks go through: :meth:`Ranks.together`."""
-    with current_ranks().together():
+    with current_ranks().collective():
         yield
 
 

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from pyg_hiersmooth.sampling.checkpoint import Counted, RoundCheckpoint, VoteCheckpoint
 from pyg_hiersmooth.sampling.engine import Voter, sample_votes
-from pyg_hiersmooth.sampling.ranks import current_ranks, together
+from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 
 SHORTEST_ROUND = 32
 r"""Samples of the first rounds; all rounds end at multiples of it."""
@@ -32,7 +32,7 @@ def end_of_round(num_samples: int) -> int:
     return (num_samples // length + 1) * length
 
 
-@together()
+@collective()
 def sample_until(
     voter: Voter,
     decided: Decided,
@@ -64,7 +64,9 @@ def sample_until(
     ranks = current_ranks()
     kept = checkpoint if ranks.is_first else None
     empty = Counted.none(voter.num_targets, voter.num_classes)
-    votes = ranks.once(lambda: kept.load(empty, num_samples).votes if kept else empty.votes).clone()
+    votes = ranks.from_rank_zero(
+        lambda: kept.load(empty, num_samples).votes if kept else empty.votes
+    ).clone()
     needs_more = torch.ones(voter.num_targets, dtype=torch.bool)
 
     def look(positions: Tensor) -> None:

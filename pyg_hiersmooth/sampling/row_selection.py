@@ -21,17 +21,17 @@ class RowSelection(Selection):
         selection (Selection): The selection of all entities.
         rows (torch.Tensor): The entities, int64 ``[K]``, distinct.
         num_entities (int): Number :math:`N` of all entities.
-        num_stand_ins (int): Number :math:`S` of stand-ins.
+        num_ghosts (int): Number :math:`S` of stand-ins.
 
     Raises:
         ValueError: If :obj:`selection` does not fit :obj:`num_entities`.
     """
 
     def __init__(
-        self, selection: Selection, rows: Tensor, num_entities: int, num_stand_ins: int = 0
+        self, selection: Selection, rows: Tensor, num_entities: int, num_ghosts: int = 0
     ) -> None:
         self.selection, self.num_entities = selection, num_entities
-        self._rows, self._stand_ins = rows.cpu(), torch.zeros(num_stand_ins, dtype=torch.bool)
+        self._rows, self._stand_ins = rows.cpu(), torch.zeros(num_ghosts, dtype=torch.bool)
         self._p: BernoulliSelection | None = None
         self._groups: Tensor | None = None
         if isinstance(selection, BernoulliSelection):

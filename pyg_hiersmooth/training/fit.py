@@ -17,10 +17,10 @@ from tqdm.auto import tqdm
 
 from pyg_hiersmooth.cores import no_more_threads_than_cores
 from pyg_hiersmooth.files import one_line
-from pyg_hiersmooth.nn.indicator import TOLD, remedy_without_indicator
-from pyg_hiersmooth.nn.model_call import ModelCall, call_model
-from pyg_hiersmooth.nn.private_copy import without_caches
-from pyg_hiersmooth.nn.structure import structure_of
+from pyg_hiersmooth.nn.calls.indicator import TOLD, remedy_without_indicator
+from pyg_hiersmooth.nn.calls.model_call import ModelCall, call_model
+from pyg_hiersmooth.nn.calls.structure import structure_of
+from pyg_hiersmooth.nn.isolation.private_copy import without_caches
 
 LogitsAndLabels = tuple[Tensor, Tensor]
 

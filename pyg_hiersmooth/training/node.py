@@ -10,8 +10,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.datasets import NodeSplit, inductive_subgraph
-from pyg_hiersmooth.nn.model_call import ModelCall, adjacency
-from pyg_hiersmooth.nn.structure import check_keep
+from pyg_hiersmooth.nn.calls.model_call import ModelCall, adjacency
+from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
 from pyg_hiersmooth.training.loss import check_draws, loss_of_draws, weight_at
 from pyg_hiersmooth.training.noisy_graph import NoisyGraph

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch_geometric.data import Data
 
-from pyg_hiersmooth.nn.generators import generators_put_back
 from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.sampling.features import HiddenFeatures
+from pyg_hiersmooth.sampling.features import ProjectedFeatures
+from pyg_hiersmooth.sampling.generators import generators_put_back
 from pyg_hiersmooth.sampling.linear_input import (
     LinearMap,
     NotLinearError,
@@ -75,9 +75,9 @@ class NoisyGraph:
         with not_swallowed():
             return [self._call(self._with(source.draw([self._stream()]))) for _ in range(num_draws)]
 
-    def _source(self, maps: list[LinearMap]) -> HiddenFeatures:
+    def _source(self, maps: list[LinearMap]) -> ProjectedFeatures:
         num_nodes = self._x.size(0)
-        return HiddenFeatures(self._transform, self._x, [num_nodes], maps, self._width)
+        return ProjectedFeatures(self._transform, self._x, [num_nodes], maps, self._width)
 
     def _find_maps(self) -> list[LinearMap]:
         r"""The linear maps, if the model reads features through them alone and answers the same."""
@@ -125,7 +125,7 @@ class NoisyGraph:
 def _has_way_behind(transform: Any, x: Any) -> TypeGuard[HierarchicalNodeFeatureNoise]:
     return (
         isinstance(transform, HierarchicalNodeFeatureNoise)
-        and transform.noise.differentiable_after_linear
+        and transform.noise.differentiable_when_projected
         and x.is_floating_point()
         and x.layout == torch.strided
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from pyg_hiersmooth.certificates.attack_program import METHODS, most_fallen
+from pyg_hiersmooth.certificates.attack_program import METHODS, max_changed_predictions
 from pyg_hiersmooth.certificates.breaking_points import BreakingPoints
 
 
@@ -19,10 +19,10 @@ class Attack(NamedTuple):
     totals: np.ndarray
     per_entity: np.ndarray
 
-    def most_fallen(self, method: str) -> int:
+    def max_changed_predictions(self, method: str) -> int:
         whole = np.ones(len(self.per_entity), bool)
         field = sparse.csr_array(self.field)
-        return most_fallen(
+        return max_changed_predictions(
             self.points, field, self.totals, self.per_entity, whole, method, time_limit=60.0
         )
 
@@ -63,8 +63,8 @@ def random_attack(seed: int, num_targets: int = 5, num_entities: int = 4) -> Att
 def test_no_attack_makes_more_targets_fall(seed: int) -> None:
     attack = random_attack(seed)
     truth = attack.truth()
-    assert attack.most_fallen("milp") == truth
-    assert attack.most_fallen("lp") >= truth
+    assert attack.max_changed_predictions("milp") == truth
+    assert attack.max_changed_predictions("lp") >= truth
 
 
 def test_random_attacks_make_some_targets_fall_and_not_all() -> None:
@@ -80,16 +80,16 @@ def pairs(r: int) -> Attack:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_what_no_attack_reaches_does_not_count(method: str) -> None:
-    assert pairs(1).most_fallen(method) == 0
-    assert pairs(2).most_fallen(method) == 3
+    assert pairs(1).max_changed_predictions(method) == 0
+    assert pairs(2).max_changed_predictions(method) == 3
     small = pairs(3)._replace(field=np.eye(3, dtype=bool))
-    assert small.most_fallen(method) == 0
+    assert small.max_changed_predictions(method) == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_points_at_all(method: str) -> None:
     none = BreakingPoints(np.zeros(0, np.int64), np.zeros((0, 1)))
-    assert pairs(2)._replace(points=none).most_fallen(method) == 0
+    assert pairs(2)._replace(points=none).max_changed_predictions(method) == 0
 
 
 def test_targets_and_entities_that_are_alike_count_each() -> None:
@@ -98,4 +98,4 @@ def test_targets_and_entities_that_are_alike_count_each() -> None:
     points = BreakingPoints(np.arange(6), np.full((6, 1), 2.0))
     for r, fallen in ((1, 0), (2, 2), (3, 2), (4, 4), (5, 4), (6, 6)):
         attack = Attack(points, field, np.array([r]), np.zeros((0, 12)))
-        assert attack.most_fallen("milp") == fallen
+        assert attack.max_changed_predictions("milp") == fallen

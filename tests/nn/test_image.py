@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from pyg_hiersmooth.nn import SmoothedImageClassifier, sharded_voter
-from pyg_hiersmooth.nn.image_forward import ImageForward, as_pixels
+from pyg_hiersmooth.nn.calls.image_forward import ImageForward, as_pixels
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.selection import FixedSizeSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise

@@ -22,7 +22,7 @@ from pyg_hiersmooth.nn import (
     SmoothedNodeClassifier,
     sharded_voter,
 )
-from pyg_hiersmooth.nn.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.sampling import current_ranks
 from pyg_hiersmooth.selection import PartitionSelection

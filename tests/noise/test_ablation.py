@@ -25,7 +25,7 @@ def test_selected_rows_become_the_token(token: torch.Tensor | None, dtype: torch
     assert torch.equal(out[~SELECTED], x[~SELECTED])
 
     weight = torch.rand(3, 5).to(dtype)
-    draw = noise.after_linear(x, weight)
+    draw = noise.sample_projected(x, weight)
     for selected in (SELECTED, ~SELECTED, SELECTED & ~SELECTED, SELECTED | ~SELECTED):
         dense = noise.sample(x, selected, STREAM) @ weight
         torch.testing.assert_close(draw(selected, STREAM), dense)
@@ -57,7 +57,7 @@ def test_the_token_is_one_finite_row() -> None:
     with pytest.raises(ValueError, match=r"'token' must have the 3 features of 'x' .got 2"):
         noise.sample(torch.zeros(4, 3), SELECTED, STREAM)
     with pytest.raises(ValueError, match=r"'token' must have the 3 features of 'x' .got 2"):
-        noise.after_linear(torch.zeros(4, 3), torch.zeros(3, 1))
+        noise.sample_projected(torch.zeros(4, 3), torch.zeros(3, 1))
 
 
 def test_the_token_is_a_copy() -> None:

@@ -137,7 +137,7 @@ def test_radius_is_where_the_least_mass_falls_to_the_target(
     eps = float(noise.radius(np.array([lost]), np.array([target]))[0])
     if target < 1.0 - lost - 1e-12:
         assert eps > 0.0
-        least = noise.least_mass(np.array([1.0 - lost]), np.array([lost]), eps=eps)
+        least = noise.worst_case_probability(np.array([1.0 - lost]), np.array([lost]), eps=eps)
         assert least == pytest.approx(target, abs=1e-12)
     elif target > 1.0 - lost + 1e-12:
         assert eps < 0.0
@@ -254,7 +254,9 @@ class TwoDistances(Noise):
     def sample(self, x: torch.Tensor, selected: torch.Tensor, stream: RandomStream) -> Any:
         return x
 
-    def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+    def worst_case_probability(
+        self, kept: np.ndarray, lost: np.ndarray, **budget: Any
+    ) -> np.ndarray:
         return np.zeros_like(kept)
 
 
@@ -278,7 +280,7 @@ def test_a_noise_says_what_bounds_its_adversary() -> None:
 
         class Silent(Noise):
             sample = TwoDistances.sample
-            least_mass = TwoDistances.least_mass
+            worst_case_probability = TwoDistances.worst_case_probability
 
     class Base(Noise):  # not to be made, and so nothing to be said yet
         sample = TwoDistances.sample
@@ -286,4 +288,21 @@ def test_a_noise_says_what_bounds_its_adversary() -> None:
     with pytest.raises(TypeError, match="'axes' of AlsoSilent"):
 
         class AlsoSilent(Base):
-            least_mass = TwoDistances.least_mass
+            worst_case_probability = TwoDistances.worst_case_probability
+
+
+def test_methods_of_version_0_1_keep_their_names_for_one_version() -> None:
+    with pytest.warns(DeprecationWarning, match="'least_mass' of Old is called 'worst_case"):
+
+        class Old(Noise):
+            axes = ()
+
+            def sample(
+                self, x: torch.Tensor, selected: torch.Tensor, stream: RandomStream
+            ) -> torch.Tensor:
+                return x
+
+            def least_mass(self, kept: np.ndarray, lost: np.ndarray, **budget: Any) -> np.ndarray:
+                return 0.5 * kept
+
+    assert Old().lower_bound(0.5) == 0.25

@@ -81,12 +81,12 @@ def test_all_ways_to_draw_agree(
     selections = [torch.rand(25, generator=generator) < p for p in (0.0, 0.3, 0.9, 1.0)]
     for seed, selected in enumerate(selections):
         expected = noise.sample(x, selected, RandomStream(seed))
-        hidden = noise.after_linear(x, weight)(selected, RandomStream(seed))
+        hidden = noise.sample_projected(x, weight)(selected, RandomStream(seed))
         torch.testing.assert_close(hidden, expected @ weight)
         assert torch.equal(noise.prepare(x)(selected, RandomStream(seed)), expected)
         for sparse in (x.to_sparse(), x.to_sparse_csr()):
             assert torch.equal(noise.sample(sparse, selected, RandomStream(seed)), expected)
-            hidden = noise.after_linear(sparse, weight)(selected, RandomStream(seed))
+            hidden = noise.sample_projected(sparse, weight)(selected, RandomStream(seed))
             torch.testing.assert_close(hidden, expected @ weight)
         with monkeypatch.context() as patch:
             patch.setattr(flips, "MAX_BITMAP_BYTES", 0)

@@ -28,7 +28,7 @@ class Exact:
         self.clean = cumulative(outcome[1] for outcome in outcomes)
         self.perturbed = cumulative(outcome[2] for outcome in outcomes)
 
-    def least_mass(self, t: mpf) -> mpf:
+    def worst_case_probability(self, t: mpf) -> mpf:
         low, high = 0, len(self.ratio)
         while high - low > 1:
             middle = (low + high) // 2
@@ -81,7 +81,7 @@ def test_least_mass_to_many_digits(p: tuple[float, float], budget: tuple[int, in
             rest = 1 - t
             if 0 < min(t, rest) < mpf("1e-300"):
                 continue  # less than certificates ever ask for
-            computed = noise.least_mass(
+            computed = noise.worst_case_probability(
                 np.array([float(t)]),
                 np.array([float(rest)]),
                 additions=budget[0],
@@ -90,10 +90,13 @@ def test_least_mass_to_many_digits(p: tuple[float, float], budget: tuple[int, in
             value = mpf(float(computed[0]))
             # The nearer end is the one that is known to a relative precision.
             room = mpf("1e-12") * min(t, rest)
-            least, most = exact.least_mass(t - room), exact.least_mass(t + room)
+            least, most = (
+                exact.worst_case_probability(t - room),
+                exact.worst_case_probability(t + room),
+            )
             assert least * (1 - mpf("1e-9")) - mpf("1e-300") <= value
             assert value <= most * (1 + mpf("1e-9")) + mpf("1e-300")
-            assert value - exact.least_mass(t) <= mpf("2e-12")
+            assert value - exact.worst_case_probability(t) <= mpf("2e-12")
 
 
 @pytest.mark.parametrize("p", PROBABILITIES[:6], ids=str)
@@ -106,7 +109,9 @@ def test_relative_error_inside_the_regions(p: tuple[float, float]) -> None:
             t = (left + right) / 2
             if (right - left) < mpf("1e-4") * min(t, 1 - t):
                 continue
-            computed = noise.least_mass(
+            computed = noise.worst_case_probability(
                 np.array([float(t)]), np.array([float(1 - t)]), additions=7, deletions=10
             )
-            assert float(computed[0]) == pytest.approx(float(exact.least_mass(t)), rel=1e-9)
+            assert float(computed[0]) == pytest.approx(
+                float(exact.worst_case_probability(t)), rel=1e-9
+            )

@@ -36,10 +36,10 @@ def test_least_mass_is_that_of_half_lines(std: float, eps: float) -> None:
 def test_both_ends_keep_their_precision() -> None:
     noise = GaussianNoise(1.0)
     tiny = 1e-30
-    assert noise.least_mass(np.array([1.0]), np.array([tiny]), eps=1.0) == 1.0
+    assert noise.worst_case_probability(np.array([1.0]), np.array([tiny]), eps=1.0) == 1.0
     radius = noise.radius(np.array([tiny]), np.array([0.5]))[0]
     assert radius == pytest.approx(stats.norm.isf(tiny), rel=1e-12)
-    shifted = noise.least_mass(np.array([1.0]), np.array([tiny]), eps=12.0)[0]
+    shifted = noise.worst_case_probability(np.array([1.0]), np.array([tiny]), eps=12.0)[0]
     assert shifted == pytest.approx(stats.norm.sf(12.0 - stats.norm.isf(tiny)), rel=1e-9)
     assert noise.lower_bound([0.0, 1.0], eps=1.0).tolist() == [0.0, 1.0]
 
@@ -52,7 +52,7 @@ def test_after_linear_has_the_mean_and_covariance_of_the_dense_draw(shape: tuple
     x = torch.randn(3, shape[0], generator=generator, dtype=torch.float64)
     selected = torch.tensor([True, False, True])
     before = (x.clone(), weight.clone())
-    draw = GaussianNoise(0.7).after_linear(x, weight)
+    draw = GaussianNoise(0.7).sample_projected(x, weight)
     stream, runs = RandomStream(2), 20_000
     hidden = torch.stack([draw(selected, stream) for _ in range(runs)])
     assert torch.equal(x, before[0]) and torch.equal(weight, before[1])

@@ -14,7 +14,7 @@ from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.features import (
     DenseFeatures,
     FeatureSource,
-    HiddenFeatures,
+    ProjectedFeatures,
     feature_source,
 )
 from pyg_hiersmooth.sampling.linear_input import NotLinearError
@@ -65,7 +65,7 @@ def test_same_draw_same_logits_on_both_paths(
 
     fast = feature_source(transform, X, [N], run)
     dense = DenseFeatures(transform, X, [N], "as asked")
-    assert isinstance(fast, HiddenFeatures)
+    assert isinstance(fast, ProjectedFeatures)
     assert "linear" in fast.description
     assert "dense" in dense.description
     with torch.no_grad():
@@ -90,7 +90,7 @@ def test_gaussian_noise_has_the_same_distribution_behind_the_maps(name: str) -> 
         return model(x, EDGES)
 
     source = feature_source(transform, X, [N], run)
-    assert isinstance(source, HiddenFeatures)
+    assert isinstance(source, ProjectedFeatures)
     with torch.no_grad():
         drawn = [hidden(x) for x in draws(source, 1, range(samples))]
     weight = torch.cat(weights).t().double().detach()
@@ -174,7 +174,7 @@ def test_a_model_that_writes_into_its_hidden_features_is_safe() -> None:
 
     fast = feature_source(transform, X, [N], run)
     dense = DenseFeatures(transform, X, [N], "as asked")
-    assert isinstance(fast, HiddenFeatures)
+    assert isinstance(fast, ProjectedFeatures)
     expected = run(dense.draw([RandomStream(0)]))
     torch.testing.assert_close(run(fast.draw([RandomStream(0)])), expected)
 

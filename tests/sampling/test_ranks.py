@@ -15,7 +15,6 @@ from pyg_hiersmooth.sampling.ranks import (
     num_local_ranks,
     num_ranks,
     refuse_ranks,
-    together,
     was_restarted,
 )
 
@@ -34,10 +33,10 @@ def test_a_process_alone() -> None:
     ranks = current_ranks()
     assert (ranks.rank, ranks.size, ranks.is_first) == (0, 1, True)
     assert ranks.gather(lambda: 3) == [3]
-    assert ranks.once(lambda: 3) == ranks.first_alone(lambda: 3) == 3
+    assert ranks.from_rank_zero(lambda: 3) == ranks.rank_zero_first(lambda: 3) == 3
     assert torch.equal(ranks.sum(torch.tensor([1, 2])), torch.tensor([1, 2]))
     ranks.compare({"seed": 1})
-    with pytest.raises(KeyError, match="broken"), ranks.together():
+    with pytest.raises(KeyError, match="broken"), ranks.collective():
         raise KeyError("broken")
 
 
@@ -52,7 +51,7 @@ def test_without_torchrun_there_is_no_group_to_start() -> None:
 def test_ranks_see_what_each_computes(on_ranks: OnRanks) -> None:
     def work(rank: int) -> Any:
         ranks = current_ranks()
-        once = ranks.once(lambda: f"of {rank}")
+        once = ranks.from_rank_zero(lambda: f"of {rank}")
         total = ranks.sum(torch.tensor([[1, 10 * rank]]))
         return repr(ranks), ranks.is_first, ranks.gather(lambda: rank**2), once, total.tolist()
 
@@ -81,7 +80,7 @@ def test_the_first_goes_ahead_and_then_one_on_each_machine(on_ranks: OnRanks) ->
             time.sleep(0.05)
             return start, time.monotonic()
 
-        return current_ranks().first_alone(compute)
+        return current_ranks().rank_zero_first(compute)
 
     first, second, third, fourth = on_ranks(work, 4)  # on two machines
     assert first[1] <= third[0] and third[1] <= min(second[0], fourth[0])
@@ -168,7 +167,7 @@ def test_what_one_rank_raises_all_raise(
     def work(rank: int) -> Any:
         ranks = current_ranks()
         try:
-            with together(), ranks.together():
+            with collective(), ranks.collective():
                 if rank == failing:
                     raise error
                 ranks.gather(lambda: "others wait here")
@@ -181,14 +180,14 @@ def test_what_one_rank_raises_all_raise(
     assert outcomes[1 - failing] == (elsewhere or own)
 
 
-@pytest.mark.parametrize("place", ["gather", "once", "first_alone", "end"])
+@pytest.mark.parametrize("place", ["gather", "from_rank_zero", "rank_zero_first", "end"])
 def test_an_error_is_met_wherever_the_others_are(place: str, on_ranks: OnRanks) -> None:
     def fail() -> None:
         raise OSError("the disk is full")
 
     def work(rank: int) -> Any:
         ranks = current_ranks()
-        with ranks.together():
+        with ranks.collective():
             if place != "end":
                 getattr(ranks, place)(fail if rank == 0 else lambda: None)
             elif rank == 0:
@@ -199,7 +198,7 @@ def test_an_error_is_met_wherever_the_others_are(place: str, on_ranks: OnRanks) 
 
 def test_of_several_errors_all_raise_the_first_rank_s(on_ranks: OnRanks) -> None:
     def work(rank: int) -> Any:
-        with current_ranks().together():
+        with current_ranks().collective():
             if rank > 0:
                 raise ValueError(f"rank {rank}")
 
@@ -209,9 +208,9 @@ def test_of_several_errors_all_raise_the_first_rank_s(on_ranks: OnRanks) -> None
 def test_an_error_on_the_way_out_hangs_nobody(on_ranks: OnRanks) -> None:
     def work(rank: int) -> Any:
         ranks = current_ranks()
-        with ranks.together():
+        with ranks.collective():
             try:
-                with ranks.together():
+                with ranks.collective():
                     if rank == 1:
                         raise ValueError("the model broke")
             finally:
@@ -226,7 +225,11 @@ def test_ranks_go_on_after_an_error_that_they_caught(on_ranks: OnRanks) -> None:
     def work(rank: int) -> Any:
         ranks = current_ranks()
         for failing in (1, 0):
-            with pytest.raises(ValueError, match=f"rank {failing}"), together(), ranks.together():
+            with (
+                pytest.raises(ValueError, match=f"rank {failing}"),
+                collective(),
+                ranks.collective(),
+            ):
                 if rank == failing:
                     raise ValueError(f"rank {rank}")
         return ranks.gather(lambda: rank)
@@ -239,7 +242,7 @@ def test_ranks_go_on_after_an_error_that_they_caught(on_ranks: OnRanks) -> None:
 def test_a_rank_that_ended_is_noticed_at_once(lost: int, wait: str, on_ranks: OnRanks) -> None:
     def work(rank: int) -> Any:
         ranks = current_ranks()
-        with ranks.together():
+        with ranks.collective():
             if rank == lost:
                 os._exit(1)
             return ranks.gather(int) if wait == "gather" else ranks.sum(torch.tensor([1]))

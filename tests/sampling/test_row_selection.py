@@ -52,7 +52,7 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_rows_are_selected_as_the_whole_selection_would(name: str) -> None:
     selection, expected = CASES[name]
-    rows = RowSelection(selection, ROWS, N, num_stand_ins=2)
+    rows = RowSelection(selection, ROWS, N, num_ghosts=2)
     draws = [rows.sample(5, RandomStream(3, i)) for i in range(3_000)]
     assert all(draw.dtype == torch.bool and draw.shape == (5,) for draw in draws)
     assert not any(bool(draw[3:].any()) for draw in draws), "a stand-in was selected"
@@ -64,7 +64,7 @@ def test_rows_are_selected_as_the_whole_selection_would(name: str) -> None:
 
 
 def test_masks_are_those_of_the_whole_selection() -> None:
-    rows = RowSelection(PARTITION, ROWS, N, num_stand_ins=1)
+    rows = RowSelection(PARTITION, ROWS, N, num_ghosts=1)
     assert rows.num_outcomes() == PARTITION.num_masks
     for i in range(PARTITION.num_masks):
         mask = rows.mask(i, [4])

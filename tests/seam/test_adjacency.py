@@ -311,17 +311,17 @@ def _voter(classifier: SmoothedNodeClassifier, data: Data) -> Any:
 
 @pytest.mark.parametrize("build", [lambda: Layers(GCNConv), lambda: Layers(appnp)])
 def test_caches_are_filled_by_zeros_alone(build: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pyg_hiersmooth.nn.prepared_model import PreparedModel
+    from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 
     seen: list[Tensor] = []
-    fill = PreparedModel.fill
+    fill = IsolatedModel.fill
 
-    def watched(self: PreparedModel, x: Tensor, copies: int = 1) -> None:
+    def watched(self: IsolatedModel, x: Tensor, copies: int = 1) -> None:
         seen.append(x)
         fill(self, x, copies)
 
     classifier = SmoothedNodeClassifier(seeded(build), ABLATION, C)
-    monkeypatch.setattr(PreparedModel, "fill", watched)
+    monkeypatch.setattr(IsolatedModel, "fill", watched)
     voter = _voter(classifier, simple())
     others = [x for x in seen if type(x) is Tensor and bool(x.any())]
     assert len(others) == 1, "one copy is filled by noise, to compare with, and thrown away"

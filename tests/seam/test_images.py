@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_hiersmooth.nn import SmoothedImageClassifier
-from pyg_hiersmooth.nn.image_forward import as_pixels
+from pyg_hiersmooth.nn.calls.image_forward import as_pixels
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise

@@ -91,7 +91,7 @@ def test_gradients_follow_gaussian_noise_behind_a_map(dependent: bool) -> None:
         weight[:, 3] = weight[:, 2]
     weight.requires_grad_()
     x, selected = torch.zeros(num_rows, 12), torch.ones(num_rows, dtype=torch.bool)
-    hidden = GaussianNoise(0.5).after_linear(x, weight)(selected, RandomStream(3))
+    hidden = GaussianNoise(0.5).sample_projected(x, weight)(selected, RandomStream(3))
     (gradient,) = torch.autograd.grad(hidden.square().sum() / num_rows, weight)
     # Standard deviations of the estimate are below 0.02; fixed seed.
     torch.testing.assert_close(gradient, 0.5 * weight.detach(), rtol=0, atol=0.1)

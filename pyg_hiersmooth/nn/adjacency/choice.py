@@ -1,0 +1,182 @@
+r"""Chooses the form of the graph that a model is called on in sampling."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.nn.adjacency.elements_written import ElementsWritten
+from pyg_hiersmooth.nn.calls.adjacency_matrix import LAYOUTS
+from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.model_state import first_difference
+from pyg_hiersmooth.nn.isolation.private_copy import can_cache, is_caching, is_compiled
+from pyg_hiersmooth.nn.isolation.purity import logits_match
+from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
+
+NUM_REAL = 2
+r"""Draws of features that a form must take; what comes after them is made up."""
+
+WORTHWHILE = 0.9
+r"""Most of the plain way's cost that a matrix may have to be taken."""
+
+NO_MATRIX = "the model takes no adjacency matrix"
+OTHERWISE = "the model answers otherwise on an adjacency matrix"
+NOT_CHEAPER = "an adjacency matrix is no cheaper"
+
+
+class Adjacency(NamedTuple):
+    r"""How a model is called on the graph, and why."""
+
+    form: str
+    r"""What holds the edges: votes depend on it by the rounding of sums."""
+    normalized_once: bool
+    r"""Whether convolutions keep the normalized adjacency."""
+    why: str | None = None
+    r"""Why it is no other form."""
+    as_given: bool = True
+    r"""Whether this is the graph as given, with the caches that the user switched on."""
+
+    @property
+    def name(self) -> str:
+        r"""All but the reason."""
+        return f"{self.form}, normalized once" if self.normalized_once else self.form
+
+    def __str__(self) -> str:
+        return self.name if self.why is None else f"{self.name} ({self.why})"
+
+
+def adjacency_as_given(prepared: IsolatedModel, why: str | None = None) -> Adjacency | None:
+    r"""The form that a model is called on if nothing is changed; :obj:`None` without a graph."""
+    forward = prepared.forward
+    if isinstance(forward, OneByOne):
+        forward, why = forward.unit(0), "one graph at a time"
+    if not isinstance(forward, GraphForward | HeteroForward):
+        return None
+    return Adjacency(forward.form, is_caching(prepared.model), why)
+
+
+def choose_adjacency(
+    prepared: IsolatedModel, draws: Callable[[], Sequence[Tensor]], dtype: torch.dtype
+) -> Adjacency | None:
+    r"""Takes the cheapest form of the graph on which a model answers as on the graph as given.
+
+    That is an adjacency matrix, where less is written then, and the normalized adjacency kept by
+    PyG's convolutions, where that is a function of the graph alone. Both count only where the
+    logits are the same, to the rounding of sums, on all draws.
+
+    Args:
+        prepared (IsolatedModel): The model on the graph as given; takes what is chosen.
+        draws (Callable): Makes two draws of features ``[N, D]``, and perhaps stranger ones.
+        dtype (torch.dtype): That of the features.
+
+    Returns:
+        Adjacency, or :obj:`None` where there is no graph.
+    """
+    forward = prepared.forward
+    if not isinstance(forward, GraphForward | HeteroForward):
+        return adjacency_as_given(prepared)
+    if is_compiled(prepared.model):
+        return adjacency_as_given(prepared, "the model is compiled")
+    trial = _Trial(prepared, draws)
+    why = forward.why_no_matrix(prepared.model)
+    if why is None and isinstance(forward, GraphForward):
+        chosen = _choose_matrix(trial, forward, dtype)
+        if isinstance(chosen, Adjacency):
+            return chosen
+        why = chosen
+    if can_cache(prepared.model) and trial.objection(forward, True) is None:
+        prepared.use(forward, True)
+        return Adjacency(forward.form, True, why, as_given=False)
+    return adjacency_as_given(prepared, why)
+
+
+def _choose_matrix(trial: _Trial, forward: GraphForward, dtype: torch.dtype) -> Adjacency | str:
+    r"""The cheapest adjacency matrix that is taken, or why none is."""
+    model, not_taken, why = trial.prepared.model, set(), NO_MATRIX
+    for caching in (True, False) if can_cache(model) else (False,):
+        for layout in LAYOUTS:
+            if layout in not_taken:
+                continue
+            matrix = forward.with_matrix(model, layout, dtype)
+            objection = trial.objection(matrix, caching, WORTHWHILE)
+            if objection is None:
+                trial.prepared.use(matrix, caching)
+                return Adjacency(layout, is_caching(trial.prepared.model), as_given=False)
+            if objection == NOT_CHEAPER:
+                return objection  # nor is what comes after it
+            if objection == NO_MATRIX:
+                not_taken.add(layout)
+            else:
+                why = objection
+    return why
+
+
+class _Trial:
+    r"""Compares forms of a graph with the one that was given."""
+
+    def __init__(self, prepared: IsolatedModel, draws: Callable[[], Sequence[Tensor]]) -> None:
+        self.prepared, self._make_draws = prepared, draws
+        self._plain: list[tuple[Tensor, int] | None] = []
+
+    @cached_property
+    def draws(self) -> Sequence[Tensor]:
+        r"""Features to compare on."""
+        return self._make_draws()
+
+    def objection(
+        self, forward: Forward, caching: bool, worthwhile: float | None = None
+    ) -> str | None:
+        r"""Why a form is not taken, if there is a reason."""
+        tried = self.prepared.sharing(forward, caching)
+        try:
+            with warnings.catch_warnings(), not_swallowed():
+                warnings.simplefilter("ignore")
+                for number, draw in enumerate(self.draws):
+                    expected = self._expected(number)
+                    if expected is None:
+                        continue
+                    logits, cost = _answer(tried, draw)
+                    if worthwhile is not None and cost > worthwhile * expected[1]:
+                        return NOT_CHEAPER
+                    if not logits_match(logits, expected[0]):
+                        return OTHERWISE
+                if caching and not self._keeps_the_graph_alone(tried):
+                    return OTHERWISE
+        except (Exception, NotLinearError):  # whatever a model says of what it does not take
+            return NO_MATRIX
+        return None
+
+    def _keeps_the_graph_alone(self, tried: IsolatedModel) -> bool:
+        r"""Whether convolutions keep the same, to the bit, whatever features they saw first."""
+        other = self.prepared.sharing(tried.forward, True)
+        other.fill(self.draws[1])
+        return first_difference(tried.state(), other.state()) is None
+
+    def _expected(self, number: int) -> tuple[Tensor, int] | None:
+        r"""Logits of the plain way and their cost; :obj:`None` for made-up features that it does
+        not take.
+        """
+        while len(self._plain) <= number:
+            try:
+                self._plain.append(_answer(self.prepared, self.draws[len(self._plain)]))
+            except Exception:  # a user's model says in any way that it does not take these
+                if len(self._plain) < NUM_REAL:
+                    raise
+                self._plain.append(None)
+        return self._plain[number]
+
+
+def _answer(prepared: IsolatedModel, draw: Tensor) -> tuple[Tensor, int]:
+    prepared.make_ready(draw)
+    draw = draw.clone() if type(draw) is Tensor else draw
+    with ElementsWritten() as written:
+        logits = prepared(draw, seed=6)
+    return logits.clone(), written.count

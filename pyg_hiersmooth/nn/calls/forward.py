@@ -1,0 +1,89 @@
+r"""What a model is called on besides features: the objects that stay the same in all samples."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.sampling.generators import seed_generators
+
+
+class Forward(Protocol):
+    r"""Calls a model on features of fixed objects.
+
+    Objects consist of *units*, which a model must keep apart: the graphs or images of a batch, or
+    the one graph whose nodes are classified.
+    """
+
+    rows: list[int]
+    r"""Rows of features of each unit."""
+    outputs: list[int]
+    r"""Rows of logits of each unit."""
+
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
+        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``; the
+        global generators are seeded with :obj:`seed`.
+        """
+
+    def unit(self, index: int) -> Forward:
+        r"""One unit on its own."""
+
+    def some(self, indices: list[int]) -> Forward:
+        r"""Some of several units, in the order given."""
+
+    def tensors(self) -> list[Tensor]:
+        r"""All tensors besides features that the logits depend on, in a fixed order."""
+
+    def watched(self) -> dict[str, Any]:
+        r"""All besides the model that must stay the same from call to call, by name."""
+
+    def describe(self, x: Tensor) -> str:
+        r"""Features in words, as the model gets them."""
+
+    def hint(self) -> str:
+        r"""What to say of a model that fails: what it was not given, if anything."""
+
+
+class OneByOne:
+    r"""Calls a model on one unit at a time, as if there were no other, for a model that mixes them.
+
+    Args:
+        forward (Forward): Calls the model on all units at once.
+    """
+
+    def __init__(self, forward: Forward) -> None:
+        self.rows, self.outputs = forward.rows, forward.outputs
+        self._units = [forward.unit(i) for i in range(len(forward.rows))]
+
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Tensor:
+        logits = []
+        for part, unit in zip(x.split(self.rows * copies), self._units * copies, strict=True):
+            seed_generators(seed, x.device)
+            logits.append(unit(model, part, 1, seed).clone())
+        return torch.cat(logits)
+
+    def unit(self, index: int) -> Forward:
+        return self._units[index]
+
+    def some(self, indices: list[int]) -> Forward:
+        chosen = copy.copy(self)
+        chosen._units = [self._units[i] for i in indices]
+        chosen.rows = [self.rows[i] for i in indices]
+        chosen.outputs = [self.outputs[i] for i in indices]
+        return chosen
+
+    def tensors(self) -> list[Tensor]:
+        return [tensor for unit in self._units for tensor in unit.tensors()]
+
+    def watched(self) -> dict[str, Any]:
+        watched = [unit.watched() for unit in self._units]
+        return {name: [each[name] for each in watched] for name in watched[0]}
+
+    def describe(self, x: Tensor) -> str:
+        return self._units[0].describe(x)
+
+    def hint(self) -> str:
+        return self._units[0].hint()

@@ -1,0 +1,146 @@
+r"""Calls models on copies of a graph, or of a batch of graphs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Batch, Data
+from torch_geometric.utils import cumsum
+
+from pyg_hiersmooth.nn.calls.adjacency_matrix import Layout, why_no_matrix, with_adjacency_matrix
+from pyg_hiersmooth.nn.calls.forward import Forward
+from pyg_hiersmooth.nn.calls.model_call import ModelCall, call_model, extra_arguments
+from pyg_hiersmooth.nn.calls.structure import graph_tensors, left_out, structure_of
+
+
+class _Matrix(NamedTuple):
+    r"""How the edges are held in a matrix."""
+
+    layout: Layout
+    is_weighted: bool
+    dtype: torch.dtype
+
+
+class GraphForward:
+    r"""Calls a model on copies of a graph, side by side in one batch.
+
+    Args:
+        call (Callable): How it is called; it gets a graph without features, to do as it likes with.
+        graphs (list of Data): Graphs that are classified, or the one whose nodes are.
+        keep (tuple of str): Attributes besides the structure that the model gets.
+        node_level (bool): Whether the nodes are classified.
+    """
+
+    def __init__(
+        self,
+        call: ModelCall | None,
+        graphs: Sequence[Data],
+        keep: Collection[str] = (),
+        node_level: bool = False,
+    ) -> None:
+        self.call, self.keep, self.node_level = call or call_model, keep, node_level
+        self.rows = [int(graph.num_nodes or 0) for graph in graphs]
+        self.outputs = self.rows if node_level else [1] * len(graphs)
+        self._graphs = graphs
+        whole = graphs[0] if node_level else Batch.from_data_list(list(graphs))
+        self.graph = structure_of(whole, keep)
+        self._copies = {1: self.graph}
+        self._matrix: _Matrix | None = None
+        self._left_out = left_out(whole, self.graph)
+
+    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
+        if copies not in self._copies:
+            self._copies[copies] = side_by_side(self._copies[1], copies)
+        return self.call(model, x, copy.copy(self._copies[copies]))
+
+    @property
+    def form(self) -> str:
+        r"""The form of the edges, as given."""
+        return "adj_t" if "adj_t" in self.graph else "edge_index"
+
+    def why_no_matrix(self, model: torch.nn.Module) -> str | None:
+        r"""What stands against calling a model on an adjacency matrix, if anything does."""
+        if self.call is not call_model:
+            return "'forward' is given the graph as it is"
+        if "adj_t" in self.graph:
+            return "as given"
+        if self._is_taken("edge_attr", model):
+            return "the model takes 'edge_attr'"
+        if self._is_taken("edge_weight", model) and self.graph.edge_weight.dim() != 1:
+            return "edges have several weights"
+        return why_no_matrix(self.graph)
+
+    def with_matrix(
+        self, model: torch.nn.Module, layout: Layout, dtype: torch.dtype
+    ) -> GraphForward:
+        r"""Calls a model on the transposed adjacency matrix, as PyG's convolutions take it, with
+        the weights of edges in it where the model takes them.
+        """
+        return self._in_form(_Matrix(layout, self._is_taken("edge_weight", model), dtype))
+
+    def _in_form(self, matrix: _Matrix | None) -> GraphForward:
+        if matrix is None:
+            return self
+        weight = self.graph.edge_weight if matrix.is_weighted else None
+        other = copy.copy(self)
+        other._matrix = matrix
+        graph = with_adjacency_matrix(self.graph, matrix.layout, weight, matrix.dtype)
+        other._copies = {1: graph}
+        return other
+
+    def in_form_of(self, other: GraphForward) -> GraphForward:
+        r"""Calls a model on the form of edges that another graph has, where there is one."""
+        return self if why_no_matrix(self.graph) else self._in_form(other._matrix)
+
+    def _is_taken(self, name: str, model: torch.nn.Module) -> bool:
+        if name not in self.graph:
+            return False
+        positional, named = extra_arguments(model, self.graph)
+        return any(value is self.graph[name] for value in (*positional, *named.values()))
+
+    def unit(self, index: int) -> Forward:
+        if len(self.rows) == 1:
+            return self
+        return GraphForward(self.call, [self._graphs[index]], self.keep)
+
+    def some(self, indices: list[int]) -> Forward:
+        fewer = GraphForward(self.call, [self._graphs[i] for i in indices], self.keep)
+        return fewer._in_form(self._matrix)
+
+    def tensors(self) -> list[Tensor]:
+        return graph_tensors(self.graph.to_dict())
+
+    def watched(self) -> dict[str, Any]:
+        graphs = [graph.to_dict() for graph in self._copies.values()]
+        return {"forward": self.call, "graph": graphs[0], "copies": graphs[1:]}
+
+    def describe(self, x: Tensor) -> str:
+        return f"features of shape {list(x.shape)}"
+
+    def hint(self) -> str:
+        return hint(self._left_out) if self.call is not call_model else ""
+
+
+def side_by_side(graph: Data, copies: int) -> Data:
+    r"""Copies of a graph, or of a batch of graphs, in one batch."""
+    batch = Batch.from_data_list([graph] * copies)
+    if isinstance(graph, Batch) and "ptr" in graph:
+        # Batches count their graphs on, but for what PyG leaves out.
+        batch.ptr = cumsum(graph.ptr.diff().repeat(copies))
+        batch._num_graphs = graph.num_graphs * copies
+    return batch
+
+
+def hint(left_out: list[str]) -> str:
+    r"""What to say of attributes that a model was not given."""
+    if not left_out:
+        return ""
+    names = ", ".join(f"'{name}'" for name in left_out)
+    return (
+        f"; of the graph it gets the structure, not {names}: name what it needs and does not "
+        f"depend on the features, as in keep=('{left_out[0]}',)"
+    )

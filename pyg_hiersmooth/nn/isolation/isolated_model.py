@@ -1,0 +1,228 @@
+r"""A model prepared for sampling: private, seeded, and watched."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
+from pyg_hiersmooth.nn.isolation.held_features import check_no_features, functions_of, tensors
+from pyg_hiersmooth.nn.isolation.model_state import State, first_difference, state_of
+from pyg_hiersmooth.nn.isolation.private_copy import (
+    cache_adjacencies,
+    deep_copy,
+    is_caching,
+    private_copy,
+    same_weights,
+    stop_caching_nothing,
+    tensor_addresses,
+)
+from pyg_hiersmooth.sampling.generators import generator_states, seed_generators
+from pyg_hiersmooth.sampling.linear_input import LinearInput, zeros_like_input
+
+
+class IsolatedModel:
+    r"""A private copy of a model on fixed objects, whose logits are a function of the features and
+    a seed.
+
+    PyTorch's, NumPy's and Python's global generators are seeded before each call. Convolutions
+    cache the adjacency of these objects where the user's did, or where it was found (by
+    :mod:`~pyg_hiersmooth.nn.adjacency.choice`) to be one that features do not change; those caches
+    are filled by a call on zeros, so that they cannot hold anything of the features. That nothing
+    else goes from one call to the next is checked in :mod:`~pyg_hiersmooth.nn.isolation.purity`
+    before sampling, and by :meth:`verify` from then on.
+
+    Args:
+        model (torch.nn.Module): The user's model, which is left alone.
+        forward (Forward): Calls it on the objects.
+        x (torch.Tensor): Clean features, which nothing may hold.
+
+    Raises:
+        ValueError: If the model cannot be copied, or it or a function that calls it holds clean
+            features, or the user's own model.
+    """
+
+    def __init__(self, model: torch.nn.Module, forward: Forward, x: Tensor) -> None:
+        _check_weights(model)
+        self._pristine = private_copy(model)
+        self.forward, self.device = forward, x.device
+        check_no_features(self._pristine, forward, x)
+        self._check_leads_nowhere(model)
+        self._baseline: State | None = None
+        self._caches_adjacencies = False
+        self.renew()
+
+    def renew(self) -> None:
+        r"""Starts over with a fresh copy, as if the model had never been called."""
+        self._start(deep_copy(self._pristine))
+
+    def fresh(self, forward: Forward | None = None) -> IsolatedModel:
+        r"""Another copy that was never called, on the same objects or others."""
+        twin = copy.copy(self)
+        twin.forward, twin._baseline = forward or self.forward, None
+        twin.renew()
+        return twin
+
+    def sharing(self, forward: Forward, caches_adjacencies: bool | None = None) -> IsolatedModel:
+        r"""Another copy with the very same weights, on other objects or another form of them."""
+        twin = copy.copy(self)
+        twin.forward, twin._baseline = forward, None
+        if caches_adjacencies is not None:
+            twin._caches_adjacencies = caches_adjacencies
+        twin._start(same_weights(self.model))
+        return twin
+
+    def use(self, forward: Forward, caches_adjacencies: bool = False) -> None:
+        r"""Takes another way to call the model on the same objects, with a fresh copy.
+
+        Args:
+            forward (Forward): Calls the model.
+            caches_adjacencies (bool): Whether all convolutions of PyG cache their adjacency.
+        """
+        self.forward, self._caches_adjacencies = forward, caches_adjacencies
+        if isinstance(forward, OneByOne):  # a convolution cannot cache many adjacencies
+            for module in self._pristine.modules():
+                if getattr(module, "cached", False) is True:
+                    module.cached = False  # type: ignore[assignment]
+        self.renew()
+
+    def __call__(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
+        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``.
+
+        Raises:
+            ValueError: If several units share random numbers.
+        """
+        self.make_ready(x, copies)
+        seed_generators(seed, self.device)
+        if copies * len(self.forward.rows) == 1 or isinstance(self.forward, OneByOne):
+            return self.forward(self._model(copies), x, copies, seed)
+        before = generator_states(self.device)
+        logits = self.forward(self._model(copies), x, copies, seed)
+        if generator_states(self.device) != before:
+            raise ValueError(
+                f"'{type(self.model).__name__}' draws random numbers, which the samples of a block "
+                "would share: pass block_size=1"
+            )
+        return logits
+
+    def make_ready(self, x: Tensor, copies: int = 1) -> None:
+        r"""Fills the caches of adjacencies, where that is still to be done, by a call on zeros of
+        the shape of :obj:`x`.
+        """
+        if self._caches_adjacencies and copies not in self._filled:
+            self.fill(zeros_like_input(x), copies)
+
+    def fill(self, x: Tensor, copies: int = 1) -> None:
+        r"""Fills the caches of adjacencies by a call on features; those that it does not reach
+        stay empty.
+        """
+        seed_generators(0, self.device)
+        self.forward(self._model(copies), x, copies, 0)
+        stop_caching_nothing(self._model(copies))
+        self._filled.add(copies)
+
+    def draws_random_numbers(self, x: Tensor) -> bool:
+        r"""Whether a call draws from the global generators."""
+        self.answer(x, seed=5)
+        drawn = generator_states(self.device)
+        seed_generators(5, self.device)
+        return drawn != generator_states(self.device)
+
+    def answer(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
+        r"""Logits of their own memory, as those of a call, for features that stay as they are: a
+        model may write into what it is given, or into what it returned before.
+        """
+        logits = self(x if isinstance(x, LinearInput) else x.clone(), copies, seed)
+        return logits.clone() if isinstance(logits, Tensor) else logits
+
+    def answer_made_up(self, x: Tensor, seed: int = 0) -> Any:
+        r"""As :meth:`answer`, for features that were made up; :obj:`None` where the model does not
+        take them, as one that looks words up does not take numbers of any size.
+        """
+        try:
+            return self.answer(x, seed=seed)
+        except (MemoryError, torch.cuda.OutOfMemoryError):  # which says nothing about the features
+            raise
+        except Exception:  # a user's model says so in any way, and real features have been tried
+            return None
+
+    def state(self) -> State:
+        r"""What the model keeps now."""
+        return state_of(model=self.model, **self.forward.watched())
+
+    def watch(self) -> None:
+        r"""Takes all that there is now as what must stay."""
+        self._baseline = self._whole_state()
+
+    def verify(self) -> None:
+        r"""Checks that nothing has changed since :meth:`watch`.
+
+        Raises:
+            ValueError: If something has, with its name.
+        """
+        if self._baseline is not None:
+            refuse_change(first_difference(self._baseline, self._whole_state()))
+
+    def held(self) -> Iterator[tuple[str, Tensor]]:
+        r"""Tensors that the model, as it was given, and functions that call it hold, by name."""
+        return tensors(model=self._pristine, **functions_of(self.forward))
+
+    def kept(self) -> dict[str, Any]:
+        r"""All that must not change after :meth:`watch`, by name."""
+        return {"model": self.model, "others": self._for_copies, **self.forward.watched()}
+
+    def _check_leads_nowhere(self, model: torch.nn.Module) -> None:
+        own = tensor_addresses(model)
+        for path, value in self.held():
+            if value.layout == torch.strided and value.data_ptr() in own:
+                raise ValueError(
+                    f"'{path}' is the user's model, but votes come from a private copy: call the "
+                    "model that 'forward' is given, its first argument, and let a model's methods "
+                    "use 'self'"
+                )
+
+    def _start(self, model: torch.nn.Module) -> None:
+        if self._caches_adjacencies:
+            cache_adjacencies(model)
+        self.model = model
+        self._for_copies: dict[int, torch.nn.Module] = {}
+        self._filled: set[int] = set()
+
+    def _whole_state(self) -> State:
+        return state_of(**self.kept())
+
+    def _model(self, copies: int) -> torch.nn.Module:
+        if copies == 1 or not is_caching(self.model):
+            return self.model
+        if copies not in self._for_copies:
+            self._for_copies[copies] = same_weights(self.model)
+        return self._for_copies[copies]
+
+
+def refuse_change(path: str | None) -> None:
+    r"""Raises a :class:`ValueError` about what changed between calls, if anything did."""
+    if path is None:
+        return
+    root, _, name = path.partition(".")
+    if root in ("graph", "copies"):
+        raise ValueError(
+            f"the model changes '{name}' of the graph it is called on, so that votes would depend "
+            "on one another: let it change a copy"
+        )
+    raise ValueError(
+        f"'{path}' changes from call to call, so that votes would depend on one another: draw "
+        "random numbers from PyTorch's global generator, and keep nothing between calls"
+    )
+
+
+def _check_weights(model: torch.nn.Module) -> None:
+    for name, parameter in model.named_parameters():
+        if torch.nn.parameter.is_lazy(parameter):
+            raise ValueError(
+                f"'model' must be initialized, but '{name}' is not: call the model once, on "
+                "features of the width that the transform makes"
+            )

@@ -1,0 +1,179 @@
+r"""Tries a prepared model before sampling: are its logits one fixed function of the features?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from torch_geometric.nn import EdgePooling
+
+from pyg_hiersmooth.nn.calls.forward import OneByOne
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
+from pyg_hiersmooth.nn.isolation.model_state import first_difference
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.sampling.linear_input import LinearInput
+
+BREAK_TIES_BY_PLACE = (EdgePooling,)
+r"""Modules of PyG that choose among all edges of a batch, and between equal ones by their order."""
+
+UNITS_TO_COMPARE = 16
+r"""Most units of a block that are compared with themselves alone."""
+
+
+def check_deterministic(
+    prepared: IsolatedModel, draws: list[Tensor], deterministic: bool = False
+) -> None:
+    r"""Checks that a model answers the same features in the same way, whatever came before, and
+    that they make a difference.
+
+    Args:
+        prepared (IsolatedModel): The model.
+        draws (list of torch.Tensor): Two draws of features ``[N, D]``.
+        deterministic (bool): Whether random numbers must make no difference either.
+
+    Raises:
+        ValueError: If it keeps more than the graph determines, answers differently from call to
+            call, or does not depend on its features.
+    """
+    one, other = draws
+    name = type(prepared.model).__name__
+    # Products stand in for features that do not fit in memory, and belong to one copy.
+    twin = prepared if isinstance(one, LinearInput) else prepared.fresh()
+    first = prepared.answer(one, seed=1)
+    second = twin.answer(other, seed=2)
+    kept = prepared.state()
+    refuse_change(first_difference(kept, twin.state()))
+    for draw, seed, expected in ((other, 2, second), (one, 1, first)):
+        logits = prepared.answer(draw, seed=seed)
+        refuse_change(first_difference(kept, prepared.state()))
+        if not logits_match(logits, expected):
+            raise ValueError(
+                f"'{name}' answers the same features differently from call to call: draw random "
+                "numbers from PyTorch's global generator, which is seeded for each sample, and "
+                "keep nothing between calls"
+            )
+    if deterministic and prepared.draws_random_numbers(one):
+        raise ValueError(
+            f"'{name}' draws random numbers, so that no certificate of it is exact: switch them "
+            "off in evaluation mode, or sample with BernoulliSelection"
+        )
+    answers = list(_answers(prepared, draws))
+    refuse_change(first_difference(kept, prepared.state()))
+    if all(torch.equal(logits, first) for logits in answers):
+        raise ValueError(
+            f"'{name}' does not depend on the noisy features: it, or 'forward', must use those "
+            "that it is called with"
+        )
+
+
+def _answers(prepared: IsolatedModel, draws: list[Tensor]) -> Iterator[Tensor]:
+    yield prepared.answer(draws[1], seed=1)
+    if isinstance(draws[0], LinearInput):
+        return
+    for seed in range(2):
+        logits = prepared.answer_made_up(unrelated(draws[0], seed), seed=1)
+        if logits is not None:
+            yield logits
+
+
+def unrelated(x: Tensor, seed: int) -> Tensor:
+    r"""Features of the shape and dtype of :obj:`x` that have nothing to do with it: numbers of
+    any size, or, where they are integers, those of other rows.
+    """
+    stream = RandomStream(seed, 2**20, device=x.device)
+    if not x.is_floating_point():
+        return shuffled(x, seed)
+    scale = 3.0 * float(x.float().abs().max()) + 1.0
+    return (stream.normal(*x.shape) * scale).to(x.dtype)
+
+
+def enormous(x: Tensor, seed: int) -> Tensor:
+    r"""Features of the shape and dtype of :obj:`x` that are so large that a model which takes a
+    small share of them cannot hide it, or other rows, where they are integers.
+    """
+    strange = unrelated(x, seed)
+    if not x.is_floating_point():
+        return strange
+    return strange / strange.abs().max() * torch.finfo(x.dtype).max ** 0.4
+
+
+def shuffled(x: Tensor, seed: int) -> Tensor:
+    r"""The rows of :obj:`x` in a random order: features that any model takes."""
+    return x[RandomStream(seed, 2**20, device=x.device).subset(x.size(0), x.size(0))]
+
+
+def alike(x: Tensor) -> list[Tensor]:
+    r"""The row of :obj:`x` with the smallest sum everywhere, and the one with the largest: features
+    that any model takes, and that move a maximum over all rows, where others do not.
+    """
+    size = x.sum(1, dtype=torch.float64)
+    return [x[int(place)].expand_as(x) for place in (size.argmin(), size.argmax())]
+
+
+def is_batch_invariant(prepared: IsolatedModel, block: Tensor, copies: int) -> bool:
+    r"""Whether the model answers for each unit of a block as it does for that unit alone, with
+    unrelated features everywhere else in the block, and with other random numbers.
+
+    Args:
+        prepared (IsolatedModel): The model.
+        block (torch.Tensor): Features of all copies ``[copies * N, D]``.
+        copies (int): Copies of the objects in the block.
+    """
+    rows, outputs = prepared.forward.rows * copies, prepared.forward.outputs * copies
+    if len(rows) == 1:
+        return True
+    if not isinstance(prepared.forward, OneByOne) and any(
+        isinstance(module, BREAK_TIES_BY_PLACE) for module in prepared.model.modules()
+    ):
+        return False
+    own = block.split(rows)
+    step = -(-len(rows) // UNITS_TO_COMPARE)
+    alone = _alone(prepared, own, sorted({*range(0, len(rows), step), len(rows) - 1}))
+    strangers, seed = [shuffled(block, 7)], 3
+    if not isinstance(prepared.forward, OneByOne):  # where some features are too strange
+        wild = unrelated(block, 7)
+        strangers, seed = [*strangers, wild, -wild if wild.is_floating_point() else wild], 4
+    for others, turn in itertools.product(strangers, range(2)):
+        compared = {i: logits for i, logits in alone.items() if i // step % 2 == turn}
+        parts = others.split(rows)
+        mixed = torch.cat([own[i] if i in compared else parts[i] for i in range(len(rows))])
+        try:
+            together = prepared.answer(mixed, copies, seed)
+        except Exception:  # it fails on many at once: one by one is tried next, and tells why
+            return False
+        if not isinstance(together, Tensor) or together.size(0) != sum(outputs):
+            return False
+        answers = together.split(outputs)
+        if not all(logits_match(answers[i], logits) for i, logits in compared.items()):
+            return False
+    return True
+
+
+def _alone(
+    prepared: IsolatedModel, features: Sequence[Tensor], chosen: list[int]
+) -> dict[int, Tensor]:
+    r"""Logits of chosen units, each from a copy that never saw another one."""
+    units = len(prepared.forward.rows)
+    twins = {i: prepared.fresh(prepared.forward.unit(i)) for i in {i % units for i in chosen}}
+    return {i: twins[i % units].answer(features[i], seed=3) for i in chosen}
+
+
+def logits_match(some: Tensor, others: Tensor, among: Tensor | None = None) -> bool:
+    r"""Whether logits are the same, but for the order of sums.
+
+    Args:
+        some (torch.Tensor): Logits.
+        others (torch.Tensor): Other logits of that shape.
+        among (torch.Tensor, optional): Logits of the same call, which tell how large they get.
+            (default: :obj:`others`)
+    """
+    if some.shape != others.shape or others.numel() == 0:
+        return some.shape == others.shape
+    epsilon = torch.finfo(others.dtype).eps if others.is_floating_point() else 0.0
+    size = others.abs()
+    # A row of small logits may be what large ones cancel to, but not larger ones than others have.
+    largest = size if among is None else among.abs()
+    scale = size.amax(-1, keepdim=True) + largest.max().clamp(max=1.0)
+    return bool(((some - others).abs() <= min(100.0 * epsilon, 1e-2) * scale).all())

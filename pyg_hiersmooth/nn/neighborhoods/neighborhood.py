@@ -1,0 +1,280 @@
+r"""The part of a graph that some targets' logits depend on, as a graph of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_hiersmooth.nn.calls.structure import STRUCTURE
+from pyg_hiersmooth.nn.neighborhoods.receptive_field import sources_and_destinations
+
+Boundary = Literal["none", "weights", "edges"]
+r"""What a neighbourhood holds of the edges that end at its rim, the nodes as far away as a model
+looks: nothing; one edge a node with the sum of their weights; or all of them."""
+
+BOUNDARIES: tuple[Boundary, ...] = ("none", "weights", "edges")
+r"""From the cheapest on, which is right for ever more models."""
+
+
+class Field(NamedTuple):
+    r"""The nodes within some hops of targets, in ascending order each."""
+
+    inner: np.ndarray
+    r"""Those less than all hops away, int64."""
+    rim: np.ndarray
+    r"""Those exactly as many hops away, int64."""
+
+    @property
+    def nodes(self) -> np.ndarray:
+        r"""All of them, int64, ascending."""
+        return np.sort(np.concatenate([self.inner, self.rim]))
+
+
+class CSC:
+    r"""The edges of a graph by the node that they end at, for questions that cost what is asked
+    about and not the whole graph.
+
+    Args:
+        graph (Data): The graph, with one of ``edge_index`` and a sparse ``adj_t``.
+    """
+
+    def __init__(self, graph: Data) -> None:
+        if "adj_t" in graph:
+            source, destination = sources_and_destinations(graph.adj_t)
+        else:
+            source, destination = graph.edge_index.as_subclass(Tensor).cpu().numpy()
+        self.source, self.destination = source, destination
+        self.num_nodes, self.num_edges = int(graph.num_nodes or 0), len(source)
+        each = np.arange(self.num_edges)
+        by_end = sparse.csr_array(
+            (np.ones(self.num_edges, dtype=bool), (destination, each)),
+            (self.num_nodes, self.num_edges),
+        )
+        self.start, self._edges = by_end.indptr.astype(np.int64), by_end.indices
+
+    @property
+    def size(self) -> int:
+        r"""Nodes and edges."""
+        return self.num_nodes + self.num_edges
+
+    def degree(self, nodes: np.ndarray) -> np.ndarray:
+        r"""How many edges end at each node, int64."""
+        return self.start[nodes + 1] - self.start[nodes]
+
+    def ending_at(self, nodes: np.ndarray) -> np.ndarray:
+        r"""The edges that end at the nodes, node after node, int64."""
+        return self._edges[ranges(self.start[nodes], self.degree(nodes))].astype(np.int64)
+
+    def field(self, targets: np.ndarray, hops: int) -> Field:
+        r"""The nodes that so many steps against the edges lead to from the targets."""
+        inner, rim = np.empty(0, dtype=np.int64), np.unique(targets)
+        for _ in range(hops):
+            inner = np.union1d(inner, rim)
+            rim = np.setdiff1d(self.source[self.ending_at(rim)], inner)
+        return Field(inner, rim)
+
+    def field_size(self, targets: np.ndarray, hops: int) -> int:
+        r"""The nodes of a field and all edges that end at them, in number."""
+        nodes = self.field(targets, hops).nodes
+        return len(nodes) + int(self.degree(nodes).sum())
+
+
+class Neighborhood:
+    r"""All nodes within :obj:`hops` of the targets, as a graph of its own.
+
+    A model that takes :obj:`hops` steps against the edges reads the features of these nodes, and
+    the edges that end at all but the rim. Of edges that end at the rim it can only read how many
+    there are and what they weigh, as GCN does, which divides what comes from a node by
+    the node's own degree. So they are kept as :obj:`rim` says, and those that come from
+    outside come from *stand-ins*: nodes whose features make no difference.
+
+    Args:
+        graph (Data): The whole graph; see :func:`why_not_cut`.
+        edges (CSC): Its edges.
+        targets (numpy.ndarray): int64 ``[K]``.
+        hops (int): Message passing steps from a feature to a prediction.
+        rim (str): What is kept of the edges that end at the rim.
+        keep (tuple of str): Attributes besides the structure.
+        dtype (torch.dtype): Of weights that are added where the graph has none.
+
+    Attributes:
+        nodes (torch.Tensor): The nodes, int64 ``[n]``, ascending.
+        targets (torch.Tensor): Where the targets are among them, int64 ``[K]``.
+        num_ghosts (int): Nodes of :attr:`graph` after those.
+        graph (Data): Its structure, with edges in the order of the whole graph.
+    """
+
+    def __init__(
+        self,
+        graph: Data,
+        edges: CSC,
+        targets: np.ndarray,
+        hops: int,
+        rim: Boundary = "edges",
+        keep: Collection[str] = (),
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        field = edges.field(targets, hops)
+        nodes = field.nodes
+        self.nodes = torch.from_numpy(nodes)
+        self.targets = torch.from_numpy(np.searchsorted(nodes, targets))
+        kept = np.sort(edges.ending_at(nodes if rim == "edges" else field.inner))
+        weight = None
+        if rim == "weights":
+            kept, weight = _with_weights(graph, edges, kept, field.rim, dtype)
+        source, destination = edges.source[kept], edges.destination[kept]
+        place = np.searchsorted(nodes, source).clip(max=len(nodes) - 1)
+        outside = nodes[place] != source
+        if weight is not None:
+            outside |= np.isin(destination, field.rim) & (source != destination)
+            place[outside] = len(nodes)
+        else:
+            place[outside] = len(nodes) + _distinct(source[outside], destination[outside])
+        self.num_ghosts = int(place.max(initial=len(nodes) - 1)) + 1 - len(nodes)
+        ends = torch.from_numpy(np.stack([place, np.searchsorted(nodes, destination)]))
+        self.graph = self._cut(graph, torch.from_numpy(kept), ends.long(), weight, keep)
+
+    @property
+    def size(self) -> int:
+        r"""Nodes and edges."""
+        return int(self.graph.num_nodes or 0) + int(self.graph.num_edges)
+
+    def extended(self, rows: Tensor, stand_in: Tensor) -> Tensor:
+        r"""Rows of the nodes, and one row for each of the stand-ins: ``[n + S, D]``."""
+        if self.num_ghosts == 0:
+            return rows
+        return torch.cat([rows, *[stand_in] * self.num_ghosts])
+
+    def _cut(
+        self, graph: Data, edges: Tensor, ends: Tensor, weight: Tensor | None, keep: Collection[str]
+    ) -> Data:
+        size = len(self.nodes) + self.num_ghosts
+        cut = Data(num_nodes=size)
+        for name in sorted(STRUCTURE.union(keep) - {"num_nodes"}):
+            if name not in graph:
+                continue
+            value = graph[name]
+            if name == "edge_index":
+                cut.edge_index = ends
+            elif name == "adj_t":
+                cut.adj_t = _adjacency(value, edges, ends, weight, size)
+            elif name == "edge_weight" and weight is not None:
+                continue
+            elif graph.is_edge_attr(name):
+                cut[name] = value[edges]
+            elif graph.is_node_attr(name):
+                own = value[self.nodes]
+                cut[name] = self.extended(own, own[:1])
+            else:
+                cut[name] = value
+        if weight is not None and "adj_t" not in graph:
+            cut.edge_weight = weight
+        return cut
+
+
+def why_not_cut(graph: Data, keep: Collection[str]) -> str | None:
+    r"""Why no neighbourhood can be cut out of a graph; :obj:`None` where it can."""
+    if ("edge_index" in graph) == ("adj_t" in graph):
+        return "the graph must have one of 'edge_index' and 'adj_t'"
+    for name in ("batch", "ptr", "adj"):
+        if name in graph:
+            return f"the graph has '{name}'"
+    for name in STRUCTURE.union(keep):
+        if name in graph and name not in ("edge_index", "adj_t", "num_nodes"):
+            per_part = graph.is_edge_attr(name) or graph.is_node_attr(name)
+            if per_part and not isinstance(graph[name], Tensor):
+                return f"'{name}' is no tensor"
+            if "adj_t" in graph and graph.is_edge_attr(name):
+                return f"the graph has 'adj_t' and '{name}'"
+    return None
+
+
+def rows_of(x: Tensor, rows: Tensor) -> Tensor:
+    r"""Some rows of features, without a look at the others: dense, or COO from a sparse layout.
+
+    Args:
+        x (torch.Tensor): ``[N, D]``, dense, COO or CSR.
+        rows (torch.Tensor): int64 ``[K]``, on the CPU.
+    """
+    if x.layout != torch.sparse_csr:
+        return x.index_select(0, rows.to(x.device))
+    start, end = x.crow_indices()[rows], x.crow_indices()[rows + 1]
+    count = end - start
+    place = torch.from_numpy(ranges(start.cpu().numpy(), count.cpu().numpy())).to(x.device)
+    row = torch.arange(len(rows), device=x.device).repeat_interleave(count)
+    index = torch.stack([row, x.col_indices()[place].long()])
+    return torch.sparse_coo_tensor(
+        index, x.values()[place], (len(rows), x.size(1)), check_invariants=False
+    ).coalesce()
+
+
+def ranges(start: np.ndarray, count: np.ndarray) -> np.ndarray:
+    r"""``start[0], ..., start[0] + count[0] - 1, start[1], ...``, int64."""
+    shift = np.repeat(start - (count.cumsum() - count), count)
+    return shift + np.arange(len(shift))
+
+
+def _with_weights(
+    graph: Data, edges: CSC, kept: np.ndarray, rim: np.ndarray, dtype: torch.dtype
+) -> tuple[np.ndarray, Tensor]:
+    r"""Appends loops at the rim, and one edge that stands for all others that end at a node there;
+    with the weights of all edges.
+    """
+    given = _weights(graph, edges.num_edges, dtype)
+    ending = edges.ending_at(rim)
+    is_loop = edges.source[ending] == edges.destination[ending]
+    loops, others = ending[is_loop], ending[~is_loop]
+    _, first, owner = np.unique(edges.destination[others], return_index=True, return_inverse=True)
+    summed = given.new_zeros(len(first)).index_add_(
+        0, torch.from_numpy(owner), given[torch.from_numpy(others)]
+    )
+    kept = np.sort(np.concatenate([kept, loops]))
+    weight = torch.cat([given[torch.from_numpy(kept)], summed])
+    return np.concatenate([kept, others[first]]), weight
+
+
+def _weights(graph: Data, num_edges: int, dtype: torch.dtype) -> Tensor:
+    value = graph.get("edge_weight")
+    if "adj_t" in graph:
+        adj_t = graph.adj_t
+        if isinstance(adj_t, Tensor):
+            value = adj_t.to_sparse_coo().coalesce().values()
+        else:  # a SparseTensor
+            value = adj_t.storage.value()
+    if value is None:
+        return torch.ones(1, dtype=dtype).expand(num_edges)
+    if value.dim() != 1 or not value.is_floating_point():
+        raise ValueError("weights of edges must be a vector of floats to be summed up")
+    return value.cpu()
+
+
+def _distinct(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
+    r"""A number for each edge, from 0 on, so that those of one destination differ where their
+    sources do.
+    """
+    order = np.lexsort((source, destination))
+    of, to = source[order], destination[order]
+    starts = np.diff(to, prepend=-1) != 0
+    steps = (starts | (np.diff(of, prepend=-1) != 0)).cumsum()
+    first = np.repeat(steps[starts], np.diff(np.append(starts.nonzero()[0], len(to))))
+    numbers = np.empty(len(of), dtype=np.int64)
+    numbers[order] = steps - first
+    return numbers
+
+
+def _adjacency(adj_t: Any, edges: Tensor, ends: Tensor, weight: Tensor | None, size: int) -> Any:
+    source, destination = ends
+    if isinstance(adj_t, Tensor):
+        if weight is None:
+            weight = adj_t.to_sparse_coo().coalesce().values().cpu()[edges]
+        coo = torch.sparse_coo_tensor(torch.stack([destination, source]), weight, (size, size))
+        return coo.to_sparse_csr() if adj_t.layout == torch.sparse_csr else coo.coalesce()
+    if weight is None and adj_t.storage.value() is not None:
+        weight = adj_t.storage.value().cpu()[edges]
+    return type(adj_t)(row=destination, col=source, value=weight, sparse_sizes=(size, size))

@@ -1,0 +1,205 @@
+r"""Votes on the targets' own neighbourhoods, exact and tried against the whole graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
+from pyg_hiersmooth.nn.isolation.model_state import State, first_difference, state_of
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import BOUNDARIES, Neighborhood, rows_of
+from pyg_hiersmooth.nn.neighborhoods.plan import plan
+from pyg_hiersmooth.nn.neighborhoods.trial import MAX_WHOLE, Cut, Trial, WholeTrial, WideTrial
+from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.noisy_model import MAX_TRIAL_BYTES, TRIAL
+from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError
+from pyg_hiersmooth.sampling.row_selection import RowSelection
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+CHEAPER = "cheaper"
+
+MakeVoter = Callable[
+    [GraphForward, HierarchicalNodeFeatureNoise, Tensor, Tensor, tuple[int, ...]], ForwardVoter
+]
+
+
+class NeighborhoodVoter(ShardedVoter):
+    r"""Puts the votes on several neighbourhoods side by side, each with streams of its own.
+
+    Args:
+        voters (list of ForwardVoter): One a neighbourhood.
+        nodes (list of torch.Tensor): The nodes of each, int64.
+        order (torch.Tensor): Where each target is among those of all voters, int64 ``[M]``.
+    """
+
+    def __init__(self, voters: list[ForwardVoter], nodes: list[Tensor], order: Tensor) -> None:
+        super().__init__(voters, order)
+        self.nodes = nodes
+        self._baseline = self._state()
+
+    @property
+    def asked(self) -> Tensor:
+        numbers = zip(self.nodes, self.voters, strict=True)
+        nodes = [nodes[voter.targets.cpu()] for nodes, voter in numbers]
+        return torch.cat(nodes)[self.targets.cpu()]
+
+    @property
+    def objects(self) -> list[Tensor]:
+        return [*super().objects, *self.nodes]
+
+    @property
+    def description(self) -> str:
+        r"""How many neighbourhoods of what sizes there are, in words."""
+        sizes = [len(nodes) for nodes in self.nodes]
+        some, most = min(sizes), max(sizes)
+        between = f"{some}" if some == most else f"{some}-{most}"
+        neighborhoods = "1 neighbourhood" if len(sizes) == 1 else f"{len(sizes)} neighbourhoods"
+        targets = "1 target" if self.num_targets == 1 else f"{self.num_targets} targets"
+        return f"{neighborhoods} of {between} nodes for {targets}"
+
+    def only(self, positions: Tensor) -> NeighborhoodVoter:
+        r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`; neighbourhoods without targets are left
+        out, and the rest stay as they are.
+        """
+        self.verify()
+        voters, order = self._left(positions)
+        return NeighborhoodVoter(
+            list(voters.values()), [self.nodes[number] for number in voters], order
+        )
+
+    def verify(self) -> None:
+        path = first_difference(self._baseline, self._state())
+        if path is not None:
+            for voter in self.voters:  # names it
+                voter.verify()
+            refuse_change(path)
+
+    def _state(self) -> State:
+        # All at once, so that what they share is looked at once.
+        return state_of(voters=[voter.model.prepared.kept() for voter in self.voters])
+
+
+@dataclass
+class NeighborhoodSampling:
+    r"""Plans the neighbourhoods of targets, and tries the model on them.
+
+    Args:
+        cut (Cut): The graph without its features.
+        x (torch.Tensor): Its features ``[N, D]``; only rows of neighbourhoods are read.
+        check_features (Callable): Checks rows of features, and returns them as the model takes
+            them.
+        make_voter (Callable): A voter that tries the model on one object, from how it is called,
+            the smoothing, features, targets and a path.
+        transform (HierarchicalNodeFeatureNoise): The smoothing.
+    """
+
+    cut: Cut
+    x: Tensor
+    check_features: Callable[[Tensor], Tensor]
+    make_voter: MakeVoter
+    transform: HierarchicalNodeFeatureNoise
+
+    def voter(self, targets: Tensor) -> NeighborhoodVoter | str:
+        r"""Votes on neighbourhoods, or why the whole graph is better.
+
+        Args:
+            targets (torch.Tensor): Target nodes, int64 ``[M]``.
+
+        Raises:
+            ValueError: If the model looks further than it says, with the number of hops that would
+                do.
+        """
+        distinct, place = targets.unique(return_inverse=True)
+        trial: Trial | None = None
+        for rim in BOUNDARIES:
+            groups = plan(self.cut.edges, distinct.numpy(), self.cut.num_hops, rim)
+            if groups is None:
+                return CHEAPER
+            parts = [self.cut.neighborhood(group, rim) for group in groups]
+            try:
+                lead = self._lead(parts)
+                model = lead.model
+                if _holds_all_entities(model.prepared, self.x):
+                    return "the model holds something of all nodes"
+                draw = model.trial_draw(0)
+                if not isinstance(draw, LinearInput) and model.prepared.draws_random_numbers(draw):
+                    return "the model draws random numbers"
+                trial = trial or self._trial(lead, distinct.numpy())
+                voters = list(self._voters(lead, trial, parts, groups))
+            except (Exception, NotLinearError):  # shows again on the whole graph, if it is there
+                continue
+            order = torch.from_numpy(np.concatenate(groups)).argsort()
+            return NeighborhoodVoter(voters, [part.nodes for part in parts], order[place])
+        if trial is not None:
+            trial.refuse()
+        return "the model answers otherwise on neighbourhoods"
+
+    def _lead(self, parts: list[Neighborhood]) -> ForwardVoter:
+        r"""The voter that the model is tried with, on the smallest neighbourhood with edges."""
+        sizes = [(part.graph.num_edges == 0, int(part.graph.num_nodes or 0)) for part in parts]
+        number = min(range(len(parts)), key=lambda i: sizes[i])
+        return self.make_voter(*self._objects(parts[number]), (number,))
+
+    def _voters(
+        self,
+        lead: ForwardVoter,
+        trial: Trial,
+        parts: list[Neighborhood],
+        groups: list[np.ndarray],
+    ) -> Iterator[ForwardVoter]:
+        for number, (part, group) in enumerate(zip(parts, groups, strict=True)):
+            voter = lead
+            if lead.model.path != (number,):
+                voter = lead.elsewhere(*self._objects(part), (number,))
+            with voter.model.trying():
+                if not trial.passes(voter, part, group):
+                    raise ValueError("the model answers otherwise than on a larger graph")
+            yield voter
+
+    def _objects(
+        self, part: Neighborhood
+    ) -> tuple[GraphForward, HierarchicalNodeFeatureNoise, Tensor, Tensor]:
+        rows = self._rows(part.nodes)
+        rows = part.extended(rows, 0 * rows.index_select(0, torch.zeros_like(part.targets[:1])))
+        smoothing = self._smoothing(part.nodes, part.num_ghosts)
+        targets = part.targets.to(self.cut.device)
+        return self.cut.forward_on(part.graph), smoothing, rows, targets
+
+    def _trial(self, lead: ForwardVoter, targets: np.ndarray) -> Trial:
+        cut, edges = self.cut, self.cut.edges
+
+        def draw_rows(nodes: Tensor, number: int) -> Tensor:
+            stream = RandomStream(0, TRIAL, number, device=cut.device)
+            return self._smoothing(nodes).prepare(self._rows(nodes))(stream)
+
+        with lead.model.trying():
+            values = edges.num_nodes * self.x.size(1)
+            if edges.size > MAX_WHOLE or values * self.x.element_size() > MAX_TRIAL_BYTES:
+                return WideTrial(cut, lead.model.prepared, targets, draw_rows)
+            rows = edges.field(targets, cut.num_hops).nodes
+            draws = [draw_rows(torch.from_numpy(rows), number) for number in range(2)]
+            return WholeTrial(cut, lead.model.prepared, targets, rows, draws)
+
+    def _rows(self, nodes: Tensor) -> Tensor:
+        return self.check_features(rows_of(self.x, nodes))
+
+    def _smoothing(self, nodes: Tensor, num_ghosts: int = 0) -> HierarchicalNodeFeatureNoise:
+        return HierarchicalNodeFeatureNoise(
+            RowSelection(self.transform.selection, nodes, self.x.size(0), num_ghosts),
+            self.transform.noise,
+            self.transform.append_indicator,
+        )
+
+
+def _holds_all_entities(prepared: IsolatedModel, x: Tensor) -> bool:
+    r"""Whether a model, or a function that calls it, holds something of the size of all features,
+    or with a number for each entity: only beside all clean features can it be told what that is.
+    """
+    return any(x.size(0) in held.shape or held.numel() == x.numel() for _, held in prepared.held())

@@ -1,0 +1,185 @@
+r"""Votes of a model that is called on noisy features of fixed objects."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.files import one_line
+from pyg_hiersmooth.nn.calls.forward import Forward
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.purity import logits_match
+from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
+from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
+from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
+from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+FINGERPRINT_SAMPLES = 4
+
+
+class ForwardVoter(ModelVoter):
+    r"""Votes of a model under hierarchical noise on its features.
+
+    Args:
+        model (torch.nn.Module): The user's model; a private copy of it votes.
+        forward (Forward): Calls the model on the objects.
+        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        x (torch.Tensor): Clean features ``[N, D]``, one row an entity.
+        sizes (list of int): Entities of each object; they sum to ``N``.
+        targets (torch.Tensor): The outputs that are voted on, int64 ``[M]``.
+        num_classes (int): Number of classes :math:`C`.
+        options (VoterOptions): How votes are cast.
+        path (tuple of int): What tells its streams from those of other voters of one seed.
+
+    Raises:
+        ValueError: If the model fails on the features, returns no logits for the outputs, mixes
+            the copies of a block, or is no fixed function of its features.
+    """
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        forward: Forward,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        sizes: list[int],
+        targets: Tensor,
+        num_classes: int,
+        options: VoterOptions,
+        path: tuple[int, ...] = (),
+    ) -> None:
+        if 0 in x.shape:
+            raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
+        prepared = IsolatedModel(model, forward, x)
+        noisy = NoisyModel(prepared, transform, x, sizes, options, path)
+        ModelTrial(noisy, num_classes).run()
+        self._take(noisy, targets, num_classes)
+
+    def _take(self, model: NoisyModel, targets: Tensor, num_classes: int) -> None:
+        self.model, self.targets, self.num_classes = model, targets, num_classes
+        self.num_targets, self.block_size = targets.numel(), model.block_size
+        self.device, self.options = model.device, model.options
+
+    def _with(self, model: NoisyModel, targets: Tensor) -> ForwardVoter:
+        voter = ForwardVoter.__new__(ForwardVoter)
+        voter._take(model, targets, self.num_classes)
+        return voter
+
+    def elsewhere(
+        self,
+        forward: GraphForward,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        targets: Tensor,
+        path: tuple[int, ...],
+    ) -> ForwardVoter:
+        r"""The same model on another object of one unit, of at least as many rows. The model was
+        tried here and is not tried again; it is watched there as well.
+
+        Args:
+            forward, transform, x, targets, path: As of the class.
+
+        Raises:
+            ValueError: If the model fails there.
+        """
+        if isinstance(self.model.prepared.forward, GraphForward):
+            forward = forward.in_form_of(self.model.prepared.forward)
+        model = self.model.elsewhere(forward, transform, x, path)
+        if self.options.block_size is None:
+            model.block_size = min(self.block_size, cheapest_block_size(x))
+        with model.trying():
+            try:
+                model.logits(range(model.block_size))
+            except Exception as error:
+                raise ValueError(f"the model failed: {one_line(error)}") from error
+            model.prepared.watch()
+        return self._with(model, targets)
+
+    @property
+    def features(self) -> list[Tensor]:
+        return [self.model.x]
+
+    @property
+    def objects(self) -> list[Tensor]:
+        return self.model.prepared.forward.tensors()
+
+    @property
+    def adjacency_name(self) -> str | None:
+        return None if self.model.adjacency is None else self.model.adjacency.name
+
+    def only(self, positions: Tensor) -> ForwardVoter:
+        r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`. Noise is drawn for all objects, as it
+        was; of several objects, the model is called on those that are left, if it is seen to
+        answer for them as before.
+        """
+        if len(positions) == self.num_targets:
+            return self
+        voter = self._with(self.model, self.targets[positions.to(self.device)])
+        fewer = voter._on_fewer_units()
+        if fewer is None:
+            return voter
+        with self.model.trying():
+            first = range(fewer.block_size)
+            if not logits_match(fewer._logits(first), voter._logits(first)):
+                return voter
+            fewer.model.prepared.watch()
+        return fewer
+
+    def predict(self, samples: range) -> Tensor:
+        predictions = []
+        # Blocks start at multiples of their size, so that they are the same in every run.
+        start = samples.start - samples.start % self.block_size
+        for first in range(start, samples.stop, self.block_size):
+            block = self._predict_block(range(first, first + self.block_size))
+            predictions.append(block[max(samples.start - first, 0) : samples.stop - first])
+        return torch.cat(predictions)
+
+    def answer(self, features: Tensor, copies: int) -> Tensor:
+        r"""Logits of the targets, ``[copies, M, C]``, for given features ``[copies * N, D (+ 1)]``,
+        which enter the model as drawn ones do.
+        """
+        return self._of_targets(self.model.answer(features, copies), copies)
+
+    def verify(self) -> None:
+        self.model.prepared.verify()
+
+    def fingerprint(self) -> list[float]:
+        with self.model.trying():
+            logits = torch.stack(
+                [self.model.logits(range(i, i + 1)).clone() for i in range(FINGERPRINT_SAMPLES)]
+            )
+            signs = torch.randn(logits[0].shape, generator=torch.Generator().manual_seed(0))
+            shares = (logits.cpu().double() * signs).sum((1, 2)) / logits[0].numel() ** 0.5
+        return [float(f"{value:.6g}") for value in shares.tolist()]
+
+    def _predict_block(self, samples: range) -> Tensor:
+        logits = self._logits(samples)
+        if not bool(torch.isfinite(logits).all()):
+            raise ValueError("the model returned logits that are NaN or infinite")
+        return logits.argmax(-1)
+
+    def _logits(self, samples: range) -> Tensor:
+        return self._of_targets(self.model.logits(samples), len(samples))
+
+    def _of_targets(self, logits: Tensor, copies: int) -> Tensor:
+        return logits.view(copies, self.model.num_outputs, -1).index_select(1, self.targets)
+
+    def _on_fewer_units(self) -> ForwardVoter | None:
+        r"""As this one, with the model called on those units alone that have targets;
+        :obj:`None` where that are all.
+        """
+        outputs = torch.tensor(self.model.prepared.forward.outputs)
+        unit_of = torch.arange(len(outputs)).repeat_interleave(outputs)
+        units, place = unit_of[self.targets.cpu()].unique(return_inverse=True)
+        if len(units) == len(outputs):
+            return None
+        moved = _starts(outputs)[units] - _starts(outputs[units])
+        targets = self.targets - moved[place].to(self.device)
+        return self._with(self.model.on_units(units.tolist()), targets)
+
+
+def _starts(sizes: Tensor) -> Tensor:
+    return sizes.cumsum(0) - sizes

@@ -1,0 +1,170 @@
+r"""A model that is called on noisy features of fixed objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_hiersmooth.nn.adjacency.choice import Adjacency
+from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.voters.block_size import grown_block_size
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.sampling.engine import single_thread
+from pyg_hiersmooth.sampling.features import (
+    DenseFeatures,
+    FeatureSource,
+    ProjectedFeatures,
+    feature_source,
+)
+from pyg_hiersmooth.sampling.generators import generators_put_back
+from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+MAX_TRIAL_BYTES = 2**30
+r"""Largest dense features that are written out only to try a model."""
+
+TRIAL = 2**32
+r"""Tells the streams of trials from those of samples."""
+
+
+class NoisyModel:
+    r"""Logits of a prepared model on features under hierarchical noise, sample by sample.
+
+    In which way it is called, :mod:`~pyg_hiersmooth.nn.voters.model_trial` finds out.
+
+    Args:
+        prepared (IsolatedModel): The model on the objects.
+        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        x (torch.Tensor): Clean features ``[N, D]``, one row an entity.
+        sizes (list of int): Entities of each object; they sum to ``N``.
+        options (VoterOptions): The seed, and whether features are to be dense.
+        path (tuple of int): What tells its streams from others of one seed.
+
+    Attributes:
+        block_size (int): Copies of the objects in one call.
+        adjacency (Adjacency, optional): The form of the graph; :obj:`None` without one.
+        why_dense (str, optional): Why noisy features are written out, if they have to be.
+    """
+
+    def __init__(
+        self,
+        prepared: IsolatedModel,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        sizes: list[int],
+        options: VoterOptions,
+        path: tuple[int, ...],
+    ) -> None:
+        self.prepared, self.x, self.sizes, self.path = prepared, x, sizes, path
+        self.transform, self.options, self.device = options.smoothing(transform), options, x.device
+        self.block_size = 1
+        self.adjacency: Adjacency | None = None
+        self.why_dense = "as asked" if options.dense else None
+        # Of several units those that are left, and their rows; noise is drawn for all.
+        self._whole = prepared
+        self._rows: Tensor | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        r"""Rows of logits of one copy of the objects."""
+        return sum(self.prepared.forward.outputs)
+
+    @cached_property
+    def smooth(self) -> Callable[[RandomStream], Tensor]:
+        r"""Draws noisy features, written out."""
+        return self.transform.prepare(self.x, self.sizes)
+
+    @cached_property
+    def source(self) -> FeatureSource:
+        r"""Where noisy features come from."""
+        if self.why_dense is not None:
+            return DenseFeatures(self.transform, self.x, self.sizes, self.why_dense)
+        return feature_source(self.transform, self.x, self.sizes, self._whole)
+
+    def logits(self, samples: range) -> Any:
+        r"""Logits of as many samples as a block has."""
+        streams = [
+            RandomStream(self.options.seed, *self.path, sample, device=self.device)
+            for sample in samples
+        ]
+        features = self.source.draw(streams, self._rows)
+        try:
+            with not_swallowed():
+                return self.prepared(features, len(samples), streams[0].seed())
+        except NotLinearError as error:
+            # To draw this sample anew would favour the samples that did not get here.
+            raise ValueError(
+                f"the model uses its features in other ways from sample to sample ('{error}'): "
+                "pass dense=True"
+            ) from error
+
+    def answer(self, features: Tensor, copies: int) -> Tensor:
+        r"""Logits for given features ``[copies * N, D (+ 1)]``, which enter the model as drawn ones
+        do.
+        """
+        if isinstance(self.source, ProjectedFeatures):
+            features = self.source.mapped(features)
+        with not_swallowed():
+            return self.prepared.answer(features, copies)
+
+    @contextmanager
+    def trying(self) -> Iterator[None]:
+        r"""Tries a model as sampling calls it, and leaves no trace in the global generators."""
+        with torch.no_grad(), single_thread(self.device), generators_put_back(self.device):
+            yield
+
+    def trial_draw(self, number: int) -> Tensor:
+        r"""A draw of features that no sample gets, ``[N, D (+ 1)]``: dense, unless they are so many
+        that only their products fit in memory.
+        """
+        stream = RandomStream(0, TRIAL, number, device=self.device)
+        if not self.dense_fits and isinstance(self.source, ProjectedFeatures):
+            return self.source.draw([stream])
+        return self.smooth(stream)
+
+    @property
+    def dense_fits(self) -> bool:
+        r"""Whether a draw may be written out only to try the model."""
+        return self.x.numel() * self.x.element_size() <= MAX_TRIAL_BYTES
+
+    def renew(self) -> None:
+        r"""Starts over with a fresh copy of the model."""
+        self.prepared.renew()
+        vars(self).pop("source", None)  # made for the weights of one copy
+
+    def elsewhere(
+        self,
+        forward: Forward,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        path: tuple[int, ...],
+    ) -> NoisyModel:
+        r"""The same model on another object of one unit, called in the same way."""
+        prepared = self.prepared.sharing(forward)
+        other = NoisyModel(prepared, transform, x, [x.size(0)], self.options, path)
+        other.block_size, other.adjacency = self.block_size, self.adjacency
+        other.why_dense = self.why_dense
+        return other
+
+    def on_units(self, units: list[int]) -> NoisyModel:
+        r"""The same model, called on some of its units alone; noise is drawn for all."""
+        forward = self.prepared.forward
+        rows = torch.arange(sum(forward.rows)) if self._rows is None else self._rows.cpu()
+        parts = rows.split(forward.rows)
+        fewer = NoisyModel.__new__(NoisyModel)
+        vars(fewer).update(vars(self))
+        fewer.prepared = self.prepared.sharing(forward.some(units))
+        fewer._rows = torch.cat([parts[unit] for unit in units]).to(self.device)
+        if self.options.block_size is None and not isinstance(forward, OneByOne):
+            fewer.block_size = grown_block_size(self.block_size, len(rows), len(fewer._rows))
+        return fewer
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: each for key, each in vars(self).items() if key not in ("source", "smooth")}

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch_geometric.data import Data
+
+from pyg_hiersmooth.nn.calls.adjacency_matrix import LAYOUTS, why_no_matrix, with_adjacency_matrix
+
+EDGES = torch.tensor([[0, 2, 1, 2], [1, 1, 2, 2]])
+
+
+def graph(edge_index: torch.Tensor = EDGES) -> Data:
+    return Data(edge_index=edge_index, num_nodes=4)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_matrix_holds_each_edge_at_its_destination(layout, weighted: bool) -> None:
+    weight = torch.tensor([0.5, 2.0, 3.0, 4.0], dtype=torch.float64) if weighted else None
+    given = graph()
+    given.edge_weight = weight
+    adj_t = with_adjacency_matrix(given, layout, weight, torch.float64).adj_t
+    dense = torch.zeros(4, 4, dtype=torch.float64)
+    values = torch.ones(4, dtype=torch.float64) if weight is None else weight
+    dense[EDGES[1], EDGES[0]] = values
+    assert torch.equal(adj_t.to_dense().to(torch.float64), dense)
+
+
+def test_the_graph_is_left_alone() -> None:
+    given = graph()
+    given.edge_weight = torch.ones(4)
+    made = with_adjacency_matrix(given, LAYOUTS[0], given.edge_weight, torch.float32)
+    assert "edge_index" not in made and "edge_weight" not in made and made.num_nodes == 4
+    assert torch.equal(given.edge_index, EDGES) and "adj_t" not in given
+
+
+@pytest.mark.parametrize(
+    ("edge_index", "why"),
+    [
+        (torch.empty(2, 0, dtype=torch.long), "no edges"),
+        (torch.tensor([[0, 4], [1, 1]]), "out of the graph"),
+        (torch.tensor([[0, 0, 1], [1, 1, 0]]), "more than once"),
+    ],
+)
+def test_edges_that_no_matrix_can_hold(edge_index: torch.Tensor, why: str) -> None:
+    assert why in str(why_no_matrix(graph(edge_index)))
+
+
+def test_edges_of_both_directions_are_two() -> None:
+    assert why_no_matrix(graph(torch.tensor([[0, 1], [1, 0]]))) is None

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GCNConv, GraphNorm, PairNorm
+
+from pyg_hiersmooth.nn import SmoothedNodeClassifier, neighborhood_trial, neighborhood_voter
+from pyg_hiersmooth.nn.neighborhoods.trial import made_up, spread
+from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+N, D, C = 1_200, 4, 3
+TRANSFORM = HierarchicalNodeFeatureNoise(0.7, AblationNoise())
+
+
+def ring() -> Data:
+    """A long ring, whose neighbourhoods are small."""
+    torch.manual_seed(0)
+    node = torch.arange(N)
+    edge_index = torch.stack([node, (node + 1) % N])
+    return Data(x=torch.randn(N, D), edge_index=torch.cat([edge_index, edge_index.flip(0)], dim=1))
+
+
+class Layers(nn.Module):
+    """Convolutions, perhaps with something between them."""
+
+    def __init__(self, depth: int, between: nn.Module | None = None) -> None:
+        super().__init__()
+        sizes = [D + 1, *[8] * (depth - 1), C]
+        self.convs = nn.ModuleList(map(GCNConv, sizes[:-1], sizes[1:]))
+        self.between = between
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        for conv in self.convs[:-1]:
+            x = conv(x, edge_index).tanh()
+            x = x if self.between is None else self.between(x)
+        return self.convs[-1](x, edge_index)
+
+
+class Pooled(Layers):
+    """One that looks at all nodes."""
+
+    def forward(self, x: torch.Tensor, edge_index: torch.Tensor) -> torch.Tensor:
+        return super().forward(x + x.mean(0), edge_index)
+
+
+def classifier(model: nn.Module, num_hops: int = 2) -> SmoothedNodeClassifier:
+    return SmoothedNodeClassifier(model.eval(), TRANSFORM, C, num_hops=num_hops)
+
+
+def sample(smoothed: SmoothedNodeClassifier, data: Data) -> None:
+    smoothed.sample_votes(data, 10, node_index=[5, 300, 301], progress=False, num_workers=0)
+
+
+@pytest.fixture(params=["whole", "wide"])
+def trial(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Compares with the whole graph, and as if that were too large."""
+    if request.param == "wide":
+        for module in (neighborhood_trial, neighborhood_voter):
+            monkeypatch.setattr(module, "MAX_WHOLE", 500)
+    return str(request.param)
+
+
+def test_models_of_so_many_hops_are_sampled_on_neighbourhoods(trial: str) -> None:
+    smoothed = classifier(Layers(2))
+    sample(smoothed, ring())
+    assert "neighbourhood" in str(smoothed.neighborhoods)
+    assert "whole graph" not in str(smoothed.neighborhoods)
+
+
+def test_models_that_look_further_are_refused(trial: str) -> None:
+    with pytest.raises(ValueError, match=r"'num_hops' must be .* \(3 would do; got 2\)"):
+        sample(classifier(Layers(3)), ring())
+
+
+@pytest.mark.parametrize(
+    "build",
+    [lambda: Pooled(2), lambda: Layers(2, GraphNorm(8)), lambda: Layers(2, PairNorm())],
+    ids=["pooled", "GraphNorm", "PairNorm"],
+)
+def test_models_that_look_at_all_nodes_are_refused(
+    build: Callable[[], nn.Module], trial: str
+) -> None:
+    torch.manual_seed(1)
+    with pytest.raises(ValueError, match="num_hops"):
+        sample(classifier(build()), ring())
+
+
+def test_spread() -> None:
+    assert spread(np.arange(10), 4).tolist() == [0, 3, 6, 9]
+    assert spread(np.array([7]), 4).tolist() == [7]
+
+
+def test_made_up_rows_are_rows_of_the_draw() -> None:
+    draw = torch.randn(5, 3)
+    rows = made_up(draw, 40, 1)
+    assert rows.shape == (40, 3)
+    assert all(bool((row == draw).all(1).any()) for row in rows)
+    assert not torch.equal(rows, made_up(draw, 40, 2))
+    assert torch.equal(rows, made_up(draw, 40, 1))

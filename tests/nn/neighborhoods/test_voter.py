@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GATConv, GCNConv, SAGEConv
+
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodVoter
+from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
+from pyg_hiersmooth.selection import FixedSizeSelection, PartitionSelection
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+N, D, C = 900, 6, 3
+TARGETS = torch.tensor([400, 2, 401, 650])
+FALSE_ALARM = 1e-4
+r"""Probability that right votes fail a test here; seeds are fixed."""
+
+
+def make(directed: bool = True) -> Data:
+    """Small worlds far from each other, with weights, self-loops and repeated edges."""
+    generator = torch.Generator().manual_seed(0)
+    source = torch.randint(N, (2 * N,), generator=generator)
+    destination = (source + torch.randint(1, 6, (2 * N,), generator=generator)) % N
+    edge_index = torch.stack([source, destination])
+    edge_index = torch.cat([edge_index, edge_index[:, :20], torch.arange(30).repeat(2, 1)], dim=1)
+    x = (torch.rand(N, D, generator=generator) < 0.4).float()
+    return Data(x=x, edge_index=edge_index, y=torch.zeros(N, dtype=torch.long))
+
+
+class Model(nn.Module):
+    """Two convolutions."""
+
+    def __init__(self, conv: type = GCNConv) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.first, self.second = conv(D + 1, 8), conv(8, C)
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        return self.second(self.first(x, edge_index).tanh(), edge_index)
+
+
+def classifier(transform: Any, conv: type = GCNConv, num_hops: int | None = 2) -> Any:
+    return SmoothedNodeClassifier(Model(conv).eval(), transform, C, num_hops=num_hops)
+
+
+FLIPS = HierarchicalNodeFeatureNoise(0.7, SparseFlipNoise(0.2, 0.5))
+EXACT = HierarchicalNodeFeatureNoise(PartitionSelection(5, 4), AblationNoise())
+
+
+@pytest.mark.parametrize("conv", [GCNConv, GATConv, SAGEConv])
+def test_exact_certificates_are_those_of_the_whole_graph(conv: type) -> None:
+    data, certificates = make(), []
+    for hops in (2, None):
+        smoothed = classifier(EXACT, conv, hops)
+        certificate = smoothed.certify(data, node_index=TARGETS, progress=False, num_workers=0)
+        certificates.append(certificate)
+        assert ("for 4 targets" in str(smoothed.neighborhoods)) == (hops == 2)
+    for name in ("prediction", "p_lower", "largest_r", "index"):
+        np.testing.assert_array_equal(*(getattr(each, name) for each in certificates))
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        FLIPS,
+        HierarchicalNodeFeatureNoise(0.7, GaussianNoise(0.8)),
+        HierarchicalNodeFeatureNoise(FixedSizeSelection(N // 2), AblationNoise()),
+        HierarchicalNodeFeatureNoise(torch.linspace(0.2, 0.9, N), SparseFlipNoise(0.1, 0.5)),
+    ],
+    ids=["flips", "gaussian", "fixed_size", "each_p"],
+)
+def test_votes_are_distributed_as_on_the_whole_graph(transform: Any) -> None:
+    data, n, votes = make(), 1_500, []
+    for hops in (2, None):
+        smoothed = classifier(transform, num_hops=hops)
+        votes.append(
+            smoothed.sample_votes(data, n, 1, TARGETS, False, num_workers=0).numpy().astype(float)
+        )
+    assert (votes[0].max(1) < n).any(), "some votes differ from sample to sample"
+    for local, whole in zip(*votes, strict=True):
+        seen = local + whole > 0
+        if seen.sum() > 1:
+            table = np.stack([local, whole])[:, seen]
+            assert stats.chi2_contingency(table).pvalue > FALSE_ALARM
+
+
+def test_votes_do_not_depend_on_workers_nor_blocks() -> None:
+    data, votes = make(), []
+    for options in ({"num_workers": 0}, {"num_workers": 2}):
+        votes.append(classifier(FLIPS).sample_votes(data, 90, 0, TARGETS, False, **options))
+    assert torch.equal(*votes)
+
+
+def voter_of(transform: Any, targets: Tensor = TARGETS) -> NeighborhoodVoter:
+    smoothed = classifier(transform)
+    voter = smoothed._checked_voter(make(), targets, 0, None, False)[0]
+    assert isinstance(voter, NeighborhoodVoter)
+    return voter
+
+
+@pytest.mark.parametrize("positions", [[0], [1, 2], [0, 1, 2, 3]])
+def test_a_voter_on_some_of_the_targets_casts_the_same_votes(positions: list[int]) -> None:
+    voter = voter_of(FLIPS)
+    some = voter.only(torch.tensor(positions))
+    assert some.num_targets == len(positions)
+    assert torch.equal(some.predict(range(7)), voter.predict(range(7))[:, positions])
+    assert len(some.voters) <= len(voter.voters)
+
+
+def test_repeated_targets_get_the_same_votes() -> None:
+    targets = torch.tensor([400, 2, 400])
+    voter = voter_of(FLIPS, targets)
+    votes = voter.predict(range(9))
+    assert torch.equal(votes[:, 0], votes[:, 2])
+    assert torch.equal(voter.asked, targets)
+    assert torch.equal(voter.only(torch.tensor([1, 2])).predict(range(9)), votes[:, 1:])
+
+
+def test_rows_outside_are_never_read() -> None:
+    data = make()
+    poisoned = make()
+    voter = voter_of(FLIPS)
+    outside = torch.ones(N, dtype=torch.bool)
+    outside[torch.cat(voter.nodes)] = False
+    assert outside.sum() > N / 2
+    poisoned.x[outside] = float("nan")
+    votes = [
+        classifier(FLIPS).sample_votes(each, 30, 0, TARGETS, False, num_workers=0)
+        for each in (data, poisoned)
+    ]
+    assert torch.equal(*votes)
+
+
+def test_memory_mapped_features(tmp_path: Any) -> None:
+    data = make()
+    torch.save(data.x, tmp_path / "x.pt")
+    mapped = make()
+    mapped.x = torch.load(tmp_path / "x.pt", mmap=True, weights_only=True)
+    votes = [
+        classifier(FLIPS).sample_votes(each, 30, 0, TARGETS, False, num_workers=0)
+        for each in (data, mapped)
+    ]
+    assert torch.equal(*votes)
+
+
+def test_sampling_until_it_is_known() -> None:
+    data = make()
+    options = {"node_index": TARGETS, "progress": False, "until": {"r": 1, "deletions": 1}}
+    certificates = [
+        classifier(FLIPS).certify(data, n=600, num_workers=workers, **options) for workers in (0, 2)
+    ]
+    taken = [each.num_samples for each in certificates]
+    np.testing.assert_array_equal(*taken)
+    assert taken[0].min() < 600
+    np.testing.assert_array_equal(*(each.p_lower for each in certificates))
+
+
+def test_a_checkpoint_names_what_differs(tmp_path: Any) -> None:
+    data, path = make(), tmp_path / "votes.npz"
+    options = {"progress": False, "num_workers": 0, "checkpoint": path}
+    smoothed = classifier(FLIPS)
+    smoothed.sample_votes(data, 20, node_index=TARGETS, **options)
+    with pytest.raises(ValueError, match="another 'targets'"):
+        smoothed.sample_votes(data, 40, node_index=TARGETS + 1, **options)
+    data.x[voter_of(FLIPS).nodes[0][0]] = 0.5 * 2 - data.x[voter_of(FLIPS).nodes[0][0]]
+    with pytest.raises(ValueError, match="another 'features'"):
+        smoothed.sample_votes(data, 40, node_index=TARGETS, **options)
+
+
+def test_clean_features_that_a_model_holds_are_found() -> None:
+    data = make()
+    model = Model()
+    model.kept = nn.Parameter(torch.cat([data.x, data.x], dim=1), requires_grad=False)
+    smoothed = SmoothedNodeClassifier(model, FLIPS, C, num_hops=2)
+    with pytest.raises(ValueError, match="holds the clean features"):
+        smoothed.sample_votes(data, 10, node_index=TARGETS, progress=False, num_workers=0)
+
+
+@pytest.mark.slow
+def test_the_few_that_are_left_are_sampled_on_their_neighbourhoods(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All nodes are sampled on the whole graph, and the last undecided ones on small parts; an
+    interruption anywhere changes nothing.
+    """
+    data, made, drawn = make(), [], []
+    init, count = NeighborhoodVoter.__init__, ForwardVoter.count
+
+    def watched(self: NeighborhoodVoter, voters: list[Any], *args: Any) -> None:
+        made.append(sum(voter.num_targets for voter in voters))
+        init(self, voters, *args)
+
+    def stopped(self: Any, samples: range) -> Tensor:
+        drawn.append(samples)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return count(self, samples)
+
+    monkeypatch.setattr(NeighborhoodVoter, "__init__", watched)
+    options: dict[str, Any] = {"progress": False, "num_workers": 0, "n": 2_000}
+    options["until"] = {"r": 1, "deletions": 1}
+    smoothed = classifier(FLIPS)
+    whole = smoothed.certify(data, **options)
+    assert "whole graph" in smoothed.neighborhoods
+    assert made and max(made) < N / 2
+    assert whole.num_samples.max() == 2_000
+
+    for voter in (ForwardVoter, NeighborhoodVoter):
+        count, folder = voter.count, tmp_path / voter.__name__
+        drawn.clear()
+        with monkeypatch.context() as interrupted:
+            interrupted.setattr(voter, "count", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                classifier(FLIPS).certify(data, checkpoint=folder, **options)
+        again = classifier(FLIPS).certify(data, checkpoint=folder, **options)
+        np.testing.assert_array_equal(again.num_samples, whole.num_samples)
+        np.testing.assert_array_equal(again.p_lower, whole.p_lower)
+
+
+class LooksUp(Model):
+    """Adds what it knows of each node by its number: made from clean features."""
+
+    def __init__(self, known: Tensor) -> None:
+        super().__init__()
+        self.known = known
+
+    def forward(self, x: Tensor, edge_index: Any, number: Tensor) -> Tensor:
+        known = self.known.index_select(0, number)
+        return super().forward(x, edge_index) + 9.0 * known.to_dense()[:, :C]
+
+
+@pytest.mark.parametrize("kind", ["propagated", "sparse", "permuted"])
+def test_nothing_gets_around_the_noise_by_the_numbers_of_nodes(kind: str) -> None:
+    """Numbers of nodes are cut out with a neighbourhood, so a table of all nodes can be read."""
+    data = make()
+    data.number = torch.arange(N)
+    known = {
+        "propagated": (data.x + data.x.roll(1, 0))[:, :C],
+        "sparse": data.x.to_sparse(),
+        "permuted": data.x.flip(0),
+    }[kind]
+    model = LooksUp(data.x)
+    if kind == "propagated":
+        model.known = known
+    else:
+        del model.known
+        model.register_buffer("known", known)
+    smoothed = SmoothedNodeClassifier(
+        model,
+        FLIPS,
+        C,
+        lambda model, x, graph: model(x, graph.edge_index, graph.number),
+        keep=("number",),
+        num_hops=2,
+    )
+    with pytest.raises(ValueError, match="clean features"):
+        smoothed.sample_votes(data, 10, node_index=TARGETS, progress=False, num_workers=0)

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+from torch_geometric.nn import GCN
+
+from pyg_hiersmooth.nn import noisy_model
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
+from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
+from pyg_hiersmooth.noise import SparseFlipNoise
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+N, D, C = 12, 6, 3
+TRANSFORM = HierarchicalNodeFeatureNoise(0.7, SparseFlipNoise(0.2, 0.6))
+
+
+def make_graph() -> Data:
+    generator = torch.Generator().manual_seed(0)
+    x = (torch.rand(N, D, generator=generator) < 0.4).float()
+    return Data(x=x, edge_index=torch.randint(0, N, (2, 30), generator=generator))
+
+
+def tried(model: nn.Module, num_classes: int = C, **options: Any) -> NoisyModel:
+    data = make_graph()
+    prepared = IsolatedModel(model.eval(), GraphForward(None, [data], node_level=True), data.x)
+    noisy = NoisyModel(prepared, TRANSFORM, data.x, [N], VoterOptions(0, **options), ())
+    ModelTrial(noisy, num_classes).run()
+    return noisy
+
+
+class MixesRows(GCN):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        logits = super().forward(x, edge_index)
+        return logits - logits.mean(0)
+
+
+class SquaresToo(GCN):
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return super().forward(x, edge_index) + x.square().sum(1, keepdim=True)
+
+
+class Counts(GCN):
+    calls = 0.0
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        self.calls += 1.0
+        return super().forward(x, edge_index) + self.calls
+
+
+def test_a_convolution_gets_many_copies_and_noise_behind_its_linear_map() -> None:
+    noisy = tried(GCN(D + 1, 8, 2, C))
+    assert noisy.block_size > 1 and noisy.why_dense is None
+    assert noisy.adjacency is not None and noisy.adjacency.normalized_once
+
+
+def test_what_mixes_rows_gets_one_copy() -> None:
+    model = MixesRows(D + 1, 8, 2, C)
+    assert tried(model).block_size == 1
+    with pytest.raises(ValueError, match=r"'block_size' must be 1 .* \(got 4\)"):
+        tried(model, block_size=4)
+
+
+def test_what_is_not_linear_in_its_features_gets_them_written_out() -> None:
+    assert tried(SquaresToo(D + 1, 8, 2, C)).why_dense == "the model uses them in 'square'"
+    assert tried(GCN(D + 1, 8, 2, C), dense=True).why_dense == "as asked"
+
+
+def test_other_logits_than_for_the_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"logits of shape \[12, 4\] \(got \[12, 3\]\)"):
+        tried(GCN(D + 1, 8, 2, C), num_classes=4)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_what_counts_its_calls_is_refused(fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fits:
+        monkeypatch.setattr(noisy_model, "MAX_TRIAL_BYTES", 0)
+    with pytest.raises(ValueError, match=r"'model\.calls' changes from call to call"):
+        tried(Counts(D + 1, 8, 2, C), block_size=1)
