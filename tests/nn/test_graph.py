@@ -16,8 +16,10 @@ from torch_geometric.nn import GraphNorm, global_add_pool
 
 from pyg_hiersmooth import models
 from pyg_hiersmooth.datasets import load_dataset
-from pyg_hiersmooth.nn import SmoothedGraphClassifier, graph_list, sharded_voter
+from pyg_hiersmooth.nn import SmoothedGraphClassifier
+from pyg_hiersmooth.nn.calls import graph_list
 from pyg_hiersmooth.nn.calls.forward import OneByOne
+from pyg_hiersmooth.nn.voters import sharded_voter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream

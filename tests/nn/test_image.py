@@ -10,8 +10,9 @@ from scipy.stats import binom
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from pyg_hiersmooth.nn import SmoothedImageClassifier, sharded_voter
+from pyg_hiersmooth.nn import SmoothedImageClassifier
 from pyg_hiersmooth.nn.calls.image_forward import ImageForward, as_pixels
+from pyg_hiersmooth.nn.voters import sharded_voter
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.selection import FixedSizeSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise

@@ -20,8 +20,8 @@ from pyg_hiersmooth.nn import (
     SmoothedGraphClassifier,
     SmoothedImageClassifier,
     SmoothedNodeClassifier,
-    sharded_voter,
 )
+from pyg_hiersmooth.nn.voters import sharded_voter
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.sampling import current_ranks

@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from pyg_hiersmooth.sampling import Ranks, current_ranks, process_group
 from pyg_hiersmooth.sampling.ranks import (
+    collective,
     num_local_ranks,
     num_ranks,
     refuse_ranks,

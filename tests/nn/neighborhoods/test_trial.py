@@ -9,7 +9,9 @@ from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, GraphNorm, PairNorm
 
-from pyg_hiersmooth.nn import SmoothedNodeClassifier, neighborhood_trial, neighborhood_voter
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.neighborhoods import trial as neighborhood_trial
+from pyg_hiersmooth.nn.neighborhoods import voter as neighborhood_voter
 from pyg_hiersmooth.nn.neighborhoods.trial import made_up, spread
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise

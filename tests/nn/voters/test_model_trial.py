@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
-from pyg_hiersmooth.nn import noisy_model
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.voters import noisy_model
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN, global_add_pool
 
-from pyg_hiersmooth.nn import SmoothedNodeClassifier, noisy_model
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.voters import noisy_model
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import SparseFlipNoise

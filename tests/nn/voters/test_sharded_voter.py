@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.nn import sharded_voter
+from pyg_hiersmooth.nn.voters import sharded_voter
 from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters
 from pyg_hiersmooth.sampling import Voter
 
