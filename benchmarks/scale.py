@@ -26,6 +26,7 @@ from torch_geometric.data import Data
 
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import GaussianNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -84,7 +85,7 @@ def measure(
         targets = torch.randperm(num_nodes)[:num_targets]
         before, start = memory(), time.perf_counter()
         with PeakMemory() as peak:
-            voter = smoothed._checked_voter(graph, targets, 0, None, False)
+            voter = smoothed._voter(graph, targets, VoterOptions(0))
             prepared = time.perf_counter() - start
             del voter
             start = time.perf_counter()

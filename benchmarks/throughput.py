@@ -44,8 +44,11 @@ class ReadyFeatures(FeatureSource):
     r"""Returns one draw of another source again and again."""
 
     def __init__(self, source: FeatureSource) -> None:
-        self.ready = source.draw([RandomStream(0)])
+        self.ready, self.source = source.draw([RandomStream(0)]), source
         self.description = "ready"
+
+    def written_out(self, stream: RandomStream) -> Tensor:
+        return self.source.written_out(stream)
 
     def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
         return self.ready

@@ -21,6 +21,7 @@ from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.stopping import Question
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.sampling import audited_samples
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.sampling.rounds import Decided
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -116,6 +117,17 @@ class CertificatePlan:
         r"""What ranks must agree on."""
         names = ("n0", "n", "alpha", "simultaneous", "kind")
         return {name: getattr(self, name) for name in names} | {"until": str(self.until)}
+
+    def audited(self, seed: int, part: str, share: float | None) -> frozenset[int]:
+        r"""The samples of a part that are audited; arguments as of
+        :func:`~pyg_hiersmooth.sampling.audited_samples`.
+        """
+        start, count = self.parts[part]
+        samples = range(start, start + count)
+        if self.exact:
+            return audited_samples(seed, samples, share or min(1.0, max(0.1, 8 / count)))
+        least = 2 if part == "pre_votes" else 8  # a wrong choice of the class claims nothing wrong
+        return audited_samples(seed, samples, share, least)
 
     def hints(self) -> list[str]:
         r"""What would make sampling cheaper, besides fewer samples."""

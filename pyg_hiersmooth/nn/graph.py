@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Collection
 from typing import Any
 
@@ -9,14 +8,11 @@ import torch
 from torch import Tensor
 from torch_geometric.transforms import Compose
 
-from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.graph_list import as_graphs, stacked_features
 from pyg_hiersmooth.nn.calls.model_call import ModelCall
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.nn.calls.target_index import as_target_index
-from pyg_hiersmooth.nn.certificate_plan import Until
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters
@@ -61,6 +57,8 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         >>> certificate.certified_accuracy(test_dataset.y, r=1, eps=0.5)
     """
 
+    noun = "graph"
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -71,137 +69,6 @@ class SmoothedGraphClassifier(SmoothedClassifier):
     ) -> None:
         super().__init__(model, transform, num_classes)
         self._call, self.keep = forward, check_keep(keep)
-
-    def sample_votes(
-        self,
-        data: Any,
-        num_samples: int,
-        seed: int = 0,
-        index: Index = None,
-        progress: bool = True,
-        *,
-        start: int = 0,
-        num_workers: int | None = None,
-        block_size: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        dense: bool = False,
-    ) -> Tensor:
-        r"""Counts the classes that the model predicts under noise.
-
-        Sample :math:`i` of a graph depends on :obj:`seed`, :math:`i` and :obj:`data` alone,
-        whatever the batches of a loader, the targets, the number of workers or interruptions.
-
-        Args:
-            data (Data, list, Dataset or DataLoader): The graphs, with features ``x`` of shape
-                ``[num_nodes, D]``. Of a loader, all graphs of its dataset, in their order there.
-            num_samples (int): Number of samples, at least 1.
-            seed (int): Non-negative seed. (default: :obj:`0`)
-            index (torch.Tensor, optional): Mask ``[num_graphs]`` or indices ``[M]`` of the
-                target graphs. Noise is drawn for all graphs: of a few targets among many graphs,
-                pass only those as :obj:`data`. (default: all graphs)
-            progress (bool): Whether to show a progress bar. (default: :obj:`True`)
-            start (int): First sample, so that ranges of one run can be drawn apart: votes that
-                bound a class must start after those that selected it. (default: :obj:`0`)
-            num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
-                process. (default: one a core)
-            block_size (int, optional): Copies of the graphs in one forward pass. (default: as
-                many as are cheap: hundreds of a small graph)
-            checkpoint (str, optional): File that keeps the votes as they come, and that an
-                interrupted run with the same arguments continues from. (default: :obj:`None`)
-            dense (bool): Whether to write the noisy features out even where the model would let
-                the noise be drawn behind its first linear map. (default: :obj:`False`)
-
-        Returns:
-            torch.Tensor: Votes, int64 ``[M, C]``; each row sums to :obj:`num_samples`.
-
-        Raises:
-            TypeError: If :obj:`data` holds anything but homogeneous graphs.
-            ValueError: If an argument is out of range, there is no graph or one without nodes or
-                features, the features are not what the noise is defined on, the model fails on
-                them or does not return ``[num_graphs, C]``, or the checkpoint belongs to another
-                run.
-        """
-        return self._sample_votes(
-            data,
-            num_samples,
-            seed,
-            index,
-            progress,
-            start=start,
-            num_workers=num_workers,
-            block_size=block_size,
-            checkpoint=checkpoint,
-            dense=dense,
-        )
-
-    def certify(
-        self,
-        data: Any,
-        n0: int | None = None,
-        n: int | None = None,
-        alpha: float | None = None,
-        seed: int = 0,
-        index: Index = None,
-        progress: bool = True,
-        *,
-        kind: Kind = "multiclass",
-        simultaneous: bool | None = None,
-        num_workers: int | None = None,
-        block_size: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        dense: bool = False,
-        until: Until = None,
-    ) -> Certificate:
-        r"""Samples, and certifies the votes.
-
-        Where a smoothing draws nothing, as with
-        :class:`~pyg_hiersmooth.selection.PartitionSelection` and
-        :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
-        and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
-        :obj:`alpha`, :obj:`simultaneous` and :obj:`until` are not taken.
-
-        Args:
-            data, seed, index, progress, num_workers, block_size, dense: As in
-                :meth:`sample_votes`.
-            n0 (int): Samples ``0, ..., n0 - 1``, which select the class. (default: :obj:`1_000`)
-            n (int): Samples ``n0, ..., n0 + n - 1``, which bound it. (default: :obj:`10_000`)
-            alpha (float): Error probability in :math:`(0, 1)`. (default: :obj:`0.01`)
-            kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
-            simultaneous (bool): Whether the statements hold for all targets at once.
-                (default: :obj:`False`)
-            checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
-                they come; with :obj:`until`, the latter alone. (default: :obj:`None`)
-            until (dict or list of dict, optional): A question in the words of
-                :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`, such as
-                ``{"r": 1, "eps": 0.5}``, or several. A target is then sampled until they
-                are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
-                abstain. Bounds hold at all numbers of samples at once, so the certificate holds
-                for every budget, and the run may go on, from its checkpoint, with a larger
-                :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
-
-        Returns:
-            Certificate: For the target graphs, in the order of :obj:`index`.
-
-        Raises:
-            TypeError, ValueError: As in :meth:`sample_votes`; or if an exact certificate is given
-                what belongs to sampling, or a model that draws random numbers.
-        """
-        return self._certify(
-            data,
-            n0,
-            n,
-            alpha,
-            seed,
-            index,
-            progress,
-            kind=kind,
-            simultaneous=simultaneous,
-            num_workers=num_workers,
-            block_size=block_size,
-            checkpoint=checkpoint,
-            dense=dense,
-            until=until,
-        )
 
     def _transformed(self, data: Any, transform: Compose) -> Any:
         return [transform(copy.copy(graph)) for graph in as_graphs(data)]

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.calls.image_forward import ImageForward, as_pixels
 from pyg_hiersmooth.nn.calls.image_list import as_images
 from pyg_hiersmooth.nn.calls.target_index import as_target_index
-from pyg_hiersmooth.nn.certificate_plan import Until
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters
@@ -56,6 +52,9 @@ class SmoothedImageClassifier(SmoothedClassifier):
         >>> smoothed.certify(images).certified_accuracy(labels, r=2, eps=0.3)
     """
 
+    noun = "image"
+    is_always_dense = True
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -89,134 +88,6 @@ class SmoothedImageClassifier(SmoothedClassifier):
         x, sizes = self._pixels(images)
         noisy = self.transform.smooth(x, RandomStream.from_torch(x.device), sizes)
         return self._image_forward(images).as_images(noisy)
-
-    def sample_votes(
-        self,
-        images: Any,
-        num_samples: int,
-        seed: int = 0,
-        index: Index = None,
-        progress: bool = True,
-        *,
-        start: int = 0,
-        num_workers: int | None = None,
-        block_size: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-    ) -> Tensor:
-        r"""Counts the classes that the model predicts under noise.
-
-        Sample :math:`i` of an image depends on :obj:`seed`, :math:`i` and :obj:`images` alone,
-        whatever the targets, the number of workers or interruptions.
-
-        Args:
-            images (torch.Tensor, list, Dataset or DataLoader): ``[B, C, H, W]``, or images
-                ``[C, H, W]`` alone or as the first part of items such as ``(image, label)``. Of a
-                loader, all items of its dataset, in their order there.
-            num_samples (int): Number of samples, at least 1.
-            seed (int): Non-negative seed. (default: :obj:`0`)
-            index (torch.Tensor, optional): Mask ``[B]`` or indices ``[M]`` of the target
-                images. Noise is drawn for all images: of a few targets among many images, pass
-                only those as :obj:`images`. (default: all images)
-            progress (bool): Whether to show a progress bar. (default: :obj:`True`)
-            start (int): First sample, so that ranges of one run can be drawn apart: votes that
-                bound a class must start after those that selected it. (default: :obj:`0`)
-            num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
-                process. (default: one a core)
-            block_size (int, optional): Copies of the images in one forward pass. (default: as
-                many as are cheap)
-            checkpoint (str, optional): File that keeps the votes as they come, and that an
-                interrupted run with the same arguments continues from; it cannot tell whether
-                :obj:`normalize` is the same. (default: :obj:`None`)
-
-        Returns:
-            torch.Tensor: Votes, int64 ``[M, num_classes]``; each row sums to :obj:`num_samples`.
-
-        Raises:
-            TypeError: If a dataset holds anything but tensors.
-            ValueError: If an argument is out of range, the images are not ``[B, C, H, W]``, not
-                what the noise is defined on or not of the channels that the model takes, or the
-                checkpoint belongs to another run.
-        """
-        return self._sample_votes(
-            images,
-            num_samples,
-            seed,
-            index,
-            progress,
-            start=start,
-            num_workers=num_workers,
-            block_size=block_size,
-            checkpoint=checkpoint,
-            dense=True,
-        )
-
-    def certify(
-        self,
-        images: Any,
-        n0: int | None = None,
-        n: int | None = None,
-        alpha: float | None = None,
-        seed: int = 0,
-        index: Index = None,
-        progress: bool = True,
-        *,
-        kind: Kind = "multiclass",
-        simultaneous: bool | None = None,
-        num_workers: int | None = None,
-        block_size: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        until: Until = None,
-    ) -> Certificate:
-        r"""Samples, and certifies the votes.
-
-        Where a smoothing draws nothing, as with
-        :class:`~pyg_hiersmooth.selection.PartitionSelection` and
-        :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
-        and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
-        :obj:`alpha`, :obj:`simultaneous` and :obj:`until` are not taken.
-
-        Args:
-            images, seed, index, progress, num_workers, block_size: As in
-                :meth:`sample_votes`.
-            n0 (int): Samples ``0, ..., n0 - 1``, which select the class. (default: :obj:`1_000`)
-            n (int): Samples ``n0, ..., n0 + n - 1``, which bound it. (default: :obj:`10_000`)
-            alpha (float): Error probability in :math:`(0, 1)`. (default: :obj:`0.01`)
-            kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
-            simultaneous (bool): Whether the statements hold for all targets at once.
-                (default: :obj:`False`)
-            checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
-                they come; with :obj:`until`, the latter alone. (default: :obj:`None`)
-            until (dict or list of dict, optional): A question in the words of
-                :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`, such as
-                ``{"r": 1, "eps": 0.25}``, or several. A target is then sampled until they
-                are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
-                abstain. Bounds hold at all numbers of samples at once, so the certificate holds
-                for every budget, and the run may go on, from its checkpoint, with a larger
-                :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
-
-        Returns:
-            Certificate: For the target images, in the order of :obj:`index`.
-
-        Raises:
-            TypeError, ValueError: As in :meth:`sample_votes`; or if an exact certificate is given
-                what belongs to sampling, or a model that draws random numbers.
-        """
-        return self._certify(
-            images,
-            n0,
-            n,
-            alpha,
-            seed,
-            index,
-            progress,
-            kind=kind,
-            simultaneous=simultaneous,
-            num_workers=num_workers,
-            block_size=block_size,
-            checkpoint=checkpoint,
-            dense=True,
-            until=until,
-        )
 
     def _voter(
         self, data: Any, index: Index, options: VoterOptions

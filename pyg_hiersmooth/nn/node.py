@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import os
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -12,19 +11,18 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.transforms import Compose
 
-from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.checks import check_count
-from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward, noised_type
 from pyg_hiersmooth.nn.calls.model_call import ModelCall
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.nn.calls.target_index import as_target_index
-from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
+from pyg_hiersmooth.nn.certificate_plan import CertificatePlan
+from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, why_not_cut
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import check_num_hops, receptive_field
-from pyg_hiersmooth.nn.neighborhoods.trial import Cut, check_some_targets
+from pyg_hiersmooth.nn.neighborhoods.trial import Cut
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
@@ -85,6 +83,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         >>> certificate.certified_accuracy(data.y[data.test_mask], r=1, additions=0, deletions=5)
     """
 
+    noun = "node"
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -100,157 +100,6 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         self.num_hops = None if num_hops is None else check_count("num_hops", num_hops)
         self._call, self.node_type, self.keep = forward, node_type, check_keep(keep)
         self.neighborhoods: str | None = None
-
-    def forward(
-        self,
-        data: Any,
-        num_samples: int = 1_000,
-        seed: int = 0,
-        node_index: Index = None,
-    ) -> Tensor:
-        r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, C]``; arguments
-        as in :meth:`sample_votes`.
-        """
-        return super().forward(data, num_samples, seed, node_index)
-
-    def predict(
-        self,
-        data: Data | HeteroData,
-        num_samples: int = 1_000,
-        seed: int = 0,
-        node_index: Index = None,
-    ) -> Tensor:
-        r"""The classes that most samples vote for, int64 ``[M]``, without a certificate; arguments
-        as in :meth:`sample_votes`. Where two are level, the first of them.
-        """
-        return super().predict(data, num_samples, seed, node_index)
-
-    def sample_votes(
-        self,
-        data: Data | HeteroData,
-        num_samples: int,
-        seed: int = 0,
-        node_index: Index = None,
-        progress: bool = True,
-        *,
-        start: int = 0,
-        num_workers: int | None = None,
-        block_size: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        dense: bool = False,
-    ) -> Tensor:
-        r"""Counts the classes that the model predicts under noise.
-
-        Sample :math:`i` depends on :obj:`seed` and :math:`i` alone, whatever the number of
-        workers or interruptions.
-
-        Args:
-            data (Data or HeteroData): The graph, with features ``x`` of shape ``[num_nodes, D]``.
-            num_samples (int): Number of samples, at least 1.
-            seed (int): Non-negative seed. (default: :obj:`0`)
-            node_index (torch.Tensor, optional): Mask ``[num_nodes]`` or indices ``[M]`` of the
-                target nodes; a number stands for one node. (default: all nodes)
-            progress (bool): Whether to show a progress bar. (default: :obj:`True`)
-            start (int): First sample, so that ranges of one run can be drawn apart: votes that
-                bound a class must start after those that selected it. (default: :obj:`0`)
-            num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
-                process. (default: one a core)
-            block_size (int, optional): Copies of the graph in one forward pass. (default: few on
-                a CPU, as memory allows on a GPU)
-            checkpoint (str, optional): File that keeps the votes as they come, and that an
-                interrupted run with the same arguments continues from. (default: :obj:`None`)
-            dense (bool): Whether to write the noisy features out even where the model would let
-                the noise be drawn behind its first linear map. (default: :obj:`False`)
-
-        Returns:
-            torch.Tensor: Votes, int64 ``[M, C]``; each row sums to :obj:`num_samples`.
-
-        Raises:
-            ValueError: If an argument is out of range, the features are not what the noise is
-                defined on, the model fails on them or does not return ``[num_nodes, C]``, or the
-                checkpoint belongs to another run.
-        """
-        return self._sample_votes(
-            data,
-            num_samples,
-            seed,
-            node_index,
-            progress,
-            start=start,
-            num_workers=num_workers,
-            block_size=block_size,
-            checkpoint=checkpoint,
-            dense=dense,
-        )
-
-    def certify(
-        self,
-        data: Data | HeteroData,
-        n0: int | None = None,
-        n: int | None = None,
-        alpha: float | None = None,
-        seed: int = 0,
-        node_index: Index = None,
-        progress: bool = True,
-        *,
-        kind: Kind = "multiclass",
-        simultaneous: bool | None = None,
-        num_workers: int | None = None,
-        block_size: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        dense: bool = False,
-        until: Until = None,
-    ) -> Certificate:
-        r"""Samples, and certifies the votes.
-
-        Where a smoothing draws nothing, as with
-        :class:`~pyg_hiersmooth.selection.PartitionSelection` and
-        :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
-        and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
-        :obj:`alpha`, :obj:`simultaneous` and :obj:`until` are not taken.
-
-        Args:
-            data, seed, node_index, progress, num_workers, block_size, dense: As in
-                :meth:`sample_votes`.
-            n0 (int): Samples ``0, ..., n0 - 1``, which select the class. (default: :obj:`1_000`)
-            n (int): Samples ``n0, ..., n0 + n - 1``, which bound it. (default: :obj:`10_000`)
-            alpha (float): Error probability in :math:`(0, 1)`. (default: :obj:`0.01`)
-            kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
-            simultaneous (bool): Whether the statements hold for all targets at once.
-                (default: :obj:`False`)
-            checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
-                they come; with :obj:`until`, the latter alone. (default: :obj:`None`)
-            until (dict or list of dict, optional): A question in the words of
-                :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`, such as
-                ``{"r": 1, "deletions": 5}``, or several. A target is then sampled until they
-                are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
-                abstain. Bounds hold at all numbers of samples at once, so the certificate holds
-                for every budget, and the run may go on, from its checkpoint, with a larger
-                :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
-
-        Returns:
-            Certificate: For the target nodes, in the order of :obj:`node_index`.
-
-        Raises:
-            ValueError: As in :meth:`sample_votes`; or if an exact certificate is given what belongs
-                to sampling, or a model that draws random numbers.
-        """
-        return self._certify(
-            data,
-            n0,
-            n,
-            alpha,
-            seed,
-            node_index,
-            progress,
-            kind=kind,
-            simultaneous=simultaneous,
-            num_workers=num_workers,
-            block_size=block_size,
-            checkpoint=checkpoint,
-            dense=dense,
-            until=until,
-        )
 
     def receptive_field(
         self, data: Data | HeteroData, node_index: Index = None
@@ -280,11 +129,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         types: tuple[str | None, str | None] = (None, None)
         if isinstance(data, HeteroData):
             types = noised_type(self.transform, data), self.node_type
-        if self.num_hops is not None:
-            model = voter.model
-            with model.trying():
-                draw = model.trial_draw(0)
-                check_num_hops(model.prepared, draw, data, voter.targets, self.num_hops, *types)
+        self._check_hops(voter, data)
         return receptive_field(data, voter.targets, self.num_hops, *types)
 
     def _voter(
@@ -302,9 +147,24 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             return voter, {"index": targets, "num_entities": sampling.cut.edges.num_nodes}
         self.neighborhoods = f"whole graph ({voter})"
         whole, objects = self._whole_voter(data, index, options)
-        with whole.model.trying():
-            check_some_targets(sampling.cut, whole)
+        self._check_hops(whole, data, quick=True)
         return whole, objects
+
+    def _check_hops(self, whole: ForwardVoter, data: Any, quick: bool = False) -> None:
+        r"""Tries :attr:`num_hops` on the whole graph, where features fit in memory."""
+        types: tuple[str | None, str | None] = (None, None)
+        if isinstance(data, HeteroData):
+            types = noised_type(self.transform, data), self.node_type
+        model = whole.model
+        if self.num_hops is None or (quick and not model.dense_fits):
+            return
+        with model.trying():
+            draw = model.trial_draw(0)
+            if quick and model.prepared.draws_random_numbers(draw):
+                return
+            prepared = model.precise()
+            draw = draw if prepared.precision is None else cast(draw, prepared.precision)
+            check_num_hops(prepared, draw, data, whole.targets, self.num_hops, *types, quick)
 
     def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:
         # Few targets may be cheaper on neighbourhoods where all are on the whole graph.

@@ -9,7 +9,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -25,7 +25,7 @@ from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
-from pyg_hiersmooth.sampling import Voter, sample_votes
+from pyg_hiersmooth.sampling import Voter, audited_samples, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.cost import Cost, cost_of
 from pyg_hiersmooth.sampling.generators import generator_states, generators_put_back
@@ -64,6 +64,12 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             otherwise.
     """
 
+    noun: ClassVar[str]
+    r"""What is classified: ``node``, ``graph`` or ``image``."""
+
+    is_always_dense: ClassVar[bool] = False
+    r"""Whether noisy features are always written out."""
+
     def __init__(
         self,
         model: torch.nn.Module,
@@ -96,20 +102,211 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         return f"{self.transform}, num_classes={self.num_classes}"
 
     def forward(
-        self, data: Any, num_samples: int = 1_000, seed: int = 0, index: Index = None
+        self,
+        data: Any,
+        num_samples: int = 1_000,
+        seed: int = 0,
+        index: Index = None,
+        *,
+        node_index: Index = None,
     ) -> Tensor:
         r"""Estimated vote probabilities of the smoothed classifier, float32 ``[M, C]``; arguments
         as in :meth:`sample_votes`.
         """
-        return self._sample_votes(data, num_samples, seed, index, False) / num_samples
+        targets = self._index(index, node_index)
+        return self.sample_votes(data, num_samples, seed, targets, False) / num_samples
 
     def predict(
-        self, data: Any, num_samples: int = 1_000, seed: int = 0, index: Index = None
+        self,
+        data: Any,
+        num_samples: int = 1_000,
+        seed: int = 0,
+        index: Index = None,
+        *,
+        node_index: Index = None,
     ) -> Tensor:
         r"""The classes that most samples vote for, int64 ``[M]``, without a certificate; arguments
         as in :meth:`sample_votes`. Where two are level, the first of them.
         """
-        return self._sample_votes(data, num_samples, seed, index, False).argmax(-1)
+        targets = self._index(index, node_index)
+        return self.sample_votes(data, num_samples, seed, targets, False).argmax(-1)
+
+    @collective()
+    def sample_votes(
+        self,
+        data: Any,
+        num_samples: int,
+        seed: int = 0,
+        index: Index = None,
+        progress: bool = True,
+        *,
+        node_index: Index = None,
+        start: int = 0,
+        num_workers: int | None = None,
+        block_size: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        dense: bool = False,
+        audit: float | None = None,
+    ) -> Tensor:
+        r"""Counts the classes that the model predicts under noise.
+
+        Sample :math:`i` depends on :obj:`data`, :obj:`seed` and :math:`i` alone, whatever the
+        number of workers or interruptions.
+
+        Args:
+            data: What is classified. A graph whose nodes are (``Data`` or ``HeteroData``); graphs
+                (``Data``, a list, a ``Dataset`` or a ``DataLoader``, of which all of its dataset,
+                in the order there); or images ``[B, C, H, W]`` (a tensor, or a list, dataset or
+                loader of images ``[C, H, W]``, alone or the first of each item).
+            num_samples (int): Number of samples, at least 1.
+            seed (int): Non-negative seed. (default: :obj:`0`)
+            index (torch.Tensor, optional): Mask or indices ``[M]`` of the targets; a number stands
+                for one. Noise is drawn for all graphs or images: of few targets among many, pass
+                only those as :obj:`data`. (default: all)
+            progress (bool): Whether to show a progress bar. (default: :obj:`True`)
+            node_index (torch.Tensor, optional): Another name of :obj:`index` for nodes.
+            start (int): First sample, so that ranges of one run can be drawn apart: votes that
+                bound a class must start after those that selected it. (default: :obj:`0`)
+            num_workers (int, optional): Processes that sample on a CPU; :obj:`0` samples in this
+                process. (default: one per core)
+            block_size (int, optional): Copies of the objects in one forward pass. (default: few on
+                a CPU, hundreds of a small object, as memory allows on a GPU)
+            checkpoint (str, optional): File that keeps the votes as they come, and that an
+                interrupted run with the same arguments continues from. (default: :obj:`None`)
+            dense (bool): Whether to call the model the plain way: on written-out features and on
+                the graph as given, instead of drawing noise behind its first linear map and on
+                an adjacency matrix. (default: :obj:`False`)
+            audit (float, optional): Share of the samples in :math:`(0, 1]` that a pristine copy of
+                the model is asked about again, without any shortcut; another vote refuses the run.
+                (default: 8 of the first 32 samples and one in 1,000 of the rest)
+
+        Returns:
+            torch.Tensor: Votes, int64 ``[M, C]``; each row sums to :obj:`num_samples`.
+
+        Raises:
+            TypeError: If :obj:`data` is of another kind.
+            ValueError: If an argument is out of range, the features are not what the noise is
+                defined on, the model fails on them or does not return one row of :math:`C` logits
+                per object, or the checkpoint belongs to another run.
+            ImpureModelError: If votes are not one fixed function of the noisy features and the
+                structure, before sampling or at an audited sample.
+        """
+        num_samples = check_count("num_samples", num_samples, 1)
+        start = check_count("start", start, 0)
+        data = self._cleaned(data)
+        options = self._options(seed, block_size, dense)
+        voter = self._voter(data, self._index(index, node_index), options)[0]
+        settings = self._settings(voter, checkpoint is not None)
+        current_ranks().compare(settings)
+        kept = None
+        if checkpoint is not None:
+            kept = VoteCheckpoint(checkpoint, {**settings, "start": start})
+        with generators_put_back(voter.device), torch.no_grad():
+            return sample_votes(
+                voter,
+                num_samples,
+                start,
+                num_workers=num_workers,
+                checkpoint=kept,
+                progress=progress,
+                audited=audited_samples(
+                    options.seed, range(start, start + num_samples), _check_share(audit)
+                ),
+            )
+
+    @collective()
+    def certify(
+        self,
+        data: Any,
+        n0: int | None = None,
+        n: int | None = None,
+        alpha: float | None = None,
+        seed: int = 0,
+        index: Index = None,
+        progress: bool = True,
+        *,
+        node_index: Index = None,
+        kind: Kind = "multiclass",
+        simultaneous: bool | None = None,
+        num_workers: int | None = None,
+        block_size: int | None = None,
+        checkpoint: str | os.PathLike[str] | None = None,
+        dense: bool = False,
+        until: Until = None,
+        audit: float | None = None,
+    ) -> Certificate:
+        r"""Samples, and certifies the votes.
+
+        Where a smoothing draws nothing, as with
+        :class:`~pyg_hiersmooth.selection.PartitionSelection` and
+        :class:`~pyg_hiersmooth.noise.AblationNoise`, all of its outcomes are voted on, each once,
+        and the certificate is exact: it holds with certainty, and :obj:`n0`, :obj:`n`,
+        :obj:`alpha`, :obj:`simultaneous` and :obj:`until` are not taken.
+
+        Args:
+            data, seed, index, progress, node_index, num_workers, block_size, dense: As in
+                :meth:`sample_votes`.
+            n0 (int): Samples ``0, ..., n0 - 1``, which select the class. (default: :obj:`1_000`)
+            n (int): Samples ``n0, ..., n0 + n - 1``, which bound it. (default: :obj:`10_000`)
+            alpha (float): Error probability in :math:`(0, 1)`. (default: :obj:`0.01`)
+            kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
+            simultaneous (bool): Whether the statements hold for all targets at once.
+                (default: :obj:`False`)
+            checkpoint (str, optional): Folder that keeps ``pre_votes.npz`` and ``votes.npz`` as
+                they come; with :obj:`until`, the latter alone. (default: :obj:`None`)
+            until (dict or list of dict, optional): A question in the words of
+                :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`, such as
+                ``{"r": 1, "deletions": 5}``, or several. A target is then sampled until they
+                are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
+                abstain. Bounds hold at all numbers of samples at once, so the certificate holds
+                for every budget, and the run may go on, from its checkpoint, with a larger
+                :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
+            audit (float, optional): As in :meth:`sample_votes`; of an exact certificate, one in
+                ten of the outcomes and at least 8 are asked about again by default.
+
+        Returns:
+            Certificate: For the targets, in the order of :obj:`index`.
+
+        Raises:
+            TypeError, ValueError: As in :meth:`sample_votes`; or if an exact certificate is given
+                what belongs to sampling, or a model that draws random numbers.
+        """
+        plan = CertificatePlan.of(
+            self.transform,
+            self.num_classes,
+            kind,
+            n0=n0,
+            n=n,
+            alpha=alpha,
+            simultaneous=simultaneous,
+            until=until,
+        )
+        share, targets = _check_share(audit), self._index(index, node_index)
+        data = self._cleaned(data)
+        options = self._options(seed, block_size, dense, plan.exact)
+        voter, objects = self._voter(data, targets, options)
+        objects["num_features"] = voter.features[0].size(1)
+        settings = self._settings(voter, checkpoint is not None)
+        current_ranks().compare({**plan.settings, **settings})
+        decided = plan.decided(voter.num_targets, objects)
+        kept = _kept_votes(plan, voter, settings, checkpoint)
+        self._announce(voter, plan, kept, num_workers, progress)
+        votes = []
+        with generators_put_back(voter.device), torch.no_grad():
+            for name, (start, count) in plan.parts.items():
+                shared: dict[str, Any] = {
+                    "num_workers": num_workers,
+                    "checkpoint": kept.get(name),
+                    "progress": progress,
+                    "audited": plan.audited(options.seed, name, share),
+                }
+                if decided is not None:
+                    narrowed = self._narrowed(voter, data, targets)
+                    votes.append(sample_until(voter, decided, count, narrowed=narrowed, **shared))
+                else:
+                    told = "Outcomes" if plan.exact else name.replace("_", "-").capitalize()
+                    votes.append(sample_votes(voter, count, start, description=told, **shared))
+        return plan.certificate(votes, **objects)
 
     def _cleaned(self, data: Any) -> Any:
         r"""The data that the noise is added to.
@@ -144,93 +341,6 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         r"""Makes a voter on some targets of a voter, which need not draw the same samples."""
         return voter.only
 
-    @collective()
-    def _sample_votes(
-        self,
-        data: Any,
-        num_samples: int,
-        seed: int,
-        index: Index,
-        progress: bool,
-        *,
-        start: int = 0,
-        num_workers: int | None = None,
-        block_size: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        dense: bool = False,
-    ) -> Tensor:
-        num_samples = check_count("num_samples", num_samples, 1)
-        start = check_count("start", start, 0)
-        data = self._cleaned(data)
-        voter = self._checked_voter(data, index, seed, block_size, dense)[0]
-        settings = self._settings(voter, checkpoint is not None)
-        current_ranks().compare(settings)
-        kept = None
-        if checkpoint is not None:
-            kept = VoteCheckpoint(checkpoint, {**settings, "start": start})
-        with generators_put_back(voter.device), torch.no_grad():
-            return sample_votes(
-                voter,
-                num_samples,
-                start,
-                num_workers=num_workers,
-                checkpoint=kept,
-                progress=progress,
-            )
-
-    @collective()
-    def _certify(
-        self,
-        data: Any,
-        n0: int | None,
-        n: int | None,
-        alpha: float | None,
-        seed: int,
-        index: Index,
-        progress: bool,
-        *,
-        kind: Kind = "multiclass",
-        simultaneous: bool | None = None,
-        num_workers: int | None = None,
-        block_size: int | None = None,
-        checkpoint: str | os.PathLike[str] | None = None,
-        dense: bool = False,
-        until: Until = None,
-    ) -> Certificate:
-        plan = CertificatePlan.of(
-            self.transform,
-            self.num_classes,
-            kind,
-            n0=n0,
-            n=n,
-            alpha=alpha,
-            simultaneous=simultaneous,
-            until=until,
-        )
-        data = self._cleaned(data)
-        voter, objects = self._checked_voter(data, index, seed, block_size, dense, plan.exact)
-        objects["num_features"] = voter.features[0].size(1)
-        settings = self._settings(voter, checkpoint is not None)
-        current_ranks().compare({**plan.settings, **settings})
-        decided = plan.decided(voter.num_targets, objects)
-        kept = _kept_votes(plan, voter, settings, checkpoint)
-        self._announce(voter, plan, kept, num_workers, progress)
-        votes = []
-        with generators_put_back(voter.device), torch.no_grad():
-            for name, (start, count) in plan.parts.items():
-                options: dict[str, Any] = {
-                    "num_workers": num_workers,
-                    "checkpoint": kept.get(name),
-                    "progress": progress,
-                }
-                if decided is not None:
-                    narrowed = self._narrowed(voter, data, index)
-                    votes.append(sample_until(voter, decided, count, narrowed=narrowed, **options))
-                else:
-                    told = "Outcomes" if plan.exact else name.replace("_", "-").capitalize()
-                    votes.append(sample_votes(voter, count, start, description=told, **options))
-        return plan.certificate(votes, **objects)
-
     def _announce(
         self,
         voter: ModelVoter,
@@ -258,22 +368,25 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         r"""What would make sampling cheaper, besides fewer samples."""
         return plan.hints()
 
-    def _checked_voter(
-        self,
-        data: Any,
-        index: Index,
-        seed: int,
-        block_size: int | None,
-        dense: bool,
-        enumerate_outcomes: bool = False,
-    ) -> tuple[ModelVoter, dict[str, Any]]:
-        sampling = VoterOptions(
+    def _options(
+        self, seed: int, block_size: int | None, dense: bool, enumerate_outcomes: bool = False
+    ) -> VoterOptions:
+        return VoterOptions(
             seed=check_count("seed", seed, 0),
             block_size=None if block_size is None else check_count("block_size", block_size, 1),
-            dense=dense,
+            dense=dense or self.is_always_dense,
             enumerate_outcomes=enumerate_outcomes,
         )
-        return self._voter(data, index, sampling)
+
+    def _index(self, index: Index, node_index: Index) -> Index:
+        r"""The targets, by either of their names."""
+        if node_index is None:
+            return index
+        if self.noun != "node":
+            raise TypeError(f"'node_index' is about nodes: name {self.noun}s with 'index'")
+        if index is not None:
+            raise TypeError("'node_index' and 'index' are the same: pass one of them")
+        return node_index
 
     def _forward_voter(
         self,
@@ -335,6 +448,12 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             # Show what has no tensors, such as another way to call the model.
             "logits": voter.fingerprint(),
         }
+
+
+def _check_share(audit: float | None) -> float | None:
+    if audit is not None and not 0.0 < audit <= 1.0:
+        raise ValueError(f"'audit' must be a share of the samples in (0, 1] (got {audit})")
+    return audit
 
 
 def _kept_votes(

@@ -174,6 +174,19 @@ class Noise(ABC):
         """
         return None
 
+    def sample_unprojected(self, x: Tensor, weight: Tensor) -> Draw:
+        r"""Prepares draws of ``noisy_x`` that agree with :meth:`sample_projected`: from the same
+        stream, their product with :obj:`weight` is the same up to rounding. Counted samples are
+        audited with them.
+
+        The default suits a shortcut that draws the same noise from a stream as :meth:`prepare`;
+        a shortcut that draws other numbers overrides both.
+
+        Args:
+            x, weight: As in :meth:`sample_projected`.
+        """
+        return self.prepare(x)
+
     @abstractmethod
     def worst_case_probability(
         self, p: np.ndarray, complement: np.ndarray, **budget: Any

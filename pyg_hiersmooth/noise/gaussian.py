@@ -51,6 +51,23 @@ class GaussianNoise(AdditiveNoise):
 
         return draw
 
+    def sample_unprojected(self, x: Tensor, weight: Tensor) -> Draw:
+        r"""A normal row :math:`g` shifted by :math:`(z - g W) W^+` has the distribution of
+        :math:`s` given :math:`s W = z` (Matheron's rule, for :math:`z` in the row space of
+        :math:`W`).
+        """
+        exact, factor = weight.double(), self.std * _factor(weight)
+        inverse = torch.linalg.pinv(exact)
+
+        def draw(selected: Tensor, stream: RandomStream) -> Tensor:
+            rows = selected.nonzero().view(-1)
+            projected = stream.normal(rows.numel(), factor.size(0), dtype=x.dtype) @ factor
+            noise = stream.normal(rows.numel(), x.size(1), dtype=torch.float64).mul_(self.std)
+            noise += (projected.double() - noise @ exact) @ inverse
+            return x.index_add(0, rows, noise.to(x.dtype))
+
+        return draw
+
     def worst_case_probability(
         self, p: np.ndarray, complement: np.ndarray, **budget: Any
     ) -> np.ndarray:

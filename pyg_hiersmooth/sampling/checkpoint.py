@@ -162,6 +162,14 @@ class VoteCheckpoint:
             )
         self._saved = (time.monotonic(), counted.num_votes)
 
+    def set_aside(self, counted: Counted) -> str:
+        r"""Moves votes that do not count to a file that no run continues from: its path."""
+        self.save(counted)
+        aside = f"{self.path}.refused"
+        os.replace(self.path, aside)
+        self._saved = (time.monotonic(), counted.num_votes)
+        return aside
+
 
 class RoundCheckpoint(VoteCheckpoint):
     r"""A file of votes as a round sees it that samples some of the targets from a sample on.
@@ -186,6 +194,9 @@ class RoundCheckpoint(VoteCheckpoint):
 
     def save(self, counted: Counted) -> None:
         self.whole.save(self._with(counted))
+
+    def set_aside(self, counted: Counted) -> str:
+        return self.whole.set_aside(self._with(counted))
 
     def _with(self, counted: Counted) -> Counted:
         votes = self.before.votes.index_add(0, self.positions, counted.votes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -14,11 +14,20 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from pyg_hiersmooth.cores import num_cores
+from pyg_hiersmooth.errors import AuditError
+from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 from pyg_hiersmooth.sampling.ranks import Ranks, collective, current_ranks, num_local_ranks
 
 MAX_CHUNK = 64
 r"""Most samples that are counted before progress is reported and may be saved."""
+
+
+FIRST_AUDITED = 32
+r"""The first samples of a run, of which more are audited than of later ones."""
+
+AUDIT = 2**33
+r"""Tells the stream that chooses audited samples from those of samples."""
 
 
 class Voter(ABC):
@@ -51,18 +60,30 @@ class Voter(ABC):
     def verify(self) -> None:  # noqa: B027
         r"""Raises a :class:`ValueError` if votes may have depended on one another."""
 
-    def count(self, samples: range) -> Tensor:
+    def audit(self, sample: int, predictions: Tensor) -> None:  # noqa: B027
+        r"""Raises an :class:`~pyg_hiersmooth.errors.AuditError` if the votes of a sample, int64
+        ``[M]``, are not those of a voter that takes no shortcut.
+        """
+
+    def count(self, samples: range, audited: Collection[int] = ()) -> Tensor:
         r"""Votes of the samples: int64 ``[M, C]``.
+
+        Args:
+            samples (range): The samples.
+            audited (set of int): Those samples, among others, whose votes are audited.
 
         Raises:
             ValueError: If the votes may have depended on one another.
         """
-        votes = self._count(samples)
+        predictions = self.predict(samples)
         self.verify()
-        return votes
+        for place, sample in enumerate(samples):
+            if sample in audited:
+                self.audit(sample, predictions[place])
+        return self._counted(predictions)
 
-    def _count(self, samples: range) -> Tensor:
-        cells = self.predict(samples) + torch.arange(
+    def _counted(self, predictions: Tensor) -> Tensor:
+        cells = predictions + torch.arange(
             0, self.num_targets * self.num_classes, self.num_classes, device=self.device
         )
         votes = cells.view(-1).bincount(minlength=self.num_targets * self.num_classes)
@@ -79,6 +100,7 @@ def sample_votes(
     checkpoint: VoteCheckpoint | None = None,
     progress: bool = True,
     description: str = "Sampling",
+    audited: Collection[int] = (),
 ) -> Tensor:
     r"""Counts the votes of the samples ``start, ..., start + num_samples - 1``.
 
@@ -95,12 +117,16 @@ def sample_votes(
         checkpoint (VoteCheckpoint, optional): Where votes are kept, and resumed from.
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
         description (str): Label of the progress bar.
+        audited (set of int): The samples whose votes are audited, those of
+            :func:`~pyg_hiersmooth.sampling.audited_samples`. (default: none)
 
     Returns:
         torch.Tensor: int64 ``[M, C]``.
 
     Raises:
         ValueError: If the ranks were given different numbers of samples, targets or classes.
+        AuditError: If an audited vote is another one without shortcuts; votes in the checkpoint
+            are then set aside.
     """
     ranks = current_ranks()
     ranks.compare(
@@ -131,15 +157,46 @@ def sample_votes(
     )
     try:
         with bar, single_thread(voter.device):
-            for new in _count_rounds(voter, chunks, workers, ranks):
+            for new in _count_rounds(voter, chunks, workers, ranks, audited):
                 counted = counted.plus(*new)
                 bar.update(new.num_samples)
                 if kept is not None:
                     kept.save_sometimes(counted)
+    except AuditError as error:
+        if kept is not None:
+            place = kept.set_aside(counted)
+            error.args = (f"{error}; the votes so far are kept in '{place}', and do not count",)
+        raise
     finally:
         if kept is not None:
             kept.save(counted)
     return counted.votes
+
+
+def audited_samples(
+    seed: int, samples: range, share: float | None = None, least: int = 8, one_in: int = 1_000
+) -> frozenset[int]:
+    r"""The samples whose votes are audited: :obj:`least` of the first 32, and one in
+    :obj:`one_in` of all others, chosen at random by the seed.
+
+    If a share :math:`f` of samples has a vote that a shortcut changes, :math:`m` audited samples
+    find one with probability :math:`1 - (1 - f)^m`.
+
+    Args:
+        seed (int): The seed of the run.
+        samples (range): All samples.
+        share (float, optional): The share of samples to choose instead, 1 for all.
+        least, one_in (int): As above.
+    """
+    stream = RandomStream(seed, AUDIT, samples.start)
+    if share is not None:
+        chosen = stream.subset(len(samples), math.ceil(share * len(samples)))
+        return frozenset((chosen + samples.start).tolist())
+    first = min(len(samples), FIRST_AUDITED)
+    others = len(samples) - first
+    early = stream.subset(first, min(first, least))
+    late = stream.subset(others, others // one_in) + first
+    return frozenset((torch.cat([early, late]) + samples.start).tolist())
 
 
 def _split(samples: range, block_size: int, num_workers: int) -> list[range]:
@@ -153,10 +210,14 @@ def _split(samples: range, block_size: int, num_workers: int) -> list[range]:
 
 
 def _count_rounds(
-    voter: Voter, chunks: list[range], num_workers: int, ranks: Ranks
+    voter: Voter,
+    chunks: list[range],
+    num_workers: int,
+    ranks: Ranks,
+    audited: Collection[int],
 ) -> Iterator[Counted]:
     r"""Votes of one chunk a rank at a time, in the order of the samples."""
-    own = _count(voter, chunks[ranks.rank :: ranks.size], num_workers)
+    own = _count(voter, chunks[ranks.rank :: ranks.size], num_workers, audited)
     for first in range(0, len(chunks), ranks.size):
         in_round = chunks[first : first + ranks.size]
         with ranks.collective():
@@ -167,13 +228,16 @@ def _count_rounds(
         yield Counted(ranks.sum(votes), sum(map(len, in_round)))
 
 
-def _count(voter: Voter, chunks: list[range], num_workers: int) -> Iterator[Tensor]:
+def _count(
+    voter: Voter, chunks: list[range], num_workers: int, audited: Collection[int]
+) -> Iterator[Tensor]:
     if num_workers == 0 or not chunks:
-        yield from map(voter.count, chunks)
+        for chunk in chunks:
+            yield voter.count(chunk, audited)
         return
     # Workers are forked where that is possible: they share the model and the data as they are.
     loader = DataLoader(
-        _Chunks(voter, chunks),
+        _Chunks(voter, chunks, audited),
         batch_size=None,
         num_workers=num_workers,
         multiprocessing_context="fork" if sys.platform == "linux" else None,
@@ -185,15 +249,15 @@ def _count(voter: Voter, chunks: list[range], num_workers: int) -> Iterator[Tens
 
 
 class _Chunks(Dataset[tuple[Tensor, Exception | None]]):
-    def __init__(self, voter: Voter, chunks: list[range]) -> None:
-        self.voter, self.chunks = voter, chunks
+    def __init__(self, voter: Voter, chunks: list[range], audited: Collection[int]) -> None:
+        self.voter, self.chunks, self.audited = voter, chunks, audited
 
     def __len__(self) -> int:
         return len(self.chunks)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Exception | None]:
         try:
-            return self.voter.count(self.chunks[index]), None
+            return self.voter.count(self.chunks[index], self.audited), None
         except Exception as error:  # raised again in the main process, as it is
             return torch.empty(0), error
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.noise.base import Draw
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.linear_input import (
     LinearInput,
@@ -38,6 +39,10 @@ class FeatureSource(ABC):
                 :math:`N`, int64. (default: :obj:`None`)
         """
 
+    @abstractmethod
+    def written_out(self, stream: RandomStream) -> Tensor:
+        r"""The draw of a stream as a dense matrix ``[N, D (+ 1)]``."""
+
 
 class DenseFeatures(FeatureSource):
     r"""Writes every draw out as a dense matrix, which suits any model."""
@@ -54,6 +59,9 @@ class DenseFeatures(FeatureSource):
 
     def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
         return _below_each_other([self._smooth(stream) for stream in streams], rows)
+
+    def written_out(self, stream: RandomStream) -> Tensor:
+        return self._smooth(stream)
 
 
 class ProjectedFeatures(FeatureSource):
@@ -83,11 +91,23 @@ class ProjectedFeatures(FeatureSource):
         if hidden_draw is None:
             raise NotLinearError(f"{type(transform.noise).__name__} has no shortcut")
         self._hidden_draw = hidden_draw
+        self._dense_draw: Draw | None = None
         self.description = f"noise after {len(maps)} first linear map(s)"
 
     def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
         drawn = [self._draw_hidden(stream) for stream in streams]
         return self._stand_in(_below_each_other(drawn, rows))
+
+    def written_out(self, stream: RandomStream) -> Tensor:
+        x = self.x if self.x.layout == torch.strided else self.x.to_dense()
+        if self._dense_draw is None:
+            weight = self.weight[: x.size(1)].contiguous()
+            self._dense_draw = self.transform.noise.sample_unprojected(x, weight)
+        selected = self.transform.selection.sample_batch(self.sizes, stream)
+        noisy = self._dense_draw(selected, stream)
+        if not self.transform.append_indicator:
+            return noisy
+        return torch.cat([noisy, selected.view(-1, 1).to(noisy.dtype)], dim=1)
 
     def mapped(self, features: Tensor) -> Tensor:
         r"""What the model gets in place of given features ``[N, D (+ 1)]``."""

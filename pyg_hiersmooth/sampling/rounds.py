@@ -2,7 +2,7 @@ r"""Samples in rounds, which targets leave as soon as what was asked about them 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ def sample_until(
     num_workers: int | None = None,
     checkpoint: VoteCheckpoint | None = None,
     progress: bool = True,
+    audited: Collection[int] = (),
 ) -> Tensor:
     r"""Counts the votes of the samples ``0, 1, ...`` on each target until it is decided.
 
@@ -57,6 +58,7 @@ def sample_until(
             distribution, as long as the targets alone determine them. (default: ``voter.only``)
         num_workers, checkpoint: As in :func:`~pyg_hiersmooth.sampling.sample_votes`.
         progress (bool): Whether to show a progress bar of decided targets. (default: :obj:`True`)
+        audited (set of int): As there.
 
     Returns:
         torch.Tensor: int64 ``[M, C]``.
@@ -107,6 +109,7 @@ def sample_until(
                 checkpoint=kept
                 and RoundCheckpoint(kept, Counted(votes.clone(), most), positions, start),
                 progress=False,
+                audited=audited,
             )
             look(positions)
 

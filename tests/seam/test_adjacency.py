@@ -30,6 +30,7 @@ from torch_geometric.typing import WITH_TORCH_SPARSE
 
 from pyg_hiersmooth.models import MODELS, build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -306,7 +307,7 @@ def test_what_no_trial_shows_is_kept_from_zeros() -> None:
 
 
 def _voter(classifier: SmoothedNodeClassifier, data: Data) -> Any:
-    return classifier._checked_voter(data, None, 0, 1, False)[0]
+    return classifier._voter(data, None, VoterOptions(0, 1))[0]
 
 
 @pytest.mark.parametrize("build", [lambda: Layers(GCNConv), lambda: Layers(appnp)])

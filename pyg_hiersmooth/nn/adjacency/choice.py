@@ -15,10 +15,10 @@ from pyg_hiersmooth.nn.calls.adjacency_matrix import LAYOUTS
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
+from pyg_hiersmooth.nn.isolation.adjacency_cache import can_cache
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
-from pyg_hiersmooth.nn.isolation.model_state import first_difference
-from pyg_hiersmooth.nn.isolation.private_copy import can_cache, is_caching, is_compiled
-from pyg_hiersmooth.nn.isolation.purity import logits_match
+from pyg_hiersmooth.nn.isolation.logits import logits_match
+from pyg_hiersmooth.nn.isolation.private_copy import is_compiled
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 
 NUM_REAL = 2
@@ -60,17 +60,14 @@ def adjacency_as_given(prepared: IsolatedModel, why: str | None = None) -> Adjac
         forward, why = forward.unit(0), "one graph at a time"
     if not isinstance(forward, GraphForward | HeteroForward):
         return None
-    return Adjacency(forward.form, is_caching(prepared.model), why)
+    return Adjacency(forward.form, _normalizes_once(prepared), why)
 
 
 def choose_adjacency(
     prepared: IsolatedModel, draws: Callable[[], Sequence[Tensor]], dtype: torch.dtype
 ) -> Adjacency | None:
-    r"""Takes the cheapest form of the graph on which a model answers as on the graph as given.
-
-    That is an adjacency matrix, where less is written then, and the normalized adjacency kept by
-    PyG's convolutions, where that is a function of the graph alone. Both count only where the
-    logits are the same, to the rounding of sums, on all draws.
+    r"""Finds the cheapest form of the graph on which a model answers as on the graph as given: an
+    adjacency matrix, where less is written then and the logits match on all draws.
 
     Args:
         prepared (IsolatedModel): The model on the graph as given; takes what is chosen.
@@ -85,38 +82,23 @@ def choose_adjacency(
         return adjacency_as_given(prepared)
     if is_compiled(prepared.model):
         return adjacency_as_given(prepared, "the model is compiled")
-    trial = _Trial(prepared, draws)
     why = forward.why_no_matrix(prepared.model)
     if why is None and isinstance(forward, GraphForward):
-        chosen = _choose_matrix(trial, forward, dtype)
-        if isinstance(chosen, Adjacency):
-            return chosen
-        why = chosen
-    if can_cache(prepared.model) and trial.objection(forward, True) is None:
-        prepared.use(forward, True)
-        return Adjacency(forward.form, True, why, as_given=False)
+        trial = _Trial(prepared, draws)
+        for layout in LAYOUTS:
+            matrix = forward.with_matrix(prepared.model, layout, dtype)
+            objection = trial.objection(matrix)
+            if objection is None:
+                prepared.use(matrix)
+                return Adjacency(layout, _normalizes_once(prepared), as_given=False)
+            why = objection if why in (None, NO_MATRIX) else why
+            if objection == NOT_CHEAPER:
+                break  # nor is what comes after it
     return adjacency_as_given(prepared, why)
 
 
-def _choose_matrix(trial: _Trial, forward: GraphForward, dtype: torch.dtype) -> Adjacency | str:
-    r"""The cheapest adjacency matrix that is taken, or why none is."""
-    model, not_taken, why = trial.prepared.model, set(), NO_MATRIX
-    for caching in (True, False) if can_cache(model) else (False,):
-        for layout in LAYOUTS:
-            if layout in not_taken:
-                continue
-            matrix = forward.with_matrix(model, layout, dtype)
-            objection = trial.objection(matrix, caching, WORTHWHILE)
-            if objection is None:
-                trial.prepared.use(matrix, caching)
-                return Adjacency(layout, is_caching(trial.prepared.model), as_given=False)
-            if objection == NOT_CHEAPER:
-                return objection  # nor is what comes after it
-            if objection == NO_MATRIX:
-                not_taken.add(layout)
-            else:
-                why = objection
-    return why
+def _normalizes_once(prepared: IsolatedModel) -> bool:
+    return can_cache(prepared.model) and not is_compiled(prepared.model)
 
 
 class _Trial:
@@ -131,11 +113,9 @@ class _Trial:
         r"""Features to compare on."""
         return self._make_draws()
 
-    def objection(
-        self, forward: Forward, caching: bool, worthwhile: float | None = None
-    ) -> str | None:
+    def objection(self, forward: Forward) -> str | None:
         r"""Why a form is not taken, if there is a reason."""
-        tried = self.prepared.sharing(forward, caching)
+        tried = self.prepared.sharing(forward)
         try:
             with warnings.catch_warnings(), not_swallowed():
                 warnings.simplefilter("ignore")
@@ -144,26 +124,17 @@ class _Trial:
                     if expected is None:
                         continue
                     logits, cost = _answer(tried, draw)
-                    if worthwhile is not None and cost > worthwhile * expected[1]:
+                    # From the second draw on convolutions have kept what they normalized.
+                    if number > 0 and cost > WORTHWHILE * expected[1]:
                         return NOT_CHEAPER
                     if not logits_match(logits, expected[0]):
                         return OTHERWISE
-                if caching and not self._keeps_the_graph_alone(tried):
-                    return OTHERWISE
         except (Exception, NotLinearError):  # whatever a model says of what it does not take
             return NO_MATRIX
         return None
 
-    def _keeps_the_graph_alone(self, tried: IsolatedModel) -> bool:
-        r"""Whether convolutions keep the same, to the bit, whatever features they saw first."""
-        other = self.prepared.sharing(tried.forward, True)
-        other.fill(self.draws[1])
-        return first_difference(tried.state(), other.state()) is None
-
     def _expected(self, number: int) -> tuple[Tensor, int] | None:
-        r"""Logits of the plain way and their cost; :obj:`None` for made-up features that it does
-        not take.
-        """
+        r"""Logits of the plain way and their cost; :obj:`None` for probes that it does not take."""
         while len(self._plain) <= number:
             try:
                 self._plain.append(_answer(self.prepared, self.draws[len(self._plain)]))
@@ -175,7 +146,6 @@ class _Trial:
 
 
 def _answer(prepared: IsolatedModel, draw: Tensor) -> tuple[Tensor, int]:
-    prepared.make_ready(draw)
     draw = draw.clone() if type(draw) is Tensor else draw
     with ElementsWritten() as written:
         logits = prepared(draw, seed=6)

@@ -34,6 +34,12 @@ class Forward(Protocol):
     def some(self, indices: list[int]) -> Forward:
         r"""Some of several units, in the order given."""
 
+    def in_dtype(self, dtype: torch.dtype) -> Forward:
+        r"""Calls a model of another precision, with the floats of the objects cast to it."""
+
+    def is_own(self, value: Any) -> bool:
+        r"""Whether an object is one that holds the edges of the objects, or their weights."""
+
     def tensors(self) -> list[Tensor]:
         r"""All tensors besides features that the logits depend on, in a fixed order."""
 
@@ -74,6 +80,14 @@ class OneByOne:
         chosen.rows = [self.rows[i] for i in indices]
         chosen.outputs = [self.outputs[i] for i in indices]
         return chosen
+
+    def in_dtype(self, dtype: torch.dtype) -> OneByOne:
+        cast = copy.copy(self)
+        cast._units = [unit.in_dtype(dtype) for unit in self._units]
+        return cast
+
+    def is_own(self, value: Any) -> bool:
+        return any(unit.is_own(value) for unit in self._units)
 
     def tensors(self) -> list[Tensor]:
         return [tensor for unit in self._units for tensor in unit.tensors()]

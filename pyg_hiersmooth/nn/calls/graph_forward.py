@@ -14,7 +14,12 @@ from torch_geometric.utils import cumsum
 from pyg_hiersmooth.nn.calls.adjacency_matrix import Layout, why_no_matrix, with_adjacency_matrix
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, call_model, extra_arguments
-from pyg_hiersmooth.nn.calls.structure import graph_tensors, left_out, structure_of
+from pyg_hiersmooth.nn.calls.structure import (
+    graph_in_dtype,
+    graph_tensors,
+    left_out,
+    structure_of,
+)
 
 
 class _Matrix(NamedTuple):
@@ -92,9 +97,28 @@ class GraphForward:
         other._copies = {1: graph}
         return other
 
-    def in_form_of(self, other: GraphForward) -> GraphForward:
-        r"""Calls a model on the form of edges that another graph has, where there is one."""
-        return self if why_no_matrix(self.graph) else self._in_form(other._matrix)
+    def in_form_of(self, other: GraphForward, dtype: torch.dtype) -> GraphForward:
+        r"""Calls a model on the form of edges that another graph has, where there is one.
+
+        Args:
+            other (GraphForward): Calls models on that form.
+            dtype (torch.dtype): Of features.
+        """
+        if other._matrix is None or why_no_matrix(self.graph):
+            return self
+        return self._in_form(other._matrix._replace(dtype=dtype))
+
+    def in_dtype(self, dtype: torch.dtype) -> GraphForward:
+        cast = copy.copy(self)
+        cast._graphs = [graph_in_dtype(graph, dtype) for graph in self._graphs]
+        cast.graph = graph_in_dtype(self.graph, dtype)
+        cast._copies = {1: cast.graph}
+        return cast._in_form(None if self._matrix is None else self._matrix._replace(dtype=dtype))
+
+    def is_own(self, value: Any) -> bool:
+        return any(
+            value is own for graph in self._copies.values() for own in graph.to_dict().values()
+        )
 
     def _is_taken(self, name: str, model: torch.nn.Module) -> bool:
         if name not in self.graph:

@@ -13,7 +13,12 @@ from torch_geometric.data import Batch, HeteroData
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import hint
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, adjacency
-from pyg_hiersmooth.nn.calls.structure import graph_tensors, left_out, structure_of
+from pyg_hiersmooth.nn.calls.structure import (
+    graph_in_dtype,
+    graph_tensors,
+    left_out,
+    structure_of,
+)
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -91,6 +96,20 @@ class HeteroForward:
 
     def some(self, indices: list[int]) -> Forward:
         return self
+
+    def in_dtype(self, dtype: torch.dtype) -> HeteroForward:
+        cast = copy.copy(self)
+        cast.graph = graph_in_dtype(self.graph, dtype)
+        cast._copies = {1: cast.graph}
+        return cast
+
+    def is_own(self, value: Any) -> bool:
+        return any(
+            value is own
+            for graph in self._copies.values()
+            for store in graph.stores
+            for own in store.values()
+        )
 
     def tensors(self) -> list[Tensor]:
         return graph_tensors(self.graph.to_dict())

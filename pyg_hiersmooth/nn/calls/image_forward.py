@@ -61,6 +61,12 @@ class ImageForward:
     def some(self, indices: list[int]) -> Forward:
         return ImageForward(len(indices), self.size, self.normalize, self.has_indicator)
 
+    def in_dtype(self, dtype: torch.dtype) -> ImageForward:
+        return self
+
+    def is_own(self, value: Any) -> bool:
+        return False
+
     def tensors(self) -> list[Tensor]:
         return [torch.tensor([len(self.rows), *self.size])]
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Collection
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
@@ -60,6 +61,16 @@ def structure_of(graph: Graph, keep: Collection[str], noised: str | None = None)
         if num_nodes is not None and "x" not in store:
             store.num_nodes = num_nodes
     return graph.clone()
+
+
+def graph_in_dtype(graph: Graph, dtype: torch.dtype) -> Graph:
+    r"""A copy of a graph whose floats are of another precision."""
+
+    def cast(value: Any) -> Any:
+        floating = value.is_floating_point() if hasattr(value, "is_floating_point") else False
+        return value.to(dtype) if floating else value
+
+    return copy.copy(graph).apply(cast)
 
 
 def left_out(graph: Data | HeteroData, structure: Data | HeteroData) -> list[str]:

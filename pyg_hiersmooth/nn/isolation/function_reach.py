@@ -10,7 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-_LIBRARIES = {*sys.stdlib_module_names, "torch", "torch_geometric", "numpy", "scipy"}
+_LIBRARIES = {
+    *sys.stdlib_module_names,
+    *("torch", "torch_geometric", "numpy", "scipy", "pyg_hiersmooth"),
+}
 
 
 def is_of_library(module: str | None) -> bool:

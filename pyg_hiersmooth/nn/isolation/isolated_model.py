@@ -10,31 +10,30 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
+from pyg_hiersmooth.nn.isolation.adjacency_cache import keep_adjacencies
 from pyg_hiersmooth.nn.isolation.held_features import check_no_features, functions_of, tensors
 from pyg_hiersmooth.nn.isolation.model_state import State, first_difference, state_of
 from pyg_hiersmooth.nn.isolation.private_copy import (
-    cache_adjacencies,
     deep_copy,
-    is_caching,
+    is_compiled,
     private_copy,
     same_weights,
-    stop_caching_nothing,
     tensor_addresses,
 )
 from pyg_hiersmooth.sampling.generators import generator_states, seed_generators
-from pyg_hiersmooth.sampling.linear_input import LinearInput, zeros_like_input
+from pyg_hiersmooth.sampling.linear_input import LinearInput
 
 
 class IsolatedModel:
     r"""A private copy of a model on fixed objects, whose logits are a function of the features and
     a seed.
 
-    PyTorch's, NumPy's and Python's global generators are seeded before each call. Convolutions
-    cache the adjacency of these objects where the user's did, or where it was found (by
-    :mod:`~pyg_hiersmooth.nn.adjacency.choice`) to be one that features do not change; those caches
-    are filled by a call on zeros, so that they cannot hold anything of the features. That nothing
-    else goes from one call to the next is checked in :mod:`~pyg_hiersmooth.nn.isolation.purity`
-    before sampling, and by :meth:`verify` from then on.
+    PyTorch's, NumPy's and Python's global generators are seeded before each call. Convolutions of
+    PyG keep the normalized adjacency of these objects' own edges, and of no others
+    (:mod:`~pyg_hiersmooth.nn.isolation.adjacency_cache`). That nothing else goes from one call to
+    the next is checked in :mod:`~pyg_hiersmooth.nn.isolation.determinism` before sampling, by
+    :meth:`verify` during it, and by asking a pristine copy about counted samples again
+    (:mod:`~pyg_hiersmooth.nn.voters.audit`).
 
     Args:
         model (torch.nn.Module): The user's model, which is left alone.
@@ -44,6 +43,9 @@ class IsolatedModel:
     Raises:
         ValueError: If the model cannot be copied, or it or a function that calls it holds clean
             features, or the user's own model.
+
+    Attributes:
+        precision (torch.dtype, optional): What its floats were cast to, if they were.
     """
 
     def __init__(self, model: torch.nn.Module, forward: Forward, x: Tensor) -> None:
@@ -53,7 +55,7 @@ class IsolatedModel:
         check_no_features(self._pristine, forward, x)
         self._check_leads_nowhere(model)
         self._baseline: State | None = None
-        self._caches_adjacencies = False
+        self.precision: torch.dtype | None = None
         self.renew()
 
     def renew(self) -> None:
@@ -62,32 +64,26 @@ class IsolatedModel:
 
     def fresh(self, forward: Forward | None = None) -> IsolatedModel:
         r"""Another copy that was never called, on the same objects or others."""
-        twin = copy.copy(self)
-        twin.forward, twin._baseline = forward or self.forward, None
+        twin = self._twin(forward or self.forward)
         twin.renew()
         return twin
 
-    def sharing(self, forward: Forward, caches_adjacencies: bool | None = None) -> IsolatedModel:
+    def sharing(self, forward: Forward) -> IsolatedModel:
         r"""Another copy with the very same weights, on other objects or another form of them."""
-        twin = copy.copy(self)
-        twin.forward, twin._baseline = forward, None
-        if caches_adjacencies is not None:
-            twin._caches_adjacencies = caches_adjacencies
-        twin._start(same_weights(self.model))
+        twin = self._twin(forward)
+        twin._start(same_weights(self._pristine, self.model))
         return twin
 
-    def use(self, forward: Forward, caches_adjacencies: bool = False) -> None:
-        r"""Takes another way to call the model on the same objects, with a fresh copy.
+    def in_dtype(self, dtype: torch.dtype) -> IsolatedModel:
+        r"""Another copy with weights, and floats of the objects, of another precision."""
+        twin = self._twin(self.forward.in_dtype(dtype))
+        twin._pristine, twin.precision = deep_copy(self._pristine).to(dtype), dtype
+        twin.renew()
+        return twin
 
-        Args:
-            forward (Forward): Calls the model.
-            caches_adjacencies (bool): Whether all convolutions of PyG cache their adjacency.
-        """
-        self.forward, self._caches_adjacencies = forward, caches_adjacencies
-        if isinstance(forward, OneByOne):  # a convolution cannot cache many adjacencies
-            for module in self._pristine.modules():
-                if getattr(module, "cached", False) is True:
-                    module.cached = False  # type: ignore[assignment]
+    def use(self, forward: Forward) -> None:
+        r"""Takes another way to call the model on the same objects, with a fresh copy."""
+        self.forward = forward
         self.renew()
 
     def __call__(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
@@ -96,34 +92,17 @@ class IsolatedModel:
         Raises:
             ValueError: If several units share random numbers.
         """
-        self.make_ready(x, copies)
         seed_generators(seed, self.device)
         if copies * len(self.forward.rows) == 1 or isinstance(self.forward, OneByOne):
-            return self.forward(self._model(copies), x, copies, seed)
+            return self.forward(self.model, x, copies, seed)
         before = generator_states(self.device)
-        logits = self.forward(self._model(copies), x, copies, seed)
+        logits = self.forward(self.model, x, copies, seed)
         if generator_states(self.device) != before:
             raise ValueError(
                 f"'{type(self.model).__name__}' draws random numbers, which the samples of a block "
                 "would share: pass block_size=1"
             )
         return logits
-
-    def make_ready(self, x: Tensor, copies: int = 1) -> None:
-        r"""Fills the caches of adjacencies, where that is still to be done, by a call on zeros of
-        the shape of :obj:`x`.
-        """
-        if self._caches_adjacencies and copies not in self._filled:
-            self.fill(zeros_like_input(x), copies)
-
-    def fill(self, x: Tensor, copies: int = 1) -> None:
-        r"""Fills the caches of adjacencies by a call on features; those that it does not reach
-        stay empty.
-        """
-        seed_generators(0, self.device)
-        self.forward(self._model(copies), x, copies, 0)
-        stop_caching_nothing(self._model(copies))
-        self._filled.add(copies)
 
     def draws_random_numbers(self, x: Tensor) -> bool:
         r"""Whether a call draws from the global generators."""
@@ -139,9 +118,9 @@ class IsolatedModel:
         logits = self(x if isinstance(x, LinearInput) else x.clone(), copies, seed)
         return logits.clone() if isinstance(logits, Tensor) else logits
 
-    def answer_made_up(self, x: Tensor, seed: int = 0) -> Any:
+    def answer_probe(self, x: Tensor, seed: int = 0) -> Any:
         r"""As :meth:`answer`, for features that were made up; :obj:`None` where the model does not
-        take them, as one that looks words up does not take numbers of any size.
+        take them: one that looks words up does not take numbers of any size.
         """
         try:
             return self.answer(x, seed=seed)
@@ -173,7 +152,7 @@ class IsolatedModel:
 
     def kept(self) -> dict[str, Any]:
         r"""All that must not change after :meth:`watch`, by name."""
-        return {"model": self.model, "others": self._for_copies, **self.forward.watched()}
+        return {"model": self.model, **self.forward.watched()}
 
     def _check_leads_nowhere(self, model: torch.nn.Module) -> None:
         own = tensor_addresses(model)
@@ -185,22 +164,18 @@ class IsolatedModel:
                     "use 'self'"
                 )
 
+    def _twin(self, forward: Forward) -> IsolatedModel:
+        twin = copy.copy(self)
+        twin.forward, twin._baseline = forward, None
+        return twin
+
     def _start(self, model: torch.nn.Module) -> None:
-        if self._caches_adjacencies:
-            cache_adjacencies(model)
+        if not is_compiled(model):
+            keep_adjacencies(model, self.forward.is_own)
         self.model = model
-        self._for_copies: dict[int, torch.nn.Module] = {}
-        self._filled: set[int] = set()
 
     def _whole_state(self) -> State:
         return state_of(**self.kept())
-
-    def _model(self, copies: int) -> torch.nn.Module:
-        if copies == 1 or not is_caching(self.model):
-            return self.model
-        if copies not in self._for_copies:
-            self._for_copies[copies] = same_weights(self.model)
-        return self._for_copies[copies]
 
 
 def refuse_change(path: str | None) -> None:

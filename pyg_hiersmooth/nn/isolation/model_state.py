@@ -198,7 +198,7 @@ def _digest(value: Any) -> str:
         return fingerprint(value.get_state())
     if isinstance(value, random.Random):
         return _bytes_digest(repr(value.getstate()).encode())
-    if type(value).__module__.partition(".")[0] in ("torch", "torch_geometric"):
+    if type(value).__module__.partition(".")[0] in ("torch", "torch_geometric", "pyg_hiersmooth"):
         return type(value).__qualname__  # such as packed weights, written differently at each call
     try:
         return _bytes_digest(pickle.dumps(value))

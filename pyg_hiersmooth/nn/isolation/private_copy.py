@@ -10,21 +10,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import SparseTensor
 
+from pyg_hiersmooth.nn.isolation.adjacency_cache import caches
 from pyg_hiersmooth.nn.isolation.model_state import leaves
 from pyg_hiersmooth.nn.isolation.scripted import stop_scripted_caching
 
-ADJACENCY_CACHES = {"_cached_edge_index", "_cached_adj_t"}
-r"""What PyG's convolutions keep under ``cached=True`` that depends on the graph alone."""
-
 
 def private_copy(model: torch.nn.Module) -> torch.nn.Module:
-    r"""Copies a model, puts it in evaluation mode, and empties the caches of PyG's convolutions.
-
-    Convolutions that keep propagated *features* (:class:`~torch_geometric.nn.conv.SGConv`,
-    :class:`~torch_geometric.nn.conv.SSGConv`), and all scripted ones, cache nothing from here on.
+    r"""Copies a model, puts it in evaluation mode, and lets convolutions of PyG cache nothing from
+    here on: neither propagated *features*, as :class:`~torch_geometric.nn.conv.SGConv` does, nor
+    adjacencies, which :mod:`~pyg_hiersmooth.nn.isolation.adjacency_cache` keeps by identity.
 
     Raises:
         ValueError: If the model cannot be copied.
@@ -52,20 +48,19 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
     for module in copied.modules():
         empty_caches(module)
         stop_scripted_caching(module)
-        if holds_features(module):
+        if caches(module):
             module.cached = False  # type: ignore[assignment]
     return copied
 
 
-def same_weights(model: torch.nn.Module) -> torch.nn.Module:
-    r"""A copy that shares parameters and buffers with the model, but no cache."""
-    tensors: dict[int, Any] = {
-        id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())
-    }
-    copied = deep_copy(model, tensors | _without_caches(model))
-    for module in copied.modules():
-        empty_caches(module)
-    return copied
+def same_weights(model: torch.nn.Module, weights: torch.nn.Module) -> torch.nn.Module:
+    r"""A copy of a model with the very parameters and buffers of another copy of it."""
+    pairs = zip(_registered(model), _registered(weights), strict=True)
+    return deep_copy(model, {id(own): others for own, others in pairs})
+
+
+def _registered(model: torch.nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
 
 
 def deep_copy(model: torch.nn.Module, memo: dict[int, Any] | None = None) -> torch.nn.Module:
@@ -84,56 +79,16 @@ def deep_copy(model: torch.nn.Module, memo: dict[int, Any] | None = None) -> tor
 
 def _without_caches(model: torch.nn.Module) -> dict[int, Any]:
     r"""Lets :func:`copy.deepcopy` put nothing in place of caches: CSR matrices have no copies."""
-    registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
+    registered = {id(tensor) for tensor in _registered(model)}
     kept = [vars(module)[name] for module in model.modules() for name in caches(module)]
     kept = [value for value in kept if isinstance(value, Tensor | tuple | SparseTensor)]
     return {id(value): None for value in kept if id(value) not in registered}
-
-
-def caches(module: torch.nn.Module) -> list[str]:
-    r"""Names of what a PyG convolution keeps under ``cached=True``."""
-    return [name for name in vars(module) if name.startswith("_cached_")]
 
 
 def empty_caches(module: torch.nn.Module) -> None:
     r"""Empties what a PyG convolution keeps under ``cached=True``."""
     for name in caches(module):
         setattr(module, name, None)
-
-
-def holds_features(module: torch.nn.Module) -> bool:
-    r"""Whether a PyG convolution caches more than the adjacency."""
-    return not ADJACENCY_CACHES.issuperset(caches(module))
-
-
-def is_caching(model: torch.nn.Module) -> bool:
-    r"""Whether a convolution in the model caches its adjacency."""
-    return any(getattr(m, "cached", False) is True and caches(m) for m in model.modules())
-
-
-def can_cache(model: torch.nn.Module) -> bool:
-    r"""Whether a convolution of PyG in the model could cache its adjacency."""
-    return any(True for _ in _adjacency_caching(model))
-
-
-def cache_adjacencies(model: torch.nn.Module) -> None:
-    r"""Lets all convolutions of PyG in the model cache their adjacency."""
-    for module in _adjacency_caching(model):
-        module.cached = True  # type: ignore[assignment]
-
-
-def stop_caching_nothing(model: torch.nn.Module) -> None:
-    r"""Lets convolutions of PyG that have kept no adjacency so far keep none from now on."""
-    for module in _adjacency_caching(model):
-        if all(getattr(module, name) is None for name in caches(module)):
-            module.cached = False  # type: ignore[assignment]
-
-
-def _adjacency_caching(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    for module in model.modules():
-        caching = isinstance(module, MessagePassing) and hasattr(module, "cached")
-        if caching and caches(module) and not holds_features(module):
-            yield module
 
 
 def is_compiled(model: torch.nn.Module) -> bool:

@@ -2,7 +2,7 @@ r"""Which entities can reach which targets through message passing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,15 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
-from pyg_hiersmooth.nn.isolation.purity import alike, enormous, logits_match, shuffled, unrelated
+from pyg_hiersmooth.nn.isolation.logits import logits_match
+from pyg_hiersmooth.nn.isolation.probes import (
+    constant_probes,
+    enormous_probe,
+    mixed_probe,
+    shuffled_probe,
+    stretched_probe,
+    unrelated_probe,
+)
 
 TARGETS_TO_TRY = 16
 r"""Targets whose receptive fields are tried on the model."""
@@ -96,28 +104,42 @@ def check_num_hops(
     num_hops: int,
     noised: str | None = None,
     target_type: str | None = None,
+    quick: bool = False,
 ) -> None:
     r"""Checks on a model that features outside of receptive fields do not move logits.
 
     Args:
-        prepared (IsolatedModel): The model, called on the graph.
-        draw (torch.Tensor): A draw of features ``[N, D]``.
+        prepared (IsolatedModel): The model, called on the graph, in the highest precision that it
+            takes.
+        draw (torch.Tensor): A draw of features ``[N, D]`` in that precision.
         graph, targets, num_hops, noised, target_type: As in :func:`receptive_field`.
+        quick (bool): Whether few calls are to do.
 
     Raises:
         ValueError: If they do, with the number of hops that would be right.
     """
     targets = targets.cpu()
     tried = targets_to_try(graph, targets, num_hops, noised, target_type)
+    tried, sizes = (tried[:2], ENTITIES_TO_TRY[1::2]) if quick else (tried, ENTITIES_TO_TRY)
     logits = prepared.answer(draw)
+
+    def probes(seed: int) -> Iterator[Tensor | None]:
+        r"""What takes the place of features, and :obj:`None` before what a model may refuse."""
+        if quick:
+            yield from (mixed_probe(draw, seed), constant_probes(draw)[0])
+        else:
+            yield from (shuffled_probe(draw, seed), *constant_probes(draw), stretched_probe(draw))
+            yield from (mixed_probe(draw, seed), None, unrelated_probe(draw, seed))
+        yield from (None, enormous_probe(draw, seed))
 
     def stay(asked: Tensor, replaced: np.ndarray, seed: int) -> bool:
         rows = torch.from_numpy(replaced).to(draw.device).view(-1, 1)
-        known = [shuffled(draw, seed), *alike(draw)]
-        made_up = [unrelated(draw, seed), enormous(draw, seed)]
-        ways = [prepared.answer] * len(known) + [prepared.answer_made_up] * len(made_up)
-        for way, others in zip(ways, known + made_up, strict=True):
-            moved = way(torch.where(rows, others, draw))
+        answer: Callable[[Tensor], Any] = prepared.answer
+        for probe in probes(seed):
+            if probe is None:
+                answer = prepared.answer_probe
+                continue
+            moved = answer(torch.where(rows, probe, draw))
             if moved is not None and not logits_match(moved[asked], logits[asked], logits):
                 return False
         return True
@@ -129,7 +151,7 @@ def check_num_hops(
             outside[fields[[row]].indices] = False
             if not stay(tried[[row]], outside, row):
                 return False
-        for seed, size in enumerate(ENTITIES_TO_TRY):
+        for seed, size in enumerate(sizes):
             some = np.zeros(draw.size(0), dtype=bool)
             some[np.random.default_rng(seed).permutation(draw.size(0))[:size]] = True
             reached = reached_from(graph, some, hops, noised, target_type)

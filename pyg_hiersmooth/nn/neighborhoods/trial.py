@@ -1,8 +1,7 @@
 r"""Tries a model on neighbourhoods before sampling: are its logits those on the whole graph?
 
-Outside of neighbourhoods, features are made up, and never read: the whole graph is tried on rows
-of the neighbourhoods in a random order there, other ones in each draw. A model that looks further
-than it says answers otherwise.
+Outside of neighborhoods features are the graph's own, a thousandfold, and zeros, so that every
+statistic of all nodes moves. A model that looks further than it says answers differently.
 """
 
 from __future__ import annotations
@@ -11,17 +10,21 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.model_call import ModelCall
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
-from pyg_hiersmooth.nn.isolation.purity import logits_match, shuffled, unrelated
+from pyg_hiersmooth.nn.isolation.logits import logits_match
+from pyg_hiersmooth.nn.isolation.precision import cast
+from pyg_hiersmooth.nn.isolation.probes import shuffled_probe, stretched_probe, unrelated_probe
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, Boundary, Neighborhood
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import check_num_hops
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
@@ -82,94 +85,26 @@ class Case(NamedTuple):
     r"""Their logits in a larger graph."""
 
 
+class Larger(NamedTuple):
+    r"""A larger graph around some targets."""
+
+    forward: GraphForward
+    r"""Calls a model on it, as given."""
+    nodes: Tensor
+    r"""Its nodes, int64 ``[K]``, ascending."""
+    draw: Callable[[int], Tensor]
+    r"""Draws features of its nodes, and of ghosts after them, by a number."""
+
+
 class Trial(ABC):
-    r"""Answers of a model on a larger graph, which those on neighbourhoods must agree with."""
-
-    @abstractmethod
-    def cases(self, neighborhood: Neighborhood, targets: np.ndarray) -> Iterator[Case]:
-        r"""What the model must answer on a neighbourhood of targets, int64 ``[K]``."""
-
-    @abstractmethod
-    def refuse(self) -> None:
-        r"""Raises a :class:`ValueError` with the number of hops that would do, if the model looks
-        further than it says.
-        """
-
-    def passes(self, voter: ForwardVoter, neighborhood: Neighborhood, targets: np.ndarray) -> bool:
-        r"""Whether samples on a neighbourhood, in blocks, get the logits of the larger graph."""
-        cases, copies = list(self.cases(neighborhood, targets)), voter.block_size
-        for first in range(0, len(cases), copies):
-            block = [cases[(first + i) % len(cases)] for i in range(copies)]
-            features = [
-                neighborhood.extended(case.features, made_up(case.features, 1, i))
-                for i, case in enumerate(block)
-            ]
-            answers = voter.answer(torch.cat(features), copies)
-            for answer, case in zip(answers, block, strict=True):
-                if not logits_match(answer[case.asked], case.logits):
-                    return False
-        return True
-
-
-class WholeTrial(Trial):
-    r"""Compares with the whole graph, whose logits are computed once a draw.
+    r"""Answers of a model on a larger graph, which those on neighborhoods must agree with.
 
     Args:
         cut (Cut): The graph.
-        prepared (IsolatedModel): The model.
-        targets (numpy.ndarray): All targets, int64 ``[M]``, ascending.
-        rows (numpy.ndarray): The nodes of all neighbourhoods, int64 ``[K]``, ascending.
-        draws (list of torch.Tensor): Draws of their features ``[K, D (+ 1)]``.
-    """
-
-    def __init__(
-        self,
-        cut: Cut,
-        prepared: IsolatedModel,
-        targets: np.ndarray,
-        rows: np.ndarray,
-        draws: list[Tensor],
-    ) -> None:
-        self.cut, self.targets, self.rows = cut, targets, rows
-        self.prepared = prepared.sharing(cut.forward_on(cut.graph), False)
-        here = torch.from_numpy(rows).to(cut.device)
-        asked = torch.from_numpy(targets).to(cut.device)
-        self._kept: list[tuple[Tensor, Tensor]] = []
-        for number, draw in enumerate([*draws, *_strange(draws)]):
-            features = made_up(draw, cut.edges.num_nodes, number).index_copy_(0, here, draw)
-            logits = _answer(self.prepared, features, number < len(draws))
-            if logits is not None:
-                self._kept.append((draw, logits[asked]))
-            if number == 0:
-                self._features = features
-
-    def cases(self, neighborhood: Neighborhood, targets: np.ndarray) -> Iterator[Case]:
-        place = torch.from_numpy(np.searchsorted(self.rows, neighborhood.nodes.numpy()))
-        asked = torch.from_numpy(np.searchsorted(self.targets, targets))
-        for draw, logits in self._kept:
-            own = draw.index_select(0, place.to(draw.device))
-            yield Case(own, list(range(len(targets))), logits[asked.to(logits.device)])
-
-    def refuse(self) -> None:
-        targets = torch.from_numpy(self.targets)
-        check_num_hops(self.prepared, self._features, self.cut.graph, targets, self.cut.num_hops)
-
-
-class WideTrial(Trial):
-    r"""Compares with neighbourhoods that reach one or two hops further, of those targets whose are
-    smallest: for graphs that are too large to be tried.
-
-    A model that looks further without a look at what is so near passes.
-
-    Args:
-        cut (Cut): The graph.
-        prepared (IsolatedModel): The model.
+        prepared (IsolatedModel): The model, in the highest precision that it takes.
         targets (numpy.ndarray): All targets, int64 ``[M]``, ascending.
         draw_rows (Callable): Draws features of some nodes, int64 ``[K]``, by a number:
             ``[K, D (+ 1)]``.
-
-    Raises:
-        ValueError: If no target has so few nodes around it that it can be tried.
     """
 
     def __init__(
@@ -179,21 +114,126 @@ class WideTrial(Trial):
         targets: np.ndarray,
         draw_rows: Callable[[Tensor, int], Tensor],
     ) -> None:
-        self.cut, self.prepared, self._draw_rows = cut, prepared, draw_rows
+        self.cut, self.prepared, self.targets = cut, prepared, targets
+        self.draw_rows = draw_rows
+
+    @abstractmethod
+    def cases(self, neighborhood: Neighborhood, targets: np.ndarray) -> Iterator[Case]:
+        r"""What the model must answer on a neighbourhood of targets, int64 ``[K]``."""
+
+    @abstractmethod
+    def check_hops(self) -> None:
+        r"""Raises a :class:`ValueError` with the number of hops that would do, if the model looks
+        further than it says.
+        """
+
+    def passes(self, voter: ForwardVoter, neighborhood: Neighborhood, targets: np.ndarray) -> bool:
+        r"""Whether samples on a neighborhood, in blocks, get the logits of the larger graph."""
+        cases, copies = list(self.cases(neighborhood, targets)), voter.block_size
+        alone = self.on(neighborhood.graph, voter.model.prepared.forward)
+        asked = voter.targets
+        for first in range(0, len(cases), copies):
+            block = [cases[(first + i) % len(cases)] for i in range(copies)]
+            features = [
+                neighborhood.extended(case.features, made_up(case.features, 1, i))
+                for i, case in enumerate(block)
+            ]
+            logits = alone.answer(torch.cat(features), copies)
+            answers = logits.view(copies, -1, logits.size(-1)).index_select(1, asked)
+            for answer, case in zip(answers, block, strict=True):
+                if not logits_match(answer[case.asked], case.logits):
+                    return False
+        return True
+
+    @abstractmethod
+    def larger(self, targets: np.ndarray) -> Larger:
+        r"""The larger graph that samples of targets, int64 ``[K]``, are audited on."""
+
+    def on(self, graph: Data, form: Forward | None = None) -> IsolatedModel:
+        r"""The model on a graph in the highest precision that it takes, in the form of edges of
+        another one or as given.
+        """
+        forward = self.cut.forward_on(graph)
+        if isinstance(form, GraphForward):
+            forward = forward.in_form_of(form, self.cut.dtype)
+        if self.prepared.precision is not None:
+            forward = forward.in_dtype(self.prepared.precision)
+        return self.prepared.sharing(forward)
+
+    def draw(self, nodes: Tensor, number: int) -> Tensor:
+        r"""A draw of the features of some nodes, int64 ``[K]``: ``[K, D (+ 1)]``."""
+        rows = self.draw_rows(nodes, number)
+        precision = self.prepared.precision
+        return rows if precision is None else cast(rows, precision)
+
+
+class WholeTrial(Trial):
+    r"""Compares with the whole graph, whose logits are computed once per draw; arguments as of
+    :class:`Trial`.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        cut = self.cut
+        self.whole = self.on(cut.graph)
+        everything = torch.arange(cut.edges.num_nodes)
+        draws = [self.draw(everything, number) for number in range(2)]
+        inside = np.zeros(len(everything), dtype=bool)
+        inside[cut.edges.field(self.targets, cut.num_hops).nodes] = True
+        self._real = draws[0]
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        asked = torch.from_numpy(self.targets).to(cut.device)
+        for features, is_real in _variants(draws, torch.from_numpy(inside).to(cut.device)):
+            logits = _answer(self.whole, features, is_real)
+            if logits is not None:
+                self._kept.append((features, logits[asked]))
+
+    def cases(self, neighborhood: Neighborhood, targets: np.ndarray) -> Iterator[Case]:
+        asked = torch.from_numpy(np.searchsorted(self.targets, targets))
+        for features, logits in self._kept:
+            own = features.index_select(0, neighborhood.nodes.to(features.device))
+            yield Case(own, list(range(len(targets))), logits[asked.to(logits.device)])
+
+    @cached_property
+    def _whole(self) -> Larger:
+        everything = torch.arange(self.cut.edges.num_nodes)
+        forward = self.cut.forward_on(self.cut.graph)
+        return Larger(forward, everything, partial(self.draw_rows, everything))
+
+    def larger(self, targets: np.ndarray) -> Larger:
+        return self._whole
+
+    def check_hops(self) -> None:
+        targets, graph = torch.from_numpy(self.targets), self.cut.graph
+        check_num_hops(self.whole, self._real, graph, targets, self.cut.num_hops, quick=True)
+
+
+class WideTrial(Trial):
+    r"""Compares with neighborhoods that reach one or two hops further, of those targets whose are
+    smallest: for graphs that are too large to be tried; arguments as of :class:`Trial`.
+
+    A model that looks further without a look at what is so near passes.
+
+    Raises:
+        ValueError: If no target has so few nodes around it that it can be tried.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        cut = self.cut
         self.tried: list[tuple[int, Neighborhood]] = []
         candidates = {
             int(target): cut.edges.field_size(np.array([target]), cut.num_hops + 1)
-            for target in spread(targets, CANDIDATES)
+            for target in spread(self.targets, CANDIDATES)
         }
         for target in sorted(candidates, key=lambda each: candidates[each])[:TARGETS_TO_TRY]:
             if candidates[target] <= MAX_WHOLE:
                 hops = cut.num_hops + (HOPS_BEYOND if candidates[target] <= FEW else 1)
                 self.tried.append((target, cut.neighborhood(np.array([target]), hops=hops)))
         if not self.tried:
-            raise ValueError("every neighbourhood is too large to be tried on a wider one")
+            raise ValueError("every neighborhood is too large to be tried on a wider one")
 
     def cases(self, neighborhood: Neighborhood, targets: np.ndarray) -> Iterator[Case]:
-        draws = [self._draw_rows(neighborhood.nodes, number) for number in range(2)]
         full = self.cut.neighborhood(targets)
         larger = [(full, full.targets, list(range(len(targets))))]
         for target, wide in self.tried:
@@ -201,59 +241,52 @@ class WideTrial(Trial):
                 at = torch.from_numpy(np.searchsorted(wide.nodes.numpy(), [target]))
                 larger.append((wide, at, [int(np.searchsorted(targets, target))]))
         for other, asked_there, asked in larger:
-            alone = self.prepared.sharing(self.cut.forward_on(other.graph), False)
-            _, here, there = np.intersect1d(
-                neighborhood.nodes, other.nodes, assume_unique=True, return_indices=True
+            alone = self.on(other.graph)
+            own = neighborhood.nodes
+            common, here, there = np.intersect1d(
+                own, other.nodes, assume_unique=True, return_indices=True
             )
-            for number, draw in enumerate([*draws, *_strange(draws)]):
-                rows = made_up(draw, len(other.nodes), number)
-                rows[torch.from_numpy(there)] = draw[torch.from_numpy(here)]
-                features = other.extended(rows, made_up(draw, 1, number))
-                logits = _answer(alone, features, number < len(draws))
+            inside = np.zeros(len(other.nodes), dtype=bool)
+            inside[there] = True
+            draws = [self.draw(other.nodes, number) for number in range(2)]
+            for features, is_real in _variants(draws, torch.from_numpy(inside)):
+                rows = features[torch.from_numpy(there)]
+                if len(common) < len(own):  # what the wider one lacks does not matter to it
+                    rows = made_up(rows, len(own), 0).index_copy_(0, torch.from_numpy(here), rows)
+                extended = other.extended(features, made_up(features, 1, 0))
+                logits = _answer(alone, extended, is_real)
                 if logits is not None:
-                    yield Case(draw, asked, logits[asked_there.to(logits.device)])
+                    yield Case(rows, asked, logits[asked_there.to(logits.device)])
 
-    def refuse(self) -> None:
+    def larger(self, targets: np.ndarray) -> Larger:
+        wide = self.cut.neighborhood(targets, hops=self.cut.num_hops + 1)
+
+        def draw(number: int) -> Tensor:
+            rows = self.draw_rows(wide.nodes, number)
+            return wide.extended(rows, made_up(rows, 1, 0))
+
+        return Larger(self.cut.forward_on(wide.graph), wide.nodes, draw)
+
+    def check_hops(self) -> None:
         for target, wide in self.tried:
-            draw = self._draw_rows(wide.nodes, 0)
+            draw = self.draw(wide.nodes, 0)
             features = wide.extended(draw, draw[:1])
             at = torch.from_numpy(np.searchsorted(wide.nodes.numpy(), [target]))
-            prepared = self.prepared.sharing(self.cut.forward_on(wide.graph), False)
-            check_num_hops(prepared, features, wide.graph, at, self.cut.num_hops)
+            hops = self.cut.num_hops
+            check_num_hops(self.on(wide.graph), features, wide.graph, at, hops, quick=True)
 
 
-def check_some_targets(cut: Cut, voter: ForwardVoter) -> None:
-    r"""Checks the number of hops of a model that votes on the whole graph, on few targets.
-
-    Args:
-        cut (Cut): The graph.
-        voter (ForwardVoter): What votes.
-
-    Raises:
-        ValueError: If it looks further, with the number of hops that would do.
+def _variants(draws: list[Tensor], inside: Tensor) -> Iterator[tuple[Tensor, bool]]:
+    r"""Features of a larger graph, and whether a model must take them: draws, the first of them
+    with other features outside of neighborhoods, and probes.
     """
-    model, prepared = voter.model, voter.model.prepared
-    if not model.dense_fits:
-        return
-    draws = [model.trial_draw(0), model.trial_draw(1)]
-    if prepared.draws_random_numbers(draws[0]):
-        return
-    logits = [prepared.answer(draw) for draw in draws]
-    for target in spread(voter.targets.unique().cpu().numpy(), TARGETS_TO_TRY):
-        part = cut.neighborhood(np.array([target]))
-        alone = prepared.sharing(cut.forward_on(part.graph), False)
-        for number, draw in enumerate(draws):
-            features = part.extended(draw[part.nodes.to(draw.device)], made_up(draw, 1, number))
-            try:
-                agrees = logits_match(
-                    alone.answer(features)[part.targets], logits[number][[target]]
-                )
-            except Exception:  # a model may fail on a part of the graph and look no further
-                agrees = False
-            if not agrees:
-                for asked in (torch.tensor([target]), voter.targets):
-                    check_num_hops(prepared, draw, cut.graph, asked, cut.num_hops)
-                return
+    rows = inside.to(draws[0].device).view(-1, 1)
+    yield from ((draw, True) for draw in draws)
+    if not bool(inside.all()):
+        yield torch.where(rows, draws[0], stretched_probe(draws[1])), False
+        yield torch.where(rows, draws[0], torch.zeros_like(draws[0])), False
+    yield unrelated_probe(draws[0], 0), False
+    yield shuffled_probe(draws[1], 0), False
 
 
 def spread(targets: np.ndarray, count: int) -> np.ndarray:
@@ -267,11 +300,7 @@ def made_up(draw: Tensor, num_rows: int, number: int) -> Tensor:
     return draw[(stream.uniform(num_rows) * draw.size(0)).long()]
 
 
-def _strange(draws: list[Tensor]) -> list[Tensor]:
-    return [unrelated(draws[0], 0), shuffled(draws[-1], 0)]
-
-
 def _answer(prepared: IsolatedModel, features: Tensor, must: bool) -> Tensor | None:
     r"""Logits, if the model takes the features, as it must where they are real."""
-    logits = prepared.answer(features) if must else prepared.answer_made_up(features)
+    logits = prepared.answer(features) if must else prepared.answer_probe(features)
     return logits if logits is not None and bool(torch.isfinite(logits).all()) else None

@@ -25,6 +25,9 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 CHEAPER = "cheaper"
 
+AUDITED_AT_ONCE = 4
+r"""Neighborhoods that one sample audits."""
+
 MakeVoter = Callable[
     [GraphForward, HierarchicalNodeFeatureNoise, Tensor, Tensor, tuple[int, ...]], ForwardVoter
 ]
@@ -37,11 +40,14 @@ class NeighborhoodVoter(ShardedVoter):
         voters (list of ForwardVoter): One a neighbourhood.
         nodes (list of torch.Tensor): The nodes of each, int64.
         order (torch.Tensor): Where each target is among those of all voters, int64 ``[M]``.
+        trial (Trial): Knows the larger graph that samples are audited on.
     """
 
-    def __init__(self, voters: list[ForwardVoter], nodes: list[Tensor], order: Tensor) -> None:
+    def __init__(
+        self, voters: list[ForwardVoter], nodes: list[Tensor], order: Tensor, trial: Trial
+    ) -> None:
         super().__init__(voters, order)
-        self.nodes = nodes
+        self.nodes, self._trial = nodes, trial
         self._baseline = self._state()
 
     @property
@@ -71,8 +77,17 @@ class NeighborhoodVoter(ShardedVoter):
         self.verify()
         voters, order = self._left(positions)
         return NeighborhoodVoter(
-            list(voters.values()), [self.nodes[number] for number in voters], order
+            list(voters.values()), [self.nodes[number] for number in voters], order, self._trial
         )
+
+    def audit_of(self, number: int, sample: int, predictions: Tensor) -> None:
+        r"""Compares with the larger graph, whose other nodes get draws of their own; each sample
+        audits a few of many neighborhoods.
+        """
+        if (number + sample) % -(-len(self.voters) // AUDITED_AT_ONCE) == 0:
+            voter, nodes = self.voters[number], self.nodes[number]
+            larger = self._trial.larger(nodes[voter.targets.cpu()].numpy())
+            voter.model.audit_among(larger, sample, predictions, voter.targets, nodes)
 
     def verify(self) -> None:
         path = first_difference(self._baseline, self._state())
@@ -135,11 +150,13 @@ class NeighborhoodSampling:
                 voters = list(self._voters(lead, trial, parts, groups))
             except (Exception, NotLinearError):  # shows again on the whole graph, if it is there
                 continue
+            with model.trying():
+                trial.check_hops()
             order = torch.from_numpy(np.concatenate(groups)).argsort()
-            return NeighborhoodVoter(voters, [part.nodes for part in parts], order[place])
+            return NeighborhoodVoter(voters, [part.nodes for part in parts], order[place], trial)
         if trial is not None:
-            trial.refuse()
-        return "the model answers otherwise on neighbourhoods"
+            trial.check_hops()
+        return "the model answers differently on neighborhoods"
 
     def _lead(self, parts: list[Neighborhood]) -> ForwardVoter:
         r"""The voter that the model is tried with, on the smallest neighbourhood with edges."""
@@ -173,19 +190,17 @@ class NeighborhoodSampling:
         return self.cut.forward_on(part.graph), smoothing, rows, targets
 
     def _trial(self, lead: ForwardVoter, targets: np.ndarray) -> Trial:
-        cut, edges = self.cut, self.cut.edges
+        cut = self.cut
 
         def draw_rows(nodes: Tensor, number: int) -> Tensor:
             stream = RandomStream(0, TRIAL, number, device=cut.device)
             return self._smoothing(nodes).prepare(self._rows(nodes))(stream)
 
         with lead.model.trying():
-            values = edges.num_nodes * self.x.size(1)
-            if edges.size > MAX_WHOLE or values * self.x.element_size() > MAX_TRIAL_BYTES:
-                return WideTrial(cut, lead.model.prepared, targets, draw_rows)
-            rows = edges.field(targets, cut.num_hops).nodes
-            draws = [draw_rows(torch.from_numpy(rows), number) for number in range(2)]
-            return WholeTrial(cut, lead.model.prepared, targets, rows, draws)
+            num_bytes = cut.edges.num_nodes * self.x.size(1) * self.x.element_size()
+            is_large = cut.edges.size > MAX_WHOLE or num_bytes > MAX_TRIAL_BYTES
+            kind = WideTrial if is_large else WholeTrial
+            return kind(cut, lead.model.precise(), targets, draw_rows)
 
     def _rows(self, nodes: Tensor) -> Tensor:
         return self.check_features(rows_of(self.x, nodes))

@@ -9,7 +9,7 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
-from pyg_hiersmooth.nn.isolation.purity import logits_match
+from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
@@ -58,14 +58,19 @@ class ForwardVoter(ModelVoter):
         ModelTrial(noisy, num_classes).run()
         self._take(noisy, targets, num_classes)
 
-    def _take(self, model: NoisyModel, targets: Tensor, num_classes: int) -> None:
+    def _take(
+        self, model: NoisyModel, targets: Tensor, num_classes: int, among_all: Tensor | None = None
+    ) -> None:
         self.model, self.targets, self.num_classes = model, targets, num_classes
+        self._among_all = targets if among_all is None else among_all
         self.num_targets, self.block_size = targets.numel(), model.block_size
         self.device, self.options = model.device, model.options
 
-    def _with(self, model: NoisyModel, targets: Tensor) -> ForwardVoter:
+    def _with(
+        self, model: NoisyModel, targets: Tensor, among_all: Tensor | None = None
+    ) -> ForwardVoter:
         voter = ForwardVoter.__new__(ForwardVoter)
-        voter._take(model, targets, self.num_classes)
+        voter._take(model, targets, self.num_classes, among_all)
         return voter
 
     def elsewhere(
@@ -86,7 +91,7 @@ class ForwardVoter(ModelVoter):
             ValueError: If the model fails there.
         """
         if isinstance(self.model.prepared.forward, GraphForward):
-            forward = forward.in_form_of(self.model.prepared.forward)
+            forward = forward.in_form_of(self.model.prepared.forward, x.dtype)
         model = self.model.elsewhere(forward, transform, x, path)
         if self.options.block_size is None:
             model.block_size = min(self.block_size, cheapest_block_size(x))
@@ -117,7 +122,8 @@ class ForwardVoter(ModelVoter):
         """
         if len(positions) == self.num_targets:
             return self
-        voter = self._with(self.model, self.targets[positions.to(self.device)])
+        positions = positions.to(self.device)
+        voter = self._with(self.model, self.targets[positions], self._among_all[positions])
         fewer = voter._on_fewer_units()
         if fewer is None:
             return voter
@@ -145,6 +151,9 @@ class ForwardVoter(ModelVoter):
 
     def verify(self) -> None:
         self.model.prepared.verify()
+
+    def audit(self, sample: int, predictions: Tensor) -> None:
+        self.model.audit(sample, predictions, self._among_all)
 
     def fingerprint(self) -> list[float]:
         with self.model.trying():
@@ -178,7 +187,7 @@ class ForwardVoter(ModelVoter):
             return None
         moved = _starts(outputs)[units] - _starts(outputs[units])
         targets = self.targets - moved[place].to(self.device)
-        return self._with(self.model.on_units(units.tolist()), targets)
+        return self._with(self.model.on_units(units.tolist()), targets, self._among_all)
 
 
 def _starts(sizes: Tensor) -> Tensor:

@@ -9,19 +9,18 @@ from torch import Tensor
 
 from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.adjacency.choice import adjacency_as_given, choose_adjacency
-from pyg_hiersmooth.nn.calls.forward import OneByOne
+from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.indicator import TOLD, remedy_without_indicator
+from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
 from pyg_hiersmooth.nn.isolation.isolated_model import refuse_change
+from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.model_state import first_difference, state_of
-from pyg_hiersmooth.nn.isolation.purity import (
-    check_deterministic,
-    is_batch_invariant,
-    logits_match,
-    unrelated,
-)
+from pyg_hiersmooth.nn.isolation.precision import cast, in_high_precision
+from pyg_hiersmooth.nn.isolation.probes import unrelated_probe
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
-from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures
+from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures, feature_source
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 
 
@@ -37,6 +36,7 @@ class ModelTrial:
 
     def __init__(self, model: NoisyModel, num_classes: int) -> None:
         self.model, self.prepared, self.num_classes = model, model.prepared, num_classes
+        self.precise = model.prepared
         self.options = model.options
 
     def run(self) -> None:
@@ -50,28 +50,48 @@ class ModelTrial:
             self._run()
 
     def _run(self) -> None:
-        model, forward = self.model, self.prepared.forward
-        untouched = state_of(**forward.watched())
-        self._check_logits(model.trial_draw(0))
-        refuse_change(first_difference(untouched, state_of(**forward.watched())))
-        model.adjacency = choose_adjacency(self.prepared, self._draws, model.x.dtype)
+        model, given = self.model, self.prepared.forward
+        untouched = state_of(**given.watched())
+        draw = model.trial_draw(0)
+        logits = self._check_logits(draw)
+        refuse_change(first_difference(untouched, state_of(**given.watched())))
+        self.precise = in_high_precision(self.prepared, draw, logits)
+        if self.precise is not self.prepared:
+            model.precision = self.precise.precision
+        if self.options.dense:
+            model.adjacency = adjacency_as_given(self.prepared, "as asked")
+        else:
+            model.adjacency = choose_adjacency(self.precise, self._draws, self._cast(draw).dtype)
+        form = self.precise.forward
+        if form is not given and isinstance(form, GraphForward) and isinstance(given, GraphForward):
+            self.prepared.use(given.in_form_of(form, model.x.dtype))
         try:
             self._settle()
-        except ValueError:
+        except Exception:  # raised again, unless the plain way is free of it
             if model.adjacency is None or model.adjacency.as_given:
                 raise
-            self.prepared.use(forward)
+            self._use(given)
             model.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
             model.why_dense = "as asked" if self.options.dense else None
             self._settle()
 
+    def _use(self, forward: Forward) -> None:
+        r"""Takes a way to call the model, in both precisions."""
+        if self.precise.precision is not None:
+            self.precise.use(forward.in_dtype(self.precise.precision))
+        self.prepared.use(forward)
+
+    def _cast(self, x: Tensor) -> Tensor:
+        precision = self.precise.precision
+        return x if precision is None else cast(x, precision)
+
     def _draws(self) -> list[Tensor]:
         r"""Two draws, and features that have nothing to do with them where those fit in memory."""
         draws = self._two_draws()
-        return [*draws, unrelated(draws[0], 8)] if self.model.dense_fits else draws
+        return [*draws, unrelated_probe(draws[0], 8)] if self.model.dense_fits else draws
 
     def _two_draws(self) -> list[Tensor]:
-        return [self.model.trial_draw(0), self.model.trial_draw(1)]
+        return [self._cast(self.model.trial_draw(number)) for number in range(2)]
 
     def _settle(self) -> None:
         r"""All that is found out about the model on one form of the graph."""
@@ -82,11 +102,12 @@ class ModelTrial:
             model.adjacency = adjacency_as_given(self.prepared)
         model.renew()
         self._choose_source()
-        check_deterministic(self.prepared, self._two_draws(), self.options.enumerate_outcomes)
+        draws = [model.trial_draw(number) for number in range(2)]
+        check_deterministic(self.prepared, draws, self.options.enumerate_outcomes)
         model.logits(range(model.block_size))
         self.prepared.watch()
 
-    def _check_logits(self, draw: Tensor) -> None:
+    def _check_logits(self, draw: Tensor) -> Tensor:
         try:
             logits = self._answer(draw)
         except Exception as error:
@@ -105,6 +126,7 @@ class ModelTrial:
             raise ValueError(f"the model must return logits of shape {expected} (got {got})")
         if not bool(torch.isfinite(logits).all()):
             raise ValueError("the model returned logits that are NaN or infinite")
+        return logits
 
     def _answer(self, draw: Tensor) -> Any:
         try:
@@ -133,7 +155,7 @@ class ModelTrial:
             )
         if copies == 1 or not self._is_batch_invariant(1):
             if not one_by_one:
-                self.prepared.use(OneByOne(self.prepared.forward))
+                self._use(OneByOne(self.prepared.forward))
             if not self._is_batch_invariant(1):
                 raise ValueError(
                     f"'{type(self.prepared.model).__name__}' keeps something of one object that it "
@@ -145,25 +167,31 @@ class ModelTrial:
         if copies * len(self.prepared.forward.rows) == 1:
             return True
         draws = torch.cat([self.model.trial_draw(i) for i in range(copies)])
-        return is_batch_invariant(self.prepared, draws, copies)
+        return is_batch_invariant(self.precise, self._cast(draws), copies)
 
     def _choose_source(self) -> None:
         source = self.model.source
         if isinstance(source, ProjectedFeatures):
-            self.model.why_dense = self._why_not_hidden(source)
+            self.model.why_dense = self._why_not_projected(source)
         elif isinstance(source, DenseFeatures):
             self.model.why_dense = source.reason
         if self.model.why_dense is not None:
             self.model.renew()
 
-    def _why_not_hidden(self, source: ProjectedFeatures) -> str | None:
-        if not self.model.dense_fits:
+    def _why_not_projected(self, source: ProjectedFeatures) -> str | None:
+        model, precise = self.model, self.precise
+        if not model.dense_fits:
             return None
-        twin = self.prepared.fresh()
+        if precise is not self.prepared:
+            found = feature_source(model.transform, self._cast(model.x), model.sizes, precise)
+            if not isinstance(found, ProjectedFeatures):
+                return found.description
+            source = found
+        twin = precise.fresh()
         for draw in self._two_draws():
             try:
                 with not_swallowed():
-                    logits = self.prepared(source.mapped(draw), seed=4)
+                    logits = precise(source.mapped(draw), seed=4)
             except NotLinearError as error:
                 return f"the model: {error}"
             if not logits_match(logits, twin.answer(draw, seed=4)):

@@ -13,6 +13,7 @@ from torch import Tensor
 from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.voters.audit import check_votes
 from pyg_hiersmooth.nn.voters.block_size import grown_block_size
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.random import RandomStream
@@ -34,6 +35,10 @@ TRIAL = 2**32
 r"""Tells the streams of trials from those of samples."""
 
 
+AUDITED = 2**20
+r"""Tells draws of nodes around an audited neighborhood from those of trials."""
+
+
 class NoisyModel:
     r"""Logits of a prepared model on features under hierarchical noise, sample by sample.
 
@@ -51,6 +56,7 @@ class NoisyModel:
         block_size (int): Copies of the objects in one call.
         adjacency (Adjacency, optional): The form of the graph; :obj:`None` without one.
         why_dense (str, optional): Why noisy features are written out, if they have to be.
+        precision (torch.dtype, optional): A higher precision that the model takes as well.
     """
 
     def __init__(
@@ -67,6 +73,8 @@ class NoisyModel:
         self.block_size = 1
         self.adjacency: Adjacency | None = None
         self.why_dense = "as asked" if options.dense else None
+        self.precision: torch.dtype | None = None
+        self._given = prepared.forward
         # Of several units those that are left, and their rows; noise is drawn for all.
         self._whole = prepared
         self._rows: Tensor | None = None
@@ -75,6 +83,63 @@ class NoisyModel:
     def num_outputs(self) -> int:
         r"""Rows of logits of one copy of the objects."""
         return sum(self.prepared.forward.outputs)
+
+    @cached_property
+    def plain(self) -> IsolatedModel:
+        r"""The model without any shortcut: on the objects as given, one at a time."""
+        given = self._given
+        return self._whole.fresh(OneByOne(given) if len(given.rows) > 1 else given)
+
+    def audit(self, sample: int, predictions: Tensor, targets: Tensor) -> None:
+        r"""Checks the votes of a sample on some outputs against those of a pristine copy.
+
+        Raises:
+            AuditError: If one is another.
+        """
+        stream = RandomStream(self.options.seed, *self.path, sample, device=self.device)
+        seed, features = stream.seed(), self.source.written_out(stream)
+        self.plain.renew()
+        check_votes(
+            predictions, targets, self.plain, self.precision, features, seed, sample, self.shortcuts
+        )
+
+    def audit_among(
+        self, larger: Any, sample: int, predictions: Tensor, targets: Tensor, nodes: Tensor
+    ) -> None:
+        r"""As :meth:`audit`, on a larger graph, for the votes on a neighborhood.
+
+        Args:
+            larger (Larger): The larger graph.
+            sample (int): The number of the sample.
+            predictions (torch.Tensor): Its votes, int64 ``[M]``.
+            targets (torch.Tensor): The nodes of the neighborhood that they are about.
+            nodes (torch.Tensor): The nodes of the neighborhood, among all, int64, ascending.
+        """
+        stream = RandomStream(self.options.seed, *self.path, sample, device=self.device)
+        seed, own = stream.seed(), self.source.written_out(stream)[: len(nodes)]
+        features = larger.draw(AUDITED + sample)
+        place = torch.searchsorted(larger.nodes, nodes).to(self.device)
+        features = features.index_copy(0, place, own)
+        plain = self.prepared.fresh(larger.forward)
+        ways = [*self.shortcuts, "neighborhoods (pass num_hops=None)"]
+        asked = place[targets]
+        check_votes(predictions, asked, plain, self.precision, features, seed, sample, ways)
+
+    def precise(self) -> IsolatedModel:
+        r"""The model in the highest precision that it takes."""
+        return self.prepared if self.precision is None else self.prepared.in_dtype(self.precision)
+
+    @property
+    def shortcuts(self) -> list[str]:
+        r"""What sampling does otherwise than the plain way, with how to go on without it."""
+        taken = []
+        if isinstance(self.source, ProjectedFeatures):
+            taken.append(f"{self.source.description} (pass dense=True)")
+        if self.adjacency is not None and not self.adjacency.as_given:
+            taken.append(f"{self.adjacency.name} (pass dense=True)")
+        if self.block_size > 1:
+            taken.append(f"{self.block_size} copies side by side (pass block_size=1)")
+        return taken
 
     @cached_property
     def smooth(self) -> Callable[[RandomStream], Tensor]:
@@ -150,7 +215,7 @@ class NoisyModel:
         prepared = self.prepared.sharing(forward)
         other = NoisyModel(prepared, transform, x, [x.size(0)], self.options, path)
         other.block_size, other.adjacency = self.block_size, self.adjacency
-        other.why_dense = self.why_dense
+        other.why_dense, other.precision = self.why_dense, self.precision
         return other
 
     def on_units(self, units: list[int]) -> NoisyModel:
@@ -167,4 +232,5 @@ class NoisyModel:
         return fewer
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: each for key, each in vars(self).items() if key not in ("source", "smooth")}
+        made = ("source", "smooth", "plain")
+        return {key: each for key, each in vars(self).items() if key not in made}

@@ -103,6 +103,19 @@ class ShardedVoter(ModelVoter):
         for voter in self.voters:
             voter.verify()
 
+    def audit(self, sample: int, predictions: Tensor) -> None:
+        side_by_side = torch.empty(
+            sum(voter.num_targets for voter in self.voters), dtype=torch.long
+        )
+        side_by_side = side_by_side.to(self.device).index_copy_(0, self.targets, predictions)
+        parts = side_by_side.split([voter.num_targets for voter in self.voters])
+        for number, part in enumerate(parts):
+            self.audit_of(number, sample, part)
+
+    def audit_of(self, number: int, sample: int, predictions: Tensor) -> None:
+        r"""As :meth:`audit`, for one of the voters."""
+        self.voters[number].audit(sample, predictions)
+
     def fingerprint(self) -> list[float]:
         r"""Those of all voters."""
         return [value for voter in self.voters for value in voter.fingerprint()]

@@ -19,7 +19,7 @@ def prepare(model: nn.Module, call: Any = None) -> IsolatedModel:
     return IsolatedModel(model, GraphForward(call, [DATA], node_level=True), X)
 
 
-def test_convolutions_cache_one_adjacency_for_each_number_of_copies() -> None:
+def test_convolutions_keep_one_adjacency_for_each_number_of_copies() -> None:
     torch.manual_seed(0)
     model = GCNConv(3, 2, cached=True)
     prepared = prepare(model)
@@ -30,7 +30,7 @@ def test_convolutions_cache_one_adjacency_for_each_number_of_copies() -> None:
         for _ in range(2):
             assert torch.allclose(prepared(X, 1), expected)
             assert torch.allclose(prepared(X.repeat(3, 1), 3), expected.repeat(3, 1))
-    assert prepared.model._cached_edge_index is not None
+    assert prepared.model._cached_edge_index is None
     assert model._cached_edge_index is None
 
 
@@ -112,6 +112,6 @@ def test_too_little_memory_is_no_answer(error: type[Exception]) -> None:
             raise error("too large") if bool((x > 9.0).any()) else ValueError("too strange")
 
     model = prepare(Fails())
-    assert model.answer_made_up(torch.zeros(4, 3)) is None
+    assert model.answer_probe(torch.zeros(4, 3)) is None
     with pytest.raises(error):
-        model.answer_made_up(torch.full((4, 3), 10.0))
+        model.answer_probe(torch.full((4, 3), 10.0))

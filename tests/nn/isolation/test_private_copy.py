@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as gnn
 
+from pyg_hiersmooth.nn.isolation.adjacency_cache import caches
 from pyg_hiersmooth.nn.isolation.private_copy import (
-    is_caching,
     private_copy,
     same_weights,
     without_caches,
@@ -20,25 +20,33 @@ X = torch.rand(4, 3)
 EDGES = torch.tensor([[0, 1, 2], [1, 2, 3]])
 
 
-@pytest.mark.parametrize("conv", [gnn.GCNConv(3, 2, cached=True), gnn.APPNP(2, 0.1, cached=True)])
-def test_adjacency_caches_are_emptied_and_stay_on(conv: nn.Module) -> None:
-    conv(X, EDGES)
-    copied = private_copy(nn.Sequential(conv))
-    assert conv._cached_edge_index is not None
-    assert copied[0]._cached_edge_index is None
-    assert is_caching(copied)
-    assert not is_caching(nn.Sequential(nn.Linear(2, 2)))
+CACHING = [
+    gnn.GCNConv(3, 2, cached=True),
+    gnn.APPNP(2, 0.1, cached=True),
+    gnn.SGConv(3, 2, 2, cached=True),
+    gnn.SSGConv(3, 2, 0.1, 2, cached=True),
+]
 
 
-@pytest.mark.parametrize(
-    "conv", [gnn.SGConv(3, 2, 2, cached=True), gnn.SSGConv(3, 2, 0.1, 2, cached=True)]
-)
-def test_caches_of_features_are_emptied_and_off(conv: nn.Module) -> None:
+@pytest.mark.parametrize("conv", CACHING)
+def test_the_copy_caches_nothing(conv: nn.Module) -> None:
     expected = conv(X, EDGES)
-    copied = private_copy(conv)
-    assert not is_caching(copied)
-    assert not torch.equal(copied(X + 1, EDGES), expected)
-    torch.testing.assert_close(conv(X + 1, EDGES), expected)  # the user's own still caches
+    copied = private_copy(nn.Sequential(conv))[0]
+    assert caches(copied) and not any(getattr(copied, name) for name in caches(copied))
+    copied(X, EDGES)
+    assert not copied.cached and not any(getattr(copied, name) for name in caches(copied))
+    torch.testing.assert_close(conv(X, EDGES), expected)  # the user's own still caches
+    assert any(getattr(conv, name) is not None for name in caches(conv))
+
+
+def test_attributes_of_the_users_that_are_called_like_caches_stay() -> None:
+    class Scaled(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(3, 2)
+            self._cached_scale, self.cached = 2.0, True
+
+    copied = private_copy(Scaled())
+    assert copied._cached_scale == 2.0 and copied.cached
 
 
 def test_the_copy_evaluates_and_shares_nothing() -> None:
@@ -73,10 +81,10 @@ def test_models_that_cannot_be_copied_are_refused() -> None:
 
 def test_same_weights_share_parameters_and_no_cache() -> None:
     model = gnn.GCNConv(3, 2, cached=True)
-    model(X, EDGES)
-    copied = same_weights(model)
-    assert copied.lin.weight is model.lin.weight
-    assert copied._cached_edge_index is None and model._cached_edge_index is not None
+    pristine, weights = private_copy(model), private_copy(model)
+    copied = same_weights(pristine, weights)
+    assert copied.lin.weight is weights.lin.weight is not pristine.lin.weight
+    assert copied is not weights and copied._cached_edge_index is None
 
 
 def test_training_without_caches() -> None:
@@ -101,7 +109,7 @@ def test_copies_of_sequential_have_their_own_forward(depths: tuple[int, ...]) ->
         convs = [(gnn.SAGEConv(3, 3), "x, edges -> x") for _ in range(depth)]
         model = gnn.Sequential("x, edges", convs)
         expected = model(X, EDGES)
-        for copy_of in (private_copy, same_weights):
+        for copy_of in (private_copy, lambda each: same_weights(each, each)):
             seed_generators(7, torch.device("cpu"))
             drawn = random.getstate()
             torch.testing.assert_close(copy_of(model)(X, EDGES), expected)

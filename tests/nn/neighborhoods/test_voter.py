@@ -11,8 +11,12 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv, SAGEConv
 
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.neighborhoods import voter as voter_module
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC
+from pyg_hiersmooth.nn.neighborhoods.trial import HOPS_BEYOND
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodVoter
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.selection import FixedSizeSelection, PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -100,7 +104,7 @@ def test_votes_do_not_depend_on_workers_nor_blocks() -> None:
 
 def voter_of(transform: Any, targets: Tensor = TARGETS) -> NeighborhoodVoter:
     smoothed = classifier(transform)
-    voter = smoothed._checked_voter(make(), targets, 0, None, False)[0]
+    voter = smoothed._voter(make(), targets, VoterOptions(0))[0]
     assert isinstance(voter, NeighborhoodVoter)
     return voter
 
@@ -123,13 +127,13 @@ def test_repeated_targets_get_the_same_votes() -> None:
     assert torch.equal(voter.only(torch.tensor([1, 2])).predict(range(9)), votes[:, 1:])
 
 
-def test_rows_outside_are_never_read() -> None:
-    data = make()
-    poisoned = make()
-    voter = voter_of(FLIPS)
+def test_rows_far_outside_are_never_read_in_a_large_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voter_module, "MAX_WHOLE", 0)
+    data, poisoned = make(), make()
+    read = CSC(data).field(TARGETS.numpy(), 2 + HOPS_BEYOND).nodes
     outside = torch.ones(N, dtype=torch.bool)
-    outside[torch.cat(voter.nodes)] = False
-    assert outside.sum() > N / 2
+    outside[torch.from_numpy(read)] = False
+    assert outside.sum() > 0
     poisoned.x[outside] = float("nan")
     votes = [
         classifier(FLIPS).sample_votes(each, 30, 0, TARGETS, False, num_workers=0)
@@ -197,11 +201,11 @@ def test_the_few_that_are_left_are_sampled_on_their_neighbourhoods(
         made.append(sum(voter.num_targets for voter in voters))
         init(self, voters, *args)
 
-    def stopped(self: Any, samples: range) -> Tensor:
+    def stopped(self: Any, samples: range, audited: Any) -> Tensor:
         drawn.append(samples)
         if len(drawn) == 2:
             raise KeyboardInterrupt
-        return count(self, samples)
+        return count(self, samples, audited)
 
     monkeypatch.setattr(NeighborhoodVoter, "__init__", watched)
     options: dict[str, Any] = {"progress": False, "num_workers": 0, "n": 2_000}

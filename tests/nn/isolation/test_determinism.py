@@ -8,15 +8,8 @@ from torch_geometric.data import Data
 from torch_geometric.nn import EdgePooling, GraphNorm
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
-from pyg_hiersmooth.nn.isolation.purity import (
-    check_deterministic,
-    enormous,
-    is_batch_invariant,
-    logits_match,
-    shuffled,
-    unrelated,
-)
 
 X = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
 DRAWS = [X, X.flip(0)]
@@ -97,33 +90,3 @@ def test_modules_that_break_ties_by_place_never_share_a_block() -> None:
             self.pool = EdgePooling(3)
 
     assert not is_batch_invariant(prepared(Pooled()), X.repeat(2, 1), 2)
-
-
-def test_strangers_have_nothing_to_do_with_the_features() -> None:
-    assert float((unrelated(X, 0) - X).abs().min()) > 0
-    assert unrelated(X.double(), 0).dtype == torch.float64
-    numbers = torch.arange(12).view(4, 3)
-    for strange in (unrelated(numbers, 0), shuffled(numbers, 0)):
-        assert sorted(strange[:, 0].tolist()) == [0, 3, 6, 9]
-
-
-def test_agreement_is_up_to_rounding() -> None:
-    logits = torch.tensor([[1.0, 1e4]])
-    assert logits_match(logits * (1 + 1e-6), logits)
-    assert not logits_match(logits + torch.tensor([[0.2, 0.0]]), logits)
-    assert not logits_match(logits, logits[:, :1])
-
-
-def test_agreement_of_tiny_logits_is_as_close_as_of_others() -> None:
-    logits = torch.tensor([[1.0, 0.5], [0.0, 2.0]])
-    for size in (1.0, 1e-6, 1e-20):
-        assert logits_match(logits * size * (1 + 1e-6), logits * size)
-        assert not logits_match(logits * size * (1 + 1e-3), logits * size)
-    assert logits_match(logits[:0], logits[:0]) and not logits_match(logits[:1], logits)
-
-
-def test_enormous_features_stay_finite_through_a_product() -> None:
-    for dtype in (torch.float32, torch.float64, torch.float16):
-        strange = enormous(X.to(dtype), 0)
-        assert strange.dtype == dtype and bool(strange.square().isfinite().all())
-        assert float(strange.abs().max()) > 50.0
