@@ -16,18 +16,18 @@ METHODS: tuple[AttackMethod, ...] = get_args(AttackMethod)
 
 
 class AttackProgram(NamedTuple):
-    r"""Maximise ``worth @ x`` subject to ``matrix @ x <= limit`` and ``0 <= x <= upper``.
+    r"""Maximize ``objective @ x`` subject to ``matrix @ x <= b_ub`` and ``0 <= x <= upper``.
 
     The variables are, in this order: for each breaking point, whether its target falls there; for
     each group of alike entities, how many are changed; and for each budget in turn, how much of it
     each group gets.
     """
 
-    worth: np.ndarray
+    objective: np.ndarray
     matrix: sparse.csr_array
-    limit: np.ndarray
+    b_ub: np.ndarray
     upper: np.ndarray
-    whole: np.ndarray
+    integrality: np.ndarray
     r"""Which variables are whole numbers, bool."""
 
 
@@ -36,7 +36,7 @@ def max_changed_predictions(
     receptive_field: sparse.csr_array,
     totals: np.ndarray,
     per_entity: np.ndarray,
-    whole: np.ndarray,
+    integrality: np.ndarray,
     method: AttackMethod,
     time_limit: float,
 ) -> int:
@@ -60,7 +60,7 @@ def max_changed_predictions(
         receptive_field (scipy.sparse.csr_array): bool ``[M, N]``.
         totals (numpy.ndarray): Most changed entities and all of each budget, ``[1 + B]``.
         per_entity (numpy.ndarray): Most of each budget for one entity, ``[B, N]``.
-        whole (numpy.ndarray): Which budgets are whole numbers, bool ``[B]``.
+        integrality (numpy.ndarray): Which budgets are whole numbers, bool ``[B]``.
         method (str): ``"lp"``, the linear relaxation, or ``"milp"``, the better of its bound and
             that of branch and cut.
         time_limit (float): Seconds after which branch and cut takes the bound it has.
@@ -72,7 +72,7 @@ def max_changed_predictions(
     every = len(np.unique(points.target))
     if every == 0:
         return 0
-    program = _program(points, receptive_field, totals, per_entity, whole)
+    program = _program(points, receptive_field, totals, per_entity, integrality)
     bounds = [_dual_bound(program)]
     if method == "milp":
         bounds.append(_integer_bound(program, time_limit))
@@ -91,29 +91,29 @@ def _dual_bound(program: AttackProgram) -> float | None:
     :math:`y \ge 0`, :math:`c^T x \le y^T b + \sum_i \mathrm{upper}_i \max(0, (c - A^T y)_i)`
     (Neumaier & Shcherbina 2004).
     """
-    worth, matrix, limit, upper, _ = program
+    objective, matrix, b_ub, upper, _ = program
     box = np.column_stack([np.zeros_like(upper), upper])
-    result = linprog(-worth, A_ub=matrix, b_ub=limit, bounds=box, method="highs")
+    result = linprog(-objective, A_ub=matrix, b_ub=b_ub, bounds=box, method="highs")
     if result.status != 0:
         return None
-    prices = np.maximum(-result.ineqlin.marginals, 0.0)
-    bound = prices @ limit + upper @ np.maximum(worth - matrix.T @ prices, 0.0)
-    return float(bound + 1e-9 * (bound + len(worth))) if np.isfinite(bound) else None
+    duals = np.maximum(-result.ineqlin.marginals, 0.0)
+    bound = duals @ b_ub + upper @ np.maximum(objective - matrix.T @ duals, 0.0)
+    return float(bound + 1e-9 * (bound + len(objective))) if np.isfinite(bound) else None
 
 
 def _integer_bound(program: AttackProgram, time_limit: float) -> float | None:
     r"""The dual bound of branch and cut, which holds at any time; a margin for its tolerances."""
     result = milp(
-        -program.worth,
-        integrality=program.whole,
+        -program.objective,
+        integrality=program.integrality,
         bounds=Bounds(0.0, program.upper),
-        constraints=LinearConstraint(program.matrix, -np.inf, program.limit),
+        constraints=LinearConstraint(program.matrix, -np.inf, program.b_ub),
         options={"time_limit": time_limit},
     )
     bound = result.mip_dual_bound
     if result.status not in (0, 1) or bound is None or not np.isfinite(bound):
         return None
-    return float(-bound + 1e-6 * (1 + len(program.worth)))
+    return float(-bound + 1e-6 * (1 + len(program.objective)))
 
 
 def _within_reach(
@@ -135,7 +135,7 @@ def _program(
     receptive_field: sparse.csr_array,
     totals: np.ndarray,
     per_entity: np.ndarray,
-    whole: np.ndarray,
+    integrality: np.ndarray,
 ) -> AttackProgram:
     field, target, needs, weight = _merge_targets(points, receptive_field)
     field, size, most = _merge_entities(field, per_entity)
@@ -143,7 +143,7 @@ def _program(
     num_points, num_budgets = needs.shape[0], len(most)
     point = np.arange(num_points)
     rows: list[list[sparse.sparray | None]] = []
-    limits = []
+    b_ub = []
     none = [None] * (1 + num_budgets)
     one = sparse.eye_array(num_entities, format="csr")
 
@@ -155,28 +155,28 @@ def _program(
         spent = none.copy()
         spent[budget] = -field[asks].astype(np.float64)
         rows.append([needed[asks], *spent])
-        limits.append(np.zeros(len(asks)))
+        b_ub.append(np.zeros(len(asks)))
         spent = none.copy()
         spent[budget] = sparse.csr_array(np.ones((1, num_entities)))
         rows.append([None, *spent])
-        limits.append(np.array([total]))
+        b_ub.append(np.array([total]))
     for budget in range(num_budgets):
         spent = none.copy()
         spent[0], spent[1 + budget] = sparse.diags_array(-most[budget]), one
         rows.append([None, *spent])
-        limits.append(np.zeros(num_entities))
-    if whole.any():  # an entity without a single flip is not changed
+        b_ub.append(np.zeros(num_entities))
+    if integrality.any():  # an entity without a single flip is not changed
         rows.append([None, one, *[-one] * num_budgets])
-        limits.append(np.zeros(num_entities))
+        b_ub.append(np.zeros(num_entities))
     if num_points > num_targets:
         once = sparse.csr_array((np.ones(num_points), (target, point)))
         rows.append([once, *none])
-        limits.append(np.ones(num_targets))
+        b_ub.append(np.ones(num_targets))
 
     return AttackProgram(
-        worth=np.concatenate([weight[target], np.zeros((1 + num_budgets) * num_entities)]),
+        objective=np.concatenate([weight[target], np.zeros((1 + num_budgets) * num_entities)]),
         matrix=sparse.block_array(rows, format="csr"),
-        limit=np.concatenate(limits),
+        b_ub=np.concatenate(b_ub),
         upper=np.concatenate(
             [
                 np.ones(num_points),
@@ -184,8 +184,8 @@ def _program(
                 np.minimum(most * size, totals[1:, None]).ravel(),
             ]
         ),
-        whole=np.concatenate(
-            [np.ones(num_points + num_entities, bool), np.repeat(whole, num_entities)]
+        integrality=np.concatenate(
+            [np.ones(num_points + num_entities, bool), np.repeat(integrality, num_entities)]
         ),
     )
 

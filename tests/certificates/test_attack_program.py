@@ -20,10 +20,10 @@ class Attack(NamedTuple):
     per_entity: np.ndarray
 
     def max_changed_predictions(self, method: str) -> int:
-        whole = np.ones(len(self.per_entity), bool)
+        integrality = np.ones(len(self.per_entity), bool)
         field = sparse.csr_array(self.field)
         return max_changed_predictions(
-            self.points, field, self.totals, self.per_entity, whole, method, time_limit=60.0
+            self.points, field, self.totals, self.per_entity, integrality, method, time_limit=60.0
         )
 
     def truth(self) -> int:
