@@ -14,6 +14,10 @@ from pyg_hiersmooth.choices import AttackMethod
 
 METHODS: tuple[AttackMethod, ...] = get_args(AttackMethod)
 
+SMALLEST = 1e-5
+r"""The smallest share of what a target needs that a program holds. The solver drops coefficients
+below 1e-9 and takes 1e-6 for nothing."""
+
 
 class AttackProgram(NamedTuple):
     r"""Maximize ``objective @ x`` subject to ``matrix @ x <= b_ub`` and ``0 <= x <= upper``.
@@ -57,7 +61,9 @@ def max_changed_predictions(
 
     Args:
         points (BreakingPoints): What targets fall at.
-        receptive_field (scipy.sparse.csr_array): bool ``[M, N]``.
+        receptive_field (scipy.sparse.csr_array): How much of the changed entities that a target
+            needs each entity stands for, ``[M, N]``: bool, or numbers that are 0 or not far from
+            those needs.
         totals (numpy.ndarray): Most changed entities and all of each budget, ``[1 + B]``.
         per_entity (numpy.ndarray): Most of each budget for one entity, ``[B, N]``.
         integrality (numpy.ndarray): Which budgets are whole numbers, bool ``[B]``.
@@ -68,11 +74,13 @@ def max_changed_predictions(
     Returns:
         int: At most the number of targets with points, and so many where no bound is found.
     """
+    receptive_field = receptive_field.astype(np.float64)
     points = _within_reach(points, receptive_field, totals, per_entity)
     every = len(np.unique(points.target))
     if every == 0:
         return 0
-    program = _program(points, receptive_field, totals, per_entity, integrality)
+    scaled = _in_units(points, totals, per_entity, integrality)
+    program = _program(*scaled, receptive_field, integrality)
     bounds = [_dual_bound(program)]
     if method == "milp":
         bounds.append(_integer_bound(program, time_limit))
@@ -123,23 +131,43 @@ def _within_reach(
     per_entity: np.ndarray,
 ) -> BreakingPoints:
     r"""Without the points that no attack inside the receptive field reaches."""
-    changed = np.minimum(totals[0], receptive_field.sum(1))
-    given = np.minimum(receptive_field @ per_entity.T, totals[1:])
+    most_of_one = receptive_field.max(axis=1).toarray().ravel()
+    changed = np.minimum(totals[0] * most_of_one, receptive_field.sum(1))
+    given = np.minimum((receptive_field > 0) @ per_entity.T, totals[1:])
     most = np.column_stack([changed, given])
     kept = (points.needs <= most[points.target] * (1.0 + 1e-9)).all(1)
     return BreakingPoints(points.target[kept], points.needs[kept])
 
 
+def _in_units(
+    points: BreakingPoints, totals: np.ndarray, per_entity: np.ndarray, integrality: np.ndarray
+) -> tuple[BreakingPoints, np.ndarray, np.ndarray]:
+    r"""The same with each distance in units of the most that a target needs of it, so that a solver
+    can tell it from nothing. What is too small a share of that is rounded against the claim: needs
+    down to 0, what an entity takes up. More than a unit helps no attack.
+    """
+    needs, totals, per_entity = points.needs.copy(), totals.copy(), per_entity.copy()
+    for budget in np.flatnonzero(~integrality):
+        unit = max(needs[:, 1 + budget].max(), 1e-290)
+        share = needs[:, 1 + budget] / unit * (1.0 - 1e-12)
+        needs[:, 1 + budget] = np.where(share < SMALLEST, 0.0, share)
+        takes = per_entity[budget]
+        most = np.clip(np.minimum(takes, unit) / unit, SMALLEST, 1.0)
+        per_entity[budget] = np.where(takes > 0.0, most, 0.0)
+        totals[1 + budget] = min(totals[1 + budget], unit * per_entity[budget].sum()) / unit
+    return points._replace(needs=needs), totals, per_entity
+
+
 def _program(
     points: BreakingPoints,
-    receptive_field: sparse.csr_array,
     totals: np.ndarray,
     per_entity: np.ndarray,
+    receptive_field: sparse.csr_array,
     integrality: np.ndarray,
 ) -> AttackProgram:
-    field, target, needs, weight = _merge_targets(points, receptive_field)
-    field, size, most = _merge_entities(field, per_entity)
-    num_targets, num_entities = field.shape
+    reach, target, needs, weight = _merge_targets(points, receptive_field)
+    reach, size, most = _merge_entities(reach, per_entity)
+    num_targets, num_entities = reach.shape
     num_points, num_budgets = needs.shape[0], len(most)
     point = np.arange(num_points)
     rows: list[list[sparse.sparray | None]] = []
@@ -153,7 +181,7 @@ def _program(
         )
         asks = np.flatnonzero(needed.sum(1))
         spent = none.copy()
-        spent[budget] = -field[asks].astype(np.float64)
+        spent[budget] = -(reach if budget == 0 else reach > 0)[asks].astype(np.float64)
         rows.append([needed[asks], *spent])
         b_ub.append(np.zeros(len(asks)))
         spent = none.copy()
@@ -199,10 +227,11 @@ def _merge_targets(
     order = np.argsort(points.target, kind="stable")
     targets, start = np.unique(points.target[order], return_index=True)
     own_points = np.split(order, start[1:])
-    alike: dict[tuple[bytes, bytes], list[int]] = {}
+    alike: dict[tuple[bytes, ...], list[int]] = {}
     for position, (target, own) in enumerate(zip(targets, own_points, strict=True)):
         first, last = receptive_field.indptr[target : target + 2]
-        key = receptive_field.indices[first:last].tobytes(), points.needs[own].tobytes()
+        reached = receptive_field.indices[first:last], receptive_field.data[first:last]
+        key = *(values.tobytes() for values in reached), points.needs[own].tobytes()
         alike.setdefault(key, []).append(position)
     chosen = [positions[0] for positions in alike.values()]
     kept = np.concatenate([own_points[position] for position in chosen])
@@ -219,10 +248,11 @@ def _merge_entities(
     """
     by_entity = field.tocsc()
     by_entity.sort_indices()
-    alike: dict[tuple[bytes, bytes], list[int]] = {}
+    alike: dict[tuple[bytes, ...], list[int]] = {}
     for entity in np.flatnonzero(np.diff(by_entity.indptr)):
         first, last = by_entity.indptr[entity : entity + 2]
-        key = by_entity.indices[first:last].tobytes(), per_entity[:, entity].tobytes()
+        reached = by_entity.indices[first:last], by_entity.data[first:last]
+        key = *(values.tobytes() for values in reached), per_entity[:, entity].tobytes()
         alike.setdefault(key, []).append(int(entity))
     chosen = [entities[0] for entities in alike.values()]
     size = np.array([len(entities) for entities in alike.values()], dtype=np.float64)
