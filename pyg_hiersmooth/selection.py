@@ -209,8 +209,11 @@ class PartitionSelection(Selection):
     draws nothing needs no sampling (voting over disjoint parts: Levine & Feizi 2020,
     *(De)Randomized Smoothing*; of graphs: Xia et al. 2024, GNNCert).
 
-    Partitions depend on the number of entities and on :obj:`seed` alone. Every graph of a batch is
-    partitioned on its own. An object of fewer entities than groups has empty groups: such an
+    Groups are dealt in *blocks*: each block of :math:`T` consecutive entities gets all
+    :math:`T` groups, in an order of its own that is drawn from the seed, the partition and the
+    number of the block. So groups differ in size by at most one, and a longer object begins with
+    the groups of the shorter one: entities that are appended move no other. Every graph of a batch
+    is partitioned on its own. An object of fewer entities than groups has empty groups: such an
     outcome selects all of it.
 
     Args:
@@ -218,12 +221,17 @@ class PartitionSelection(Selection):
             probability :math:`1 - 1/T`.
         num_partitions (int): Partitions :math:`K`, at least 1. (default: :obj:`10`)
         seed (int): Non-negative seed of the partitions. (default: :obj:`0`)
+        dealing (str, optional): ``"blocks"``, or ``"shuffled"``, which deals all entities at once:
+            one more entity then moves all others. Runs of version 0.1 were dealt so, and are read
+            so. (default: :obj:`"blocks"`)
 
     Raises:
-        ValueError: If an argument is not an integer in its range.
+        ValueError: If an argument is not an integer in its range, or :obj:`dealing` is neither.
     """
 
-    def __init__(self, num_groups: int, num_partitions: int = 10, seed: int = 0) -> None:
+    def __init__(
+        self, num_groups: int, num_partitions: int = 10, seed: int = 0, dealing: str = "blocks"
+    ) -> None:
         for name, value, least in (
             ("num_groups", num_groups, 2),
             ("num_partitions", num_partitions, 1),
@@ -234,6 +242,9 @@ class PartitionSelection(Selection):
         self.num_groups = int(num_groups)
         self.num_partitions = int(num_partitions)
         self.seed = int(seed)
+        if dealing not in DEALINGS:
+            raise ValueError(f"'dealing' must be 'blocks' or 'shuffled' (got {dealing!r})")
+        self.dealing = dealing
 
     @property
     def num_masks(self) -> int:
@@ -242,7 +253,7 @@ class PartitionSelection(Selection):
 
     def groups(self, num_entities: int) -> Tensor:
         r"""The group of each entity in each partition, int32 ``[num_partitions, num_entities]``."""
-        return _groups(self.num_groups, self.num_partitions, self.seed, num_entities).clone()
+        return self._dealt(num_entities).clone()
 
     def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
         index = int(stream.subset(self.num_masks, 1))
@@ -258,8 +269,7 @@ class PartitionSelection(Selection):
                 f"(got {index})"
             )
         partition, group = divmod(int(index), self.num_groups)
-        each = [_groups(self.num_groups, self.num_partitions, self.seed, size) for size in sizes]
-        return torch.cat([groups[partition] != group for groups in each])
+        return torch.cat([self._dealt(size)[partition] != group for size in sizes])
 
     def num_exposing(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
         r"""As in the base class: no more than :math:`K \min(r, N, T)`, and so many where no
@@ -277,20 +287,39 @@ class PartitionSelection(Selection):
         """
         return (self.num_masks - self.num_exposing(r, num_entities)) / self.num_masks
 
+    def _dealt(self, num_entities: int) -> Tensor:
+        deal = DEALINGS[self.dealing]
+        return deal(self.num_groups, self.num_partitions, self.seed, num_entities)
+
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}(num_groups={self.num_groups}, "
-            f"num_partitions={self.num_partitions}, seed={self.seed})"
+            f"num_partitions={self.num_partitions}, seed={self.seed}, dealing={self.dealing!r})"
         )
 
 
 @lru_cache(maxsize=128)
-def _groups(num_groups: int, num_partitions: int, seed: int, num_entities: int) -> Tensor:
+def _in_blocks(num_groups: int, num_partitions: int, seed: int, num_entities: int) -> Tensor:
+    groups = torch.empty(num_partitions, num_entities, dtype=torch.int32)
+    num_blocks = -(-num_entities // num_groups)
+    for partition, row in enumerate(groups):
+        # Streams are read from the start, so the keys of a block do not depend on later blocks.
+        keys = RandomStream(seed, partition).uniform(num_blocks, num_groups)
+        row[:] = keys.argsort(dim=1, stable=True).view(-1)[:num_entities]
+    return groups
+
+
+@lru_cache(maxsize=128)
+def _shuffled(num_groups: int, num_partitions: int, seed: int, num_entities: int) -> Tensor:
     groups = torch.empty(num_partitions, num_entities, dtype=torch.int32)
     dealt = torch.arange(num_entities, dtype=torch.int32) % num_groups
     for partition, row in enumerate(groups):
         row[RandomStream(seed, partition).subset(num_entities, num_entities)] = dealt
     return groups
+
+
+DEALINGS = {"blocks": _in_blocks, "shuffled": _shuffled}
+r"""How the groups of a partition are dealt to entities: int32 ``[num_partitions, N]``."""
 
 
 def _check_changed(r: int) -> None:

@@ -17,6 +17,12 @@ from pyg_hiersmooth.selection import Selection
 
 Component = TypeVar("Component", Noise, Selection)
 
+UNSAID: dict[str, dict[str, Any]] = {
+    "AblationNoise": {"of": "features"},
+    "PartitionSelection": {"dealing": "shuffled"},
+}
+r"""What a file means that does not say an argument: the only way there was in version 0.1."""
+
 
 def to_dict(component: Noise | Selection) -> dict[str, Any]:
     r"""The class and the arguments of a selection or a noise.
@@ -29,7 +35,11 @@ def to_dict(component: Noise | Selection) -> dict[str, Any]:
     """
     kind = type(component)
     names = inspect.signature(kind).parameters
-    return {"class": _path(kind)} | {name: _plain(component, name) for name in names}
+    arguments = {name: _plain(component, name) for name in names}
+    for name, unsaid in UNSAID.get(_path(kind), {}).items():
+        if arguments[name] == unsaid:
+            del arguments[name]
+    return {"class": _path(kind)} | arguments
 
 
 def noise_from_dict(settings: dict[str, Any]) -> Noise:
@@ -57,7 +67,7 @@ def _build(settings: dict[str, Any], base: type[Component]) -> Component:
     if path not in known:
         hint = ": a class of your own must be imported first" if "." in path else ""
         raise ValueError(f"unknown {base.__name__.lower()} '{path}'{hint}")
-    return known[path](**arguments)
+    return known[path](**UNSAID.get(path, {}) | arguments)
 
 
 def _path(kind: type) -> str:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import binomtest, chisquare
 
 from pyg_hiersmooth.random import RandomStream
@@ -18,6 +20,11 @@ from pyg_hiersmooth.selection import (
 )
 
 FALSE_ALARM = 1e-6  # of each statistical test here, were its seed not fixed
+
+KEPT_GROUPS = {
+    "blocks": [[2, 0, 1, 3, 2, 0, 3, 1, 1, 2], [1, 2, 0, 3, 3, 0, 1, 2, 1, 2]],
+    "shuffled": [[0, 0, 1, 1, 0, 2, 1, 2, 3, 3], [0, 2, 2, 1, 1, 1, 3, 3, 0, 0]],
+}
 
 
 def test_bernoulli_selects_each_entity_with_its_probability() -> None:
@@ -147,8 +154,9 @@ def test_repr_and_as_selection() -> None:
     assert repr(BernoulliSelection(0.81)) == "BernoulliSelection(p=0.81)"
     assert repr(BernoulliSelection(torch.ones(7))) == "BernoulliSelection(p=[7])"
     assert repr(FixedSizeSelection(3)) == "FixedSizeSelection(size=3)"
-    partition = "PartitionSelection(num_groups=4, num_partitions=10, seed=0)"
-    assert repr(PartitionSelection(4)) == partition
+    partition = "PartitionSelection(num_groups=4, num_partitions=10, seed=0, dealing="
+    assert repr(PartitionSelection(4)) == f"{partition}'blocks')"
+    assert repr(PartitionSelection(4, dealing="shuffled")) == f"{partition}'shuffled')"
     fixed = FixedSizeSelection(3)
     assert as_selection(fixed) is fixed
     assert repr(as_selection(0.5)) == "BernoulliSelection(p=0.5)"
@@ -167,9 +175,10 @@ def exposed(selection: PartitionSelection, num_entities: int) -> np.ndarray:
     return ~torch.stack(masks).numpy()
 
 
-def test_partitions_split_the_entities_evenly() -> None:
+@pytest.mark.parametrize("dealing", ["blocks", "shuffled"])
+def test_partitions_split_the_entities_evenly(dealing: str) -> None:
     for num_entities in (1, 3, 10, 47):
-        selection = PartitionSelection(num_groups=5, num_partitions=3, seed=2)
+        selection = PartitionSelection(5, num_partitions=3, seed=2, dealing=dealing)
         by_partition = exposed(selection, num_entities).reshape(3, 5, num_entities)
         assert (by_partition.sum(1) == 1).all()  # each entity in exactly one group
         sizes = by_partition.sum(2)
@@ -188,6 +197,45 @@ def test_partitions_depend_on_the_number_of_entities_and_the_seed_alone() -> Non
     assert torch.equal(groups[:2], PartitionSelection(5, 2, seed=2).groups(47))
     groups.zero_()
     assert PartitionSelection(5, 3, seed=2).groups(47).any()  # the cached ones are safe
+
+
+@given(
+    num_groups=st.integers(2, 7),
+    seed=st.integers(0, 2**40),
+    sizes=st.tuples(st.integers(0, 30), st.integers(0, 30)),
+)
+def test_appended_entities_move_no_other(
+    num_groups: int, seed: int, sizes: tuple[int, int]
+) -> None:
+    shorter, longer = sorted(sizes)
+    selection = PartitionSelection(num_groups, 2, seed)
+    groups = selection.groups(longer)
+    assert torch.equal(groups[:, :shorter], selection.groups(shorter))
+    for start in range(0, longer - num_groups + 1, num_groups):  # a block holds every group
+        block = groups[:, start : start + num_groups]
+        assert torch.equal(block.sort(1).values, torch.arange(num_groups).int().expand(2, -1))
+
+
+def test_every_order_of_a_block_is_as_likely() -> None:
+    blocks = PartitionSelection(3, 4, seed=1).groups(18_000).view(-1, 3).long()
+    number = blocks @ torch.tensor([9, 3, 1])
+    counts = np.bincount(number.numpy())
+    assert chisquare(counts[counts > 0]).pvalue > FALSE_ALARM and (counts > 0).sum() == 6
+    # Neighboring blocks are ordered independently of each other.
+    pairs = np.unique((number[::2] * 27 + number[1::2]).numpy(), return_counts=True)[1]
+    assert len(pairs) == 36 and chisquare(pairs).pvalue > FALSE_ALARM
+
+
+def test_dealt_groups_stay_what_they_are() -> None:
+    """Files hold the seed alone: other groups would be other certificates."""
+    for dealing, kept in KEPT_GROUPS.items():
+        selection = PartitionSelection(4, 2, seed=3, dealing=dealing)
+        assert selection.groups(10).tolist() == kept
+
+
+def test_partition_rejects_other_dealings() -> None:
+    with pytest.raises(ValueError, match=r"'dealing' must be .* \(got 'cards'\)"):
+        PartitionSelection(4, dealing="cards")
 
 
 def test_each_graph_of_a_batch_is_partitioned_on_its_own() -> None:
@@ -214,7 +262,8 @@ def test_partition_draws_every_mask_equally_often() -> None:
 @pytest.mark.parametrize("num_partitions", [1, 3])
 def test_partition_q_against_all_subsets(num_groups: int, num_partitions: int) -> None:
     for num_entities, seed in product(range(1, 8), range(3)):
-        selection = PartitionSelection(num_groups, num_partitions, seed)
+        dealing = ("blocks", "shuffled")[seed % 2]
+        selection = PartitionSelection(num_groups, num_partitions, seed, dealing)
         shown = exposed(selection, num_entities)
         groups = selection.groups(num_entities).numpy()
         for r in range(num_entities + 3):

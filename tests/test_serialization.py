@@ -16,12 +16,15 @@ NOISES = [
     noise.SparseFlipNoise(0.05, 0.8),
     noise.AblationNoise(),
     noise.AblationNoise(torch.tensor([0.1, -2.0])),
+    noise.AblationNoise(of="messages"),
+    noise.AblationNoise(of="nodes"),
 ]
 SELECTIONS = [
     selection.BernoulliSelection(0.81),
     selection.BernoulliSelection(torch.tensor([0.1, 1 / 3], dtype=torch.float64)),
     selection.FixedSizeSelection(7),
     selection.PartitionSelection(7, 3, 1),
+    selection.PartitionSelection(7, 3, 1, dealing="shuffled"),
 ]
 
 
@@ -39,6 +42,16 @@ def test_through_json_and_back(component: Any) -> None:
     assert type(back) is type(component)
     assert vars(back).keys() == vars(component).keys()
     assert all(same(value, vars(back)[name]) for name, value in vars(component).items())
+
+
+def test_files_of_version_0_1_say_neither_what_is_ablated_nor_how_groups_are_dealt() -> None:
+    old = {"class": "PartitionSelection", "num_groups": 7, "num_partitions": 3, "seed": 1}
+    back = selection_from_dict(old)
+    assert isinstance(back, selection.PartitionSelection) and back.dealing == "shuffled"
+    assert to_dict(back) == old
+    assert to_dict(selection.PartitionSelection(7, 3, 1)) == {**old, "dealing": "blocks"}
+    ablation: dict[str, Any] = {"class": "AblationNoise", "token": None}
+    assert to_dict(noise_from_dict(ablation)) == ablation == to_dict(noise.AblationNoise())
 
 
 def test_unknown_components() -> None:

@@ -9,10 +9,10 @@ from pyg_hiersmooth.certificates.confidence_sequences import (
     anytime_upper,
 )
 from pyg_hiersmooth.certificates.exact import certify_counts
-from pyg_hiersmooth.certificates.explanation import Explanation
-from pyg_hiersmooth.certificates.largest_budgets import largest_budgets
 from pyg_hiersmooth.certificates.masks import largest_certified_r
 from pyg_hiersmooth.certificates.stopping import StoppingRule, check_questions
+from pyg_hiersmooth.certificates.views.explanation import Explanation
+from pyg_hiersmooth.certificates.views.largest_budgets import largest_budgets
 from pyg_hiersmooth.certificates.vote_bounds import (
     VoteBounds,
     clopper_pearson_lower,

@@ -14,20 +14,24 @@ from pyg_hiersmooth.choices import AttackMethod
 
 METHODS: tuple[AttackMethod, ...] = get_args(AttackMethod)
 
+SMALLEST = 1e-5
+r"""The smallest share of what a target needs that a program holds. The solver drops coefficients
+below 1e-9 and takes 1e-6 for nothing."""
+
 
 class AttackProgram(NamedTuple):
-    r"""Maximise ``worth @ x`` subject to ``matrix @ x <= limit`` and ``0 <= x <= upper``.
+    r"""Maximize ``objective @ x`` subject to ``matrix @ x <= b_ub`` and ``0 <= x <= upper``.
 
     The variables are, in this order: for each breaking point, whether its target falls there; for
     each group of alike entities, how many are changed; and for each budget in turn, how much of it
     each group gets.
     """
 
-    worth: np.ndarray
+    objective: np.ndarray
     matrix: sparse.csr_array
-    limit: np.ndarray
+    b_ub: np.ndarray
     upper: np.ndarray
-    whole: np.ndarray
+    integrality: np.ndarray
     r"""Which variables are whole numbers, bool."""
 
 
@@ -36,7 +40,7 @@ def max_changed_predictions(
     receptive_field: sparse.csr_array,
     totals: np.ndarray,
     per_entity: np.ndarray,
-    whole: np.ndarray,
+    integrality: np.ndarray,
     method: AttackMethod,
     time_limit: float,
 ) -> int:
@@ -57,10 +61,12 @@ def max_changed_predictions(
 
     Args:
         points (BreakingPoints): What targets fall at.
-        receptive_field (scipy.sparse.csr_array): bool ``[M, N]``.
+        receptive_field (scipy.sparse.csr_array): How much of the changed entities that a target
+            needs each entity stands for, ``[M, N]``: bool, or numbers that are 0 or not far from
+            those needs.
         totals (numpy.ndarray): Most changed entities and all of each budget, ``[1 + B]``.
         per_entity (numpy.ndarray): Most of each budget for one entity, ``[B, N]``.
-        whole (numpy.ndarray): Which budgets are whole numbers, bool ``[B]``.
+        integrality (numpy.ndarray): Which budgets are whole numbers, bool ``[B]``.
         method (str): ``"lp"``, the linear relaxation, or ``"milp"``, the better of its bound and
             that of branch and cut.
         time_limit (float): Seconds after which branch and cut takes the bound it has.
@@ -68,11 +74,13 @@ def max_changed_predictions(
     Returns:
         int: At most the number of targets with points, and so many where no bound is found.
     """
+    receptive_field = receptive_field.astype(np.float64)
     points = _within_reach(points, receptive_field, totals, per_entity)
     every = len(np.unique(points.target))
     if every == 0:
         return 0
-    program = _program(points, receptive_field, totals, per_entity, whole)
+    scaled = _in_units(points, totals, per_entity, integrality)
+    program = _program(*scaled, receptive_field, integrality)
     bounds = [_dual_bound(program)]
     if method == "milp":
         bounds.append(_integer_bound(program, time_limit))
@@ -91,29 +99,29 @@ def _dual_bound(program: AttackProgram) -> float | None:
     :math:`y \ge 0`, :math:`c^T x \le y^T b + \sum_i \mathrm{upper}_i \max(0, (c - A^T y)_i)`
     (Neumaier & Shcherbina 2004).
     """
-    worth, matrix, limit, upper, _ = program
+    objective, matrix, b_ub, upper, _ = program
     box = np.column_stack([np.zeros_like(upper), upper])
-    result = linprog(-worth, A_ub=matrix, b_ub=limit, bounds=box, method="highs")
+    result = linprog(-objective, A_ub=matrix, b_ub=b_ub, bounds=box, method="highs")
     if result.status != 0:
         return None
-    prices = np.maximum(-result.ineqlin.marginals, 0.0)
-    bound = prices @ limit + upper @ np.maximum(worth - matrix.T @ prices, 0.0)
-    return float(bound + 1e-9 * (bound + len(worth))) if np.isfinite(bound) else None
+    duals = np.maximum(-result.ineqlin.marginals, 0.0)
+    bound = duals @ b_ub + upper @ np.maximum(objective - matrix.T @ duals, 0.0)
+    return float(bound + 1e-9 * (bound + len(objective))) if np.isfinite(bound) else None
 
 
 def _integer_bound(program: AttackProgram, time_limit: float) -> float | None:
     r"""The dual bound of branch and cut, which holds at any time; a margin for its tolerances."""
     result = milp(
-        -program.worth,
-        integrality=program.whole,
+        -program.objective,
+        integrality=program.integrality,
         bounds=Bounds(0.0, program.upper),
-        constraints=LinearConstraint(program.matrix, -np.inf, program.limit),
+        constraints=LinearConstraint(program.matrix, -np.inf, program.b_ub),
         options={"time_limit": time_limit},
     )
     bound = result.mip_dual_bound
     if result.status not in (0, 1) or bound is None or not np.isfinite(bound):
         return None
-    return float(-bound + 1e-6 * (1 + len(program.worth)))
+    return float(-bound + 1e-6 * (1 + len(program.objective)))
 
 
 def _within_reach(
@@ -123,27 +131,47 @@ def _within_reach(
     per_entity: np.ndarray,
 ) -> BreakingPoints:
     r"""Without the points that no attack inside the receptive field reaches."""
-    changed = np.minimum(totals[0], receptive_field.sum(1))
-    given = np.minimum(receptive_field @ per_entity.T, totals[1:])
+    most_of_one = receptive_field.max(axis=1).toarray().ravel()
+    changed = np.minimum(totals[0] * most_of_one, receptive_field.sum(1))
+    given = np.minimum((receptive_field > 0) @ per_entity.T, totals[1:])
     most = np.column_stack([changed, given])
     kept = (points.needs <= most[points.target] * (1.0 + 1e-9)).all(1)
     return BreakingPoints(points.target[kept], points.needs[kept])
 
 
+def _in_units(
+    points: BreakingPoints, totals: np.ndarray, per_entity: np.ndarray, integrality: np.ndarray
+) -> tuple[BreakingPoints, np.ndarray, np.ndarray]:
+    r"""The same with each distance in units of the most that a target needs of it, so that a solver
+    can tell it from nothing. What is too small a share of that is rounded against the claim: needs
+    down to 0, what an entity takes up. More than a unit helps no attack.
+    """
+    needs, totals, per_entity = points.needs.copy(), totals.copy(), per_entity.copy()
+    for budget in np.flatnonzero(~integrality):
+        unit = max(needs[:, 1 + budget].max(), 1e-290)
+        share = needs[:, 1 + budget] / unit * (1.0 - 1e-12)
+        needs[:, 1 + budget] = np.where(share < SMALLEST, 0.0, share)
+        takes = per_entity[budget]
+        most = np.clip(np.minimum(takes, unit) / unit, SMALLEST, 1.0)
+        per_entity[budget] = np.where(takes > 0.0, most, 0.0)
+        totals[1 + budget] = min(totals[1 + budget], unit * per_entity[budget].sum()) / unit
+    return points._replace(needs=needs), totals, per_entity
+
+
 def _program(
     points: BreakingPoints,
-    receptive_field: sparse.csr_array,
     totals: np.ndarray,
     per_entity: np.ndarray,
-    whole: np.ndarray,
+    receptive_field: sparse.csr_array,
+    integrality: np.ndarray,
 ) -> AttackProgram:
-    field, target, needs, weight = _merge_targets(points, receptive_field)
-    field, size, most = _merge_entities(field, per_entity)
-    num_targets, num_entities = field.shape
+    reach, target, needs, weight = _merge_targets(points, receptive_field)
+    reach, size, most = _merge_entities(reach, per_entity)
+    num_targets, num_entities = reach.shape
     num_points, num_budgets = needs.shape[0], len(most)
     point = np.arange(num_points)
     rows: list[list[sparse.sparray | None]] = []
-    limits = []
+    b_ub = []
     none = [None] * (1 + num_budgets)
     one = sparse.eye_array(num_entities, format="csr")
 
@@ -153,30 +181,30 @@ def _program(
         )
         asks = np.flatnonzero(needed.sum(1))
         spent = none.copy()
-        spent[budget] = -field[asks].astype(np.float64)
+        spent[budget] = -(reach if budget == 0 else reach > 0)[asks].astype(np.float64)
         rows.append([needed[asks], *spent])
-        limits.append(np.zeros(len(asks)))
+        b_ub.append(np.zeros(len(asks)))
         spent = none.copy()
         spent[budget] = sparse.csr_array(np.ones((1, num_entities)))
         rows.append([None, *spent])
-        limits.append(np.array([total]))
+        b_ub.append(np.array([total]))
     for budget in range(num_budgets):
         spent = none.copy()
         spent[0], spent[1 + budget] = sparse.diags_array(-most[budget]), one
         rows.append([None, *spent])
-        limits.append(np.zeros(num_entities))
-    if whole.any():  # an entity without a single flip is not changed
+        b_ub.append(np.zeros(num_entities))
+    if integrality.any():  # an entity without a single flip is not changed
         rows.append([None, one, *[-one] * num_budgets])
-        limits.append(np.zeros(num_entities))
+        b_ub.append(np.zeros(num_entities))
     if num_points > num_targets:
         once = sparse.csr_array((np.ones(num_points), (target, point)))
         rows.append([once, *none])
-        limits.append(np.ones(num_targets))
+        b_ub.append(np.ones(num_targets))
 
     return AttackProgram(
-        worth=np.concatenate([weight[target], np.zeros((1 + num_budgets) * num_entities)]),
+        objective=np.concatenate([weight[target], np.zeros((1 + num_budgets) * num_entities)]),
         matrix=sparse.block_array(rows, format="csr"),
-        limit=np.concatenate(limits),
+        b_ub=np.concatenate(b_ub),
         upper=np.concatenate(
             [
                 np.ones(num_points),
@@ -184,8 +212,8 @@ def _program(
                 np.minimum(most * size, totals[1:, None]).ravel(),
             ]
         ),
-        whole=np.concatenate(
-            [np.ones(num_points + num_entities, bool), np.repeat(whole, num_entities)]
+        integrality=np.concatenate(
+            [np.ones(num_points + num_entities, bool), np.repeat(integrality, num_entities)]
         ),
     )
 
@@ -199,10 +227,11 @@ def _merge_targets(
     order = np.argsort(points.target, kind="stable")
     targets, start = np.unique(points.target[order], return_index=True)
     own_points = np.split(order, start[1:])
-    alike: dict[tuple[bytes, bytes], list[int]] = {}
+    alike: dict[tuple[bytes, ...], list[int]] = {}
     for position, (target, own) in enumerate(zip(targets, own_points, strict=True)):
         first, last = receptive_field.indptr[target : target + 2]
-        key = receptive_field.indices[first:last].tobytes(), points.needs[own].tobytes()
+        reached = receptive_field.indices[first:last], receptive_field.data[first:last]
+        key = *(values.tobytes() for values in reached), points.needs[own].tobytes()
         alike.setdefault(key, []).append(position)
     chosen = [positions[0] for positions in alike.values()]
     kept = np.concatenate([own_points[position] for position in chosen])
@@ -219,10 +248,11 @@ def _merge_entities(
     """
     by_entity = field.tocsc()
     by_entity.sort_indices()
-    alike: dict[tuple[bytes, bytes], list[int]] = {}
+    alike: dict[tuple[bytes, ...], list[int]] = {}
     for entity in np.flatnonzero(np.diff(by_entity.indptr)):
         first, last = by_entity.indptr[entity : entity + 2]
-        key = by_entity.indices[first:last].tobytes(), per_entity[:, entity].tobytes()
+        reached = by_entity.indices[first:last], by_entity.data[first:last]
+        key = *(values.tobytes() for values in reached), per_entity[:, entity].tobytes()
         alike.setdefault(key, []).append(int(entity))
     chosen = [entities[0] for entities in alike.values()]
     size = np.array([len(entities) for entities in alike.values()], dtype=np.float64)

@@ -1,28 +1,50 @@
-r"""The result of certification: what can be asked of it, and how it is kept on disk."""
+r"""The result of certification: bounds on votes, and the statements that follow from them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates import curves, display, frame, grids, storage
-from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
-from pyg_hiersmooth.certificates.explanation import Explanation, explanation_of
+from pyg_hiersmooth.certificates import robustness, storage
+from pyg_hiersmooth.certificates.checks import (
+    check_ballots,
+    check_count,
+    check_integers,
+    check_listed,
+    check_probabilities,
+)
+from pyg_hiersmooth.certificates.views import curves, display, frame, grids
+from pyg_hiersmooth.certificates.views.explanation import Explanation, explanation_of
+from pyg_hiersmooth.certificates.vote_bounds import check_kind
 from pyg_hiersmooth.chart import Chart
+from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.noise.axes import Norm
+from pyg_hiersmooth.selection import Selection
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from typing_extensions import Self
+
+
+class Smoothing(Protocol):
+    r"""Anything with a selection and a noise, such as
+    :class:`~pyg_hiersmooth.transforms.HierarchicalNodeFeatureNoise`.
+    """
+
+    selection: Selection
+    noise: Noise
 
 
 @dataclass(eq=False, repr=False)
-class Certificate(CertifiedVotes):
+class Certificate:
     r"""What no adversary within budget can change about the votes of :math:`M` objects.
 
     Made by :func:`~pyg_hiersmooth.certificates.certify_votes`, :meth:`from_bounds` or the
@@ -57,7 +79,286 @@ class Certificate(CertifiedVotes):
         num_samples (numpy.ndarray or None): Votes that bound each object, int64 ``[M]``.
         alpha (float or None): Probability that bounds fail, where they were sampled.
         n0 (int or None): Votes that chose the class of an object, where other ones bound it.
+        votes (numpy.ndarray or None): The votes that bound it, int64 ``[M, C]``.
+        approvals (numpy.ndarray or None): In how many of these samples a class was approved, int64
+            ``[M, C]``.
+        approve (float or None): The softmax probability from which on a class is approved.
+        mask_predictions (numpy.ndarray or None): If exact, the class that each outcome votes for,
+            integers ``[M, num_masks]``.
     """
+
+    selection: Selection
+    noise: Noise
+    kind: Kind
+    prediction: np.ndarray
+    p_lower: np.ndarray
+    p_upper: np.ndarray
+    index: np.ndarray
+    num_entities: np.ndarray | None = None
+    num_features: int | None = None
+    simultaneous: bool = False
+    largest_r: np.ndarray | None = None
+    num_samples: np.ndarray | None = None
+    alpha: float | None = None
+    n0: int | None = None
+    votes: np.ndarray | None = None
+    approvals: np.ndarray | None = None
+    approve: float | None = None
+    mask_predictions: np.ndarray | None = None
+
+    @classmethod
+    def from_bounds(
+        cls,
+        transform: Smoothing,
+        prediction: ArrayLike,
+        p_lower: ArrayLike,
+        p_upper: ArrayLike | None = None,
+        kind: Kind = "multiclass",
+        *,
+        index: ArrayLike | None = None,
+        num_entities: ArrayLike | None = None,
+        num_features: int | None = None,
+        simultaneous: bool = False,
+        largest_r: ArrayLike | None = None,
+        num_samples: ArrayLike | None = None,
+        alpha: float | None = None,
+        n0: int | None = None,
+        votes: ArrayLike | None = None,
+        approvals: ArrayLike | None = None,
+        approve: float | None = None,
+        mask_predictions: ArrayLike | None = None,
+    ) -> Self:
+        r"""A certificate from known bounds on vote probabilities.
+
+        Args:
+            transform (HierarchicalNodeFeatureNoise): The smoothing: a selection and a noise.
+            prediction (array_like): Predicted classes, integers ``[M]``; negative to abstain.
+            p_lower (array_like): Lower bounds of the predicted class, ``[M]`` in [0, 1].
+            p_upper (array_like, optional): Upper bounds of every other class, ``[M]`` in [0, 1],
+                for ``multiclass``; ``binary`` always takes ``1 - p_lower``. (default: :obj:`None`)
+            kind (str): ``"multiclass"`` (the lower bound must beat every other class) or
+                ``"binary"`` (it must beat 1/2). (default: :obj:`"multiclass"`)
+            index (array_like, optional): Which objects these are, integers ``[M]``.
+                (default: ``0, ..., M - 1``)
+            num_entities (array_like, optional): Entities of the object or of each object; needed
+                for :class:`~pyg_hiersmooth.selection.FixedSizeSelection`. (default: :obj:`None`)
+            num_features (int, optional): Features of an entity; needed for budgets in another
+                norm than the noise's. (default: :obj:`None`)
+            simultaneous (bool): Whether the bounds hold for all objects at once.
+                (default: :obj:`False`)
+            largest_r (array_like, optional): If the bounds are the shares of *all* outcomes: the
+                most changed entities that never change the prediction, integers ``[M]`` of at
+                least -1, as :func:`~pyg_hiersmooth.certificates.certify_counts` finds them. Such
+                bounds are simultaneous. (default: :obj:`None`)
+            num_samples (array_like, optional): Votes that the bounds of each object were made of,
+                integers ``[M]`` of at least 1. (default: those in :obj:`votes`)
+            alpha (float, optional): Probability that the bounds fail, to be kept with them.
+                (default: :obj:`None`)
+            n0 (int, optional): Votes that chose the class, to be kept. (default: :obj:`None`)
+            votes (array_like, optional): The votes that the bounds were made of, to be kept,
+                integers ``[M, C]``. (default: :obj:`None`)
+            approvals (array_like, optional): In how many samples each class was approved, to be
+                kept, integers ``[M, C]``. (default: :obj:`None`)
+            approve (float, optional): The softmax probability in [0, 1] from which on a class is
+                approved; needed with :obj:`approvals`. (default: :obj:`None`)
+            mask_predictions (array_like, optional): If exact, the class that each outcome votes
+                for, to be kept, integers ``[M, num_masks]``. (default: :obj:`None`)
+
+        Raises:
+            ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing,
+                :obj:`num_entities` does not fit the selection, or :obj:`largest_r` is given for a
+                smoothing that draws.
+        """
+        check_kind(kind)
+        predicted = check_integers("prediction", prediction)
+        size = len(predicted)
+        lower = check_probabilities("p_lower", p_lower, size)
+        if kind == "binary":
+            upper = 1.0 - lower
+        elif p_upper is None:
+            raise ValueError("'p_upper' is needed for kind='multiclass' (got None)")
+        else:
+            upper = check_probabilities("p_upper", p_upper, size)
+        if num_entities is not None:
+            each = np.broadcast_to(num_entities, size)
+            num_entities = check_integers("num_entities", each, size, least=1)
+        transform.selection.prob_all_selected(0, num_entities)  # raises if they do not fit
+        if num_features is not None:
+            num_features = check_count("num_features", num_features, least=1)
+        wins = (lower - upper > 2.0 * robustness.MARGIN) & (predicted >= 0)
+        if largest_r is not None:
+            check_listed(transform.selection, transform.noise, num_entities)
+            largest_r = check_integers("largest_r", largest_r, size, least=-1)
+            wins &= largest_r >= 0
+            largest_r = np.where(wins, largest_r, -1)
+        kept = check_ballots(
+            size,
+            transform.selection.num_outcomes(num_entities) if largest_r is not None else None,
+            num_samples=num_samples,
+            votes=votes,
+            approvals=approvals,
+            approve=approve,
+            mask_predictions=mask_predictions,
+        )
+        return cls(
+            transform.selection,
+            transform.noise,
+            kind,
+            np.where(wins, predicted, -1),
+            lower,
+            upper,
+            np.arange(size) if index is None else check_integers("index", index, size),
+            num_entities,
+            num_features,
+            bool(simultaneous) or largest_r is not None,
+            largest_r,
+            alpha=alpha,
+            n0=n0,
+            **kept,
+        )
+
+    @property
+    def n(self) -> int | None:
+        r"""The votes that bound an object, the most where their numbers differ; :obj:`None` where
+        they are not known.
+        """
+        known = self.num_samples is not None and len(self) > 0
+        return int(self.num_samples.max()) if known else None  # type: ignore[union-attr]
+
+    def subset(self, positions: ArrayLike) -> Self:
+        r"""The certificate of some of the objects, which says the same about them.
+
+        Args:
+            positions (array_like): Where they are in this one, integers ``[K]``, or bool ``[M]``.
+        """
+        chosen = np.arange(len(self))[np.asarray(positions)]
+        arrays: dict[str, Any] = {
+            field.name: value[chosen]
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), np.ndarray)
+        }
+        return replace(self, **arrays)
+
+    def __len__(self) -> int:
+        return len(self.prediction)
+
+    @property
+    def abstained(self) -> np.ndarray:
+        r"""Where no class is certain enough, bool ``[M]``."""
+        return self.prediction < 0
+
+    def correct(self, y: ArrayLike) -> np.ndarray:
+        r"""Where it predicts the label, bool ``[M]``; :obj:`y` as in :meth:`certified_accuracy`."""
+        return (self.prediction == check_integers("y", y, len(self))) & ~self.abstained
+
+    @property
+    def exact(self) -> bool:
+        r"""Whether all outcomes were enumerated: :attr:`p_lower` and :attr:`p_upper` are the vote
+        shares themselves, and whole numbers of votes decide.
+        """
+        return self.largest_r is not None
+
+    @property
+    def smoothing(self) -> str:
+        r"""The selection and the noise, and whether the certificate is exact, in words."""
+        return f"{self.selection}, {self.noise}{', exact' if self.exact else ''}"
+
+    def is_robust(self, r: int, **budget: Any) -> np.ndarray:
+        r"""Whether no adversary within budget can change the prediction, bool ``[M]``.
+
+        Args:
+            r (int): Most entities that the adversary changes, non-negative.
+            **budget: ``eps`` (and ``norm``), ``additions`` and ``deletions``, or nothing.
+
+        Raises:
+            TypeError: If a budget does not belong to the noise, or is missing.
+            ValueError: If a budget is negative or not a number of its kind.
+        """
+        r = check_count("r", r)
+        own, scale = self.noise.norm, np.asarray(1.0)
+        if own is not None:
+            scale = self._distance_scale(own, budget.pop("norm", None), r)
+        budget = self.noise.check_budget(**budget)
+        reached = int(min(r, self.noise.reach(**budget)))
+        if reached == 0:
+            return ~self.abstained
+        if self.largest_r is not None:
+            changed = reached if self.num_entities is None else np.minimum(r, self.num_entities)
+            return changed <= self.largest_r
+        if own is not None:
+            budget = {name: distance * scale for name, distance in budget.items()}
+        robust = robustness.is_robust(
+            self.noise, self.p_lower, self.p_upper, self.prob_all_selected(reached), **budget
+        )
+        return robust & ~self.abstained
+
+    def radius(self, r: int, norm: str | None = None) -> np.ndarray:
+        r"""The largest certified ``eps`` for :obj:`r` changed entities, float64 ``[M]``; 0 where
+        nothing is certified, infinite for ``r=0``, and nan where it abstains.
+
+        Args:
+            r (int): Most entities that the adversary changes, non-negative.
+            norm (str, optional): ``"l1"``, ``"l2"`` or ``"linf"``; :obj:`None` means the noise's
+                own. (default: :obj:`None`)
+
+        Raises:
+            TypeError: If the noise is not continuous.
+        """
+        own = self.noise.norm
+        if own is None:
+            raise TypeError(
+                f"'radius' needs continuous noise (got {self.noise}); use 'grid' or 'is_robust'"
+            )
+        r = check_count("r", r)
+        if r == 0:
+            return np.where(self.abstained, np.nan, np.inf)
+        radius = robustness.radius(
+            self.noise, self.p_lower, self.p_upper, self.prob_all_selected(r)
+        )
+        radius = radius * (1.0 - 1e-15) / self._distance_scale(own, norm, r)
+        return np.where(self.abstained, np.nan, radius)
+
+    def certified_accuracy(self, y: ArrayLike, r: int, **budget: Any) -> float:
+        r"""The share of objects whose prediction is robust *and* right.
+
+        Args:
+            y (array_like): Labels of the objects, integers ``[M]``.
+            r (int): Most entities that the adversary changes.
+            **budget: As in :meth:`is_robust`.
+        """
+        return self._share(self.is_robust(r, **budget) & self.correct(y))
+
+    def certified_ratio(self, r: int, **budget: Any) -> float:
+        r"""The share of objects whose prediction is robust, right or wrong; arguments as in
+        :meth:`is_robust`.
+        """
+        return self._share(self.is_robust(r, **budget))
+
+    def clean_accuracy(self, y: ArrayLike) -> float:
+        r"""The share of objects predicted right, counting abstentions as wrong; :obj:`y` as in
+        :meth:`certified_accuracy`.
+        """
+        return self._share(self.correct(y))
+
+    def _share(self, mask: np.ndarray) -> float:
+        return float(mask.sum() / max(len(self), 1))
+
+    def prob_all_selected(self, r: int) -> np.ndarray:
+        r"""The probability :math:`q` that all of :obj:`r` entities are selected, float64, of one
+        object or of each, ``[M]``.
+        """
+        return self.selection.prob_all_selected(r, self.num_entities)
+
+    def _distance_scale(self, own: Norm, norm: str | None, r: int) -> np.ndarray:
+        changed = r if self.num_entities is None else np.minimum(r, self.num_entities)
+        coordinates = np.maximum(changed, 1) * (self.num_features or np.nan)
+        scale = robustness.native_distance(own, norm, coordinates)  # nan**0 is 1: needed or not
+        if np.isnan(scale).any():
+            raise ValueError(
+                f"a budget in '{norm}' needs the number of features of an entity: "
+                "make the certificate with 'num_features'"
+            )
+        return scale
 
     def __getitem__(self, position: int) -> Explanation:
         r"""What it says about the object at a position."""

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate
-from pyg_hiersmooth.certificates.certified_votes import Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
 from pyg_hiersmooth.certificates.confidence_sequences import anytime_bounds
-from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
+from pyg_hiersmooth.certificates.vote_bounds import check_kind, check_votes, vote_bounds
 from pyg_hiersmooth.choices import Kind
 
 
@@ -25,6 +24,8 @@ def certify_votes(
     index: ArrayLike | None = None,
     num_entities: ArrayLike | None = None,
     num_features: int | None = None,
+    approvals: ArrayLike | None = None,
+    approve: float | None = None,
 ) -> Certificate:
     r"""A certificate from votes: :obj:`pre_votes` choose the class, fresh :obj:`votes` bound it.
 
@@ -40,6 +41,9 @@ def certify_votes(
             :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`. (default: :obj:`None`)
         num_entities (array_like, optional): As there. (default: :obj:`None`)
         num_features (int, optional): As there. (default: :obj:`None`)
+        approvals (array_like, optional): In how many of the samples of :obj:`votes` each class was
+            approved, integers ``[M, C]``. (default: :obj:`None`)
+        approve (float, optional): As there. (default: :obj:`None`)
 
     Raises:
         ValueError: If the votes are not counts of one shape, or an argument is out of range.
@@ -52,7 +56,9 @@ def certify_votes(
         num_entities=num_entities,
         num_features=num_features,
         simultaneous=simultaneous,
-        num_samples=np.asarray(votes).sum(1),
+        votes=check_votes("votes", votes),
+        approvals=approvals,
+        approve=approve,
         alpha=alpha,
         n0=int(np.asarray(pre_votes).sum(1).max(initial=0)),
     )
@@ -68,6 +74,8 @@ def certify_anytime(
     index: ArrayLike | None = None,
     num_entities: ArrayLike | None = None,
     num_features: int | None = None,
+    approvals: ArrayLike | None = None,
+    approve: float | None = None,
 ) -> Certificate:
     r"""A certificate from votes whose number may have been chosen with a look at them: the same
     votes choose the class and bound it, at all numbers of votes at once
@@ -77,7 +85,8 @@ def certify_anytime(
         transform (HierarchicalNodeFeatureNoise): The smoothing that the votes were sampled with.
         votes (array_like): *All* votes so far, integers ``[M, C]``; each object may have a number
             of its own. Which ones are counted must not depend on how they came out.
-        alpha, kind, simultaneous, index, num_entities, num_features: As in :func:`certify_votes`.
+        alpha, kind, simultaneous, index, num_entities, num_features, approvals, approve: As in
+            :func:`certify_votes`.
 
     Raises:
         ValueError: If the votes are not counts, or an argument is out of range.
@@ -90,7 +99,9 @@ def certify_anytime(
         num_entities=num_entities,
         num_features=num_features,
         simultaneous=simultaneous,
-        num_samples=np.asarray(votes).sum(1),
+        votes=check_votes("votes", votes),
+        approvals=approvals,
+        approve=approve,
         alpha=alpha,
     )
 

@@ -50,6 +50,68 @@ def check_probabilities(name: str, values: ArrayLike, size: int) -> np.ndarray:
     return array.copy()
 
 
+def check_matrix(name: str, values: ArrayLike, size: int, columns: int | None = None) -> np.ndarray:
+    r"""A matrix of non-negative integers with so many rows (and columns), as it is."""
+    array = np.asarray(values)
+    if array.ndim != 2 or len(array) != size or columns not in (None, array.shape[1]):
+        expected = f"[{size}, {'C' if columns is None else columns}]"
+        raise ValueError(f"'{name}' must have the shape {expected} (got {list(array.shape)})")
+    if array.dtype.kind not in "iu" or (array < 0).any():
+        raise ValueError(f"'{name}' must hold non-negative integers (got {array.dtype})")
+    return array.copy()
+
+
+def check_ballots(
+    size: int,
+    num_outcomes: int | None,
+    *,
+    num_samples: ArrayLike | None,
+    votes: ArrayLike | None,
+    approvals: ArrayLike | None,
+    approve: float | None,
+    mask_predictions: ArrayLike | None,
+) -> dict[str, Any]:
+    r"""What a certificate keeps of the votes that it was made of, as
+    :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds` takes it.
+
+    Args:
+        size (int): Number :math:`M` of objects.
+        num_outcomes (int, optional): Outcomes of the smoothing; :obj:`None` if it is not exact.
+        num_samples, votes, approvals, approve, mask_predictions: As there.
+
+    Raises:
+        ValueError: If a shape is wrong, they contradict each other, or one lacks the other.
+    """
+    kept: dict[str, Any] = {"approve": approve}
+    if votes is not None:
+        kept["votes"] = check_matrix("votes", votes, size).astype(np.int64)
+        num_samples = kept["votes"].sum(1) if num_samples is None else num_samples
+    if num_samples is not None:
+        kept["num_samples"] = check_integers("num_samples", num_samples, size, least=1)
+        if votes is not None and not np.array_equal(kept["votes"].sum(1), kept["num_samples"]):
+            raise ValueError("'votes' must sum to 'num_samples' for each object (got other sums)")
+    if (approve is None) != (approvals is None) or not 0.0 <= (approve or 0.0) <= 1.0:
+        raise ValueError(
+            "'approve' must be the probability in [0, 1] that 'approvals' were counted from, and "
+            f"only with them (got {approve})"
+        )
+    if approvals is not None:
+        columns = None if votes is None else kept["votes"].shape[1]
+        kept["approvals"] = check_matrix("approvals", approvals, size, columns).astype(np.int64)
+        if num_samples is None or (kept["approvals"] > kept["num_samples"][:, None]).any():
+            raise ValueError("'approvals' must not exceed the number of samples of an object")
+    if mask_predictions is not None:
+        if num_outcomes is None:
+            raise ValueError("'mask_predictions' belong to exact certificates (got a sampled one)")
+        masks = check_matrix("mask_predictions", mask_predictions, size, num_outcomes)
+        classes = range(int(masks.max(initial=0)) + 1 if votes is None else kept["votes"].shape[1])
+        counts = np.stack([(masks == c).sum(1) for c in classes], axis=1)
+        if not np.array_equal(counts, kept.setdefault("votes", counts)):
+            raise ValueError("'mask_predictions' must be the outcomes' 'votes' (got other counts)")
+        kept["mask_predictions"] = masks
+    return kept
+
+
 def check_listed(
     selection: Selection, noise: Noise, num_entities: int | np.ndarray | None = None
 ) -> int:

@@ -267,7 +267,8 @@ class CollectiveCertificate:
                 )
             row[:] = np.minimum(limit, total)
             if noise.norm is not None:
-                row[:] = (row / max(total, 1e-300)) ** POWER[noise.norm]
+                share = (row / max(total, 1e-300)) ** POWER[noise.norm]
+                row[:] = np.where(row > 0.0, np.maximum(share, 1e-300), 0.0)
             else:
                 row[:] = np.floor(row)
         return most

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate
-from pyg_hiersmooth.certificates.certified_votes import Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
 from pyg_hiersmooth.certificates.checks import check_integers, check_listed
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, check_votes
 from pyg_hiersmooth.choices import Kind
@@ -22,6 +21,9 @@ def certify_counts(
     num_entities: ArrayLike | None = None,
     num_features: int | None = None,
     largest_r: ArrayLike | None = None,
+    approvals: ArrayLike | None = None,
+    approve: float | None = None,
+    mask_predictions: ArrayLike | None = None,
 ) -> Certificate:
     r"""An exact certificate from the votes of *all* outcomes of a smoothing that draws nothing.
 
@@ -47,6 +49,12 @@ def certify_counts(
         largest_r (array_like, optional): What is known beyond the counts, for ``multiclass``: the
             result of :func:`~pyg_hiersmooth.certificates.largest_certified_r`, integers ``[M]``.
             (default: :obj:`None`)
+        approvals (array_like, optional): In how many outcomes each class was approved, integers
+            ``[M, C]``. (default: :obj:`None`)
+        approve (float, optional): As in
+            :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`. (default: :obj:`None`)
+        mask_predictions (array_like, optional): The class that each outcome votes for, integers
+            ``[M, num_masks]``. (default: :obj:`None`)
 
     Raises:
         ValueError: If the smoothing draws, the votes of an object are not one for each outcome, or
@@ -82,7 +90,10 @@ def certify_counts(
         num_entities=entities,
         num_features=num_features,
         largest_r=largest,
-        num_samples=counts.sum(1),
+        votes=counts,
+        approvals=approvals,
+        approve=approve,
+        mask_predictions=mask_predictions,
     )
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate
-from pyg_hiersmooth.certificates.certified_votes import Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.confidence_sequences import (
     bounds_at,

@@ -2,24 +2,29 @@ r"""Certificates on disk: NumPy ``.npz`` files of arrays and settings, nothing p
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.files import replace_atomically
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import Selection
 from pyg_hiersmooth.serialization import noise_from_dict, selection_from_dict, to_dict
 
-Loaded = TypeVar("Loaded", bound=CertifiedVotes)
+if TYPE_CHECKING:
+    from pyg_hiersmooth.certificates.certificate import Certificate
 
-FORMAT = "pyg_hiersmooth certificate 1"
+Loaded = TypeVar("Loaded", bound="Certificate")
+
+FORMAT = "pyg_hiersmooth certificate 2"
+BEFORE = "pyg_hiersmooth certificate 1"
+r"""Files without a checksum."""
 
 
 @dataclass
@@ -30,26 +35,20 @@ class StoredSmoothing:
     noise: Noise
 
 
-def save(certificate: CertifiedVotes, path: str | os.PathLike[str]) -> None:
+def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
     r"""Writes a certificate, all of it or nothing."""
-    settings = {
-        "format": FORMAT,
-        "selection": to_dict(certificate.selection),
-        "noise": to_dict(certificate.noise),
-        "kind": certificate.kind,
-        "num_features": certificate.num_features,
-        "simultaneous": certificate.simultaneous,
-        "alpha": certificate.alpha,
-        "n0": certificate.n0,
+    values = {field.name: getattr(certificate, field.name) for field in fields(certificate)}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    smoothing = {name: to_dict(values[name]) for name in ("selection", "noise")}
+    plain = {name: value for name, value in values.items() if name not in arrays}
+    settings = json.dumps({"format": FORMAT, **plain, **smoothing})
+    content: dict[str, Any] = {
+        "settings": np.array(settings),
+        "checksum": np.array(_checksum(settings, arrays)),
+        **arrays,
     }
-    arrays = {
-        name: getattr(certificate, name) for name in ("prediction", "p_lower", "p_upper", "index")
-    }
-    for name in ("num_entities", "largest_r", "num_samples"):
-        if getattr(certificate, name) is not None:
-            arrays[name] = getattr(certificate, name)
     with replace_atomically(path) as file:
-        np.savez_compressed(file, settings=np.array(json.dumps(settings)), **arrays)
+        np.savez_compressed(file, **content)
 
 
 def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
@@ -57,25 +56,47 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
 
     Raises:
         OSError: If the file cannot be read.
-        ValueError: If it is not a certificate, or is damaged.
+        ValueError: If it is not a certificate, is damaged, or lacks a part.
     """
     content = Path(path).read_bytes()
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            settings = json.loads(str(file["settings"]))
-            arrays = {name: file[name] for name in file.files if name != "settings"}
-        if settings["format"] != FORMAT:
-            raise ValueError(f"unknown format {settings['format']!r}")
-        return result.from_bounds(
-            StoredSmoothing(
-                selection_from_dict(settings["selection"]), noise_from_dict(settings["noise"])
-            ),
-            kind=settings["kind"],
-            num_features=settings["num_features"],
-            simultaneous=settings.get("simultaneous", False),
-            alpha=settings.get("alpha"),
-            n0=settings.get("n0"),
-            **arrays,
+            arrays = {name: file[name] for name in file.files}
+        text = str(arrays.pop("settings"))
+        settings = json.loads(text)
+        smoothing = StoredSmoothing(
+            selection_from_dict(settings.pop("selection")), noise_from_dict(settings.pop("noise"))
         )
+        kind = settings.pop("format")
+        if kind == BEFORE:
+            _check_complete(smoothing, settings, arrays)
+        elif kind != FORMAT:
+            raise ValueError(f"unknown format {kind!r}")
+        elif str(arrays.pop("checksum")) != _checksum(text, arrays):
+            raise ValueError("its checksum is that of another content")
+        return result.from_bounds(smoothing, **settings, **arrays)
     except Exception as error:  # damage shows anywhere in zipfile, zlib, NumPy or JSON
         raise ValueError(f"'{path}' is not a certificate of pyg_hiersmooth: {error}") from error
+
+
+def _checksum(settings: str, arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(settings.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _check_complete(
+    smoothing: StoredSmoothing, settings: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> None:
+    r"""Refuses a file without a checksum that lacks what it must have been written with."""
+    needed = {"index"}
+    if settings.get("alpha") is not None or settings.get("n0") is not None:
+        needed |= {"num_samples"}  # sampled by a classifier, or from votes
+    listed = smoothing.selection.num_outcomes() is not None
+    if listed and smoothing.noise.deterministic and not smoothing.noise.axes:
+        needed |= {"largest_r", "num_samples"}
+    missing = sorted(needed - set(arrays))
+    if missing:
+        raise ValueError(f"it lacks '{missing[0]}'")

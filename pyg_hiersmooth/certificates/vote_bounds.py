@@ -12,6 +12,10 @@ from pyg_hiersmooth.choices import Kind, check_choice
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+LEAST_ALPHA = 1e-100
+r"""Error probability of one bound, below which SciPy's inverse of the beta distribution is not
+relied on."""
+
 
 class VoteBounds(NamedTuple):
     r"""The predicted class of each object and the bounds on its vote probabilities."""
@@ -136,11 +140,14 @@ def check_kind(kind: str) -> Kind:
 
 
 def check_alpha(alpha: float) -> None:
-    r"""Raises a :class:`ValueError` if :obj:`alpha` is not a probability in (0, 1) that floating
-    point can tell from 0.
+    r"""Raises a :class:`ValueError` if :obj:`alpha` is no probability for which bounds are right in
+    double precision: the inverse of the beta distribution is wrong far below :obj:`LEAST_ALPHA`.
     """
-    if not np.finfo(np.float64).tiny <= alpha < 1.0:
-        raise ValueError(f"'alpha' must be a probability in (0, 1) (got {alpha})")
+    if not LEAST_ALPHA <= alpha < 1.0:
+        raise ValueError(
+            f"'alpha' must be a probability in (0, 1), and at least {LEAST_ALPHA} where it is "
+            f"split over classes and objects (got {alpha})"
+        )
 
 
 def check_counts(

@@ -10,25 +10,47 @@ from pyg_hiersmooth.noise.base import Draw, Noise
 from pyg_hiersmooth.noise.kinds import ABLATION
 from pyg_hiersmooth.random import RandomStream
 
+ABLATED = ("features", "messages", "nodes")
+r"""What can be ablated of a selected entity."""
+
 
 class AblationNoise(Noise):
-    r"""Selected rows are replaced by a token (Levine & Feizi 2020; Scholten et al. 2022).
+    r"""Selected entities lose what an adversary could change of them.
 
-    Clean and perturbed noise coincide, :math:`L(t) = t`: the certificate holds for *any* change
-    of :math:`r` entities, and takes no budget besides.
+    What that is decides who the adversary is:
+
+    * ``of="features"``: the row becomes a token (Levine & Feizi 2020; Scholten et al. 2022). The
+      graph is fixed.
+    * ``of="messages"``: all edges that leave a selected node are removed, also explicit self-loops;
+      features stay as they are. The prediction of a node then stands against other nodes that are
+      taken over with their features *and* edges, as long as the model lets nothing of a node reach
+      another but along edges from source to target.
+    * ``of="nodes"``: selected nodes are removed, with their rows and with all edges at them. This
+      is the form for models that pool over all nodes of a graph.
+
+    Clean and perturbed noise coincide, :math:`L(t) = t`: the certificate holds for *any* such
+    change of :math:`r` entities, and takes no budget besides.
 
     Args:
-        token (torch.Tensor, optional): The token ``[D]``; :obj:`None` means a row of zeros.
-            (default: :obj:`None`)
+        token (torch.Tensor, optional): The token ``[D]`` of ablated features; :obj:`None` means a
+            row of zeros. (default: :obj:`None`)
+        of (str, optional): What is ablated, ``"features"``, ``"messages"`` or ``"nodes"``.
+            (default: :obj:`"features"`)
 
     Raises:
-        ValueError: If :obj:`token` is not one finite row.
+        ValueError: If :obj:`token` is not one finite row, or is given where features stay, or if
+            :obj:`of` is none of the three.
     """
 
     name, axes, parameters, deterministic = ABLATION
     differentiable_when_projected = True
 
-    def __init__(self, token: Tensor | None = None) -> None:
+    def __init__(self, token: Tensor | None = None, of: str = "features") -> None:
+        if of not in ABLATED:
+            raise ValueError(f"'of' must be one of {', '.join(map(repr, ABLATED))} (got {of!r})")
+        if token is not None and of != "features":
+            raise ValueError(f"'token' replaces ablated features (got one with of={of!r})")
+        self.of = of
         if token is not None:
             token = torch.as_tensor(token).detach().clone()
             if token.dim() != 1 or not bool(torch.isfinite(token).all()):
@@ -38,10 +60,14 @@ class AblationNoise(Noise):
         self.token = token
 
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
+        if self.of != "features":
+            return x.clone()
         return torch.where(selected.view(-1, 1), self._replacement(x), x)
 
     def sample_projected(self, x: Tensor, weight: Tensor) -> Draw:
         clean = x @ weight
+        if self.of != "features":
+            return lambda selected, stream: clean.clone()
         ablated = self._replacement(x) @ weight
 
         def draw(selected: Tensor, stream: RandomStream) -> Tensor:
@@ -65,4 +91,5 @@ class AblationNoise(Noise):
 
     def __repr__(self) -> str:
         token = "" if self.token is None else f"token=[{self.token.numel()}]"
-        return f"{self.__class__.__name__}({token})"
+        of = "" if self.of == "features" else f"of={self.of!r}"
+        return f"{self.__class__.__name__}({token or of})"

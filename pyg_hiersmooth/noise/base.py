@@ -65,6 +65,11 @@ class Noise(ABC):
     deterministic: ClassVar[bool] = False
     r"""Whether it draws nothing: a noisy row is a fixed one, whatever the row and the stream."""
 
+    of: str = "features"
+    r"""What a selected entity gets noise on: its ``"features"``. Only
+    :class:`~pyg_hiersmooth.noise.AblationNoise` knows more, and what its kinds leave of a graph's
+    structure is in :mod:`pyg_hiersmooth.transforms.structure_ablation`."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for old, new in RENAMED.items():

@@ -25,7 +25,7 @@ from bokeh.plotting import figure
 from bokeh.transform import linear_cmap
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.certificates.largest_budgets import largest_budgets, largest_r
+from pyg_hiersmooth.certificates.views.largest_budgets import largest_budgets, largest_r
 from pyg_hiersmooth.report.look import FIELD, GRAY, PROSE, ROWS, count_in_ones, quiet
 from pyg_hiersmooth.report.reported_run import ReportedRun
 

@@ -10,9 +10,11 @@ from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
 from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.noise.base import Draw
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import Selection, as_selection
 from pyg_hiersmooth.transforms.selection_per_type import SelectionPerType
+from pyg_hiersmooth.transforms.structure_ablation import ablated
 
 
 @functional_transform("hierarchical_node_feature_noise")
@@ -28,6 +30,10 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     changed; dtype and device of the features are kept. Sparse features stay sparse under
     :class:`~pyg_hiersmooth.noise.SparseFlipNoise`, and become dense under other noises.
 
+    Under :class:`~pyg_hiersmooth.noise.AblationNoise` of ``"messages"`` or ``"nodes"`` features
+    stay as they are, and selected nodes lose their edges or are removed, as
+    :mod:`~pyg_hiersmooth.transforms.structure_ablation` says.
+
     Args:
         p (float, torch.Tensor, Selection or dict): Probability in :math:`(0, 1]` that a node is
             selected, one for all or one a node; or any
@@ -42,7 +48,8 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     Raises:
         TypeError: If :obj:`noise` is not a noise.
         ValueError: If :obj:`p` is out of range, or, when called, the features are missing or not
-            what the noise is defined on, or a node type is not in the graph.
+            what the noise is defined on, a node type is not in the graph, or the edges are in no
+            form that can be ablated.
 
     Example:
         >>> transform = HierarchicalNodeFeatureNoise(0.81, SparseFlipNoise(0.05, 0.8))
@@ -73,17 +80,20 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
             self.selection = as_selection(p)
 
     def forward(self, data: Data | HeteroData) -> Data | HeteroData:
+        selected: dict[str, Tensor] = {}
         for selection, store in self._stores(data):
             self.check_features(store.x)
             stream = RandomStream.from_torch(store.x.device)
-            sizes = _graph_sizes(store)
+            tau = selection.sample_batch(_graph_sizes(store) or [store.x.size(0)], stream)
             if _is_sparse(store.x) and self.noise.keeps_sparse:
-                selected = selection.sample_batch(sizes or [store.x.size(0)], stream)
-                noisy = self.noise.sample_sparse(store.x, selected, stream)
-                store.x = self._sparse(store.x, noisy, selected)
+                noisy = self.noise.sample_sparse(store.x, tau, stream)
+                store.x = self._sparse(store.x, noisy, tau)
             else:
-                store.x = self._prepare(store.x, selection, sizes)(stream)
-        return data
+                store.x = self.prepare_given(store.x)(tau, stream)
+            selected[store._key] = tau
+        if isinstance(data, HeteroData):
+            return ablated(data, selected, self.noise.of)
+        return ablated(data, tau, self.noise.of)
 
     def node_types(self, data: HeteroData) -> list[str]:
         r"""The node types of a graph that get noise.
@@ -136,18 +146,31 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     def prepare(
         self, x: Tensor, sizes: list[int] | None = None
     ) -> Callable[[RandomStream], Tensor]:
-        r"""Prepares many draws of the same features; arguments and draws as in :meth:`smooth`."""
-        return self._prepare(x, self.selection, sizes)
+        r"""Prepares many draws of the same features; arguments and draws as in :meth:`smooth`.
 
-    def _prepare(
-        self, x: Tensor, selection: Selection, sizes: list[int] | None
-    ) -> Callable[[RandomStream], Tensor]:
+        Raises:
+            ValueError: If features are not all that the noise changes.
+        """
+        if self.noise.of != "features":
+            raise ValueError(
+                f"{self.noise} changes the graph's structure: features alone are no sample of it"
+            )
+        draw = self.prepare_given(x)
+
+        def smooth(stream: RandomStream) -> Tensor:
+            return draw(self.selection.sample_batch(sizes or [x.size(0)], stream), stream)
+
+        return smooth
+
+    def prepare_given(self, x: Tensor) -> Draw:
+        r"""Prepares many draws of the same features given the indicator, bool ``[N]``, that was
+        drawn from the same stream before; what they return is that of :meth:`smooth`.
+        """
         if _is_sparse(x) and not self.noise.keeps_sparse:
             x = x.to_dense()
         draw = self.noise.prepare(x)
 
-        def smooth(stream: RandomStream) -> Tensor:
-            selected = selection.sample_batch(sizes or [x.size(0)], stream)
+        def smooth(selected: Tensor, stream: RandomStream) -> Tensor:
             noisy = draw(selected, stream)
             if not self.append_indicator:
                 return noisy.contiguous()

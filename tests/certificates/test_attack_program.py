@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import product
+from itertools import combinations, product
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +20,10 @@ class Attack(NamedTuple):
     per_entity: np.ndarray
 
     def max_changed_predictions(self, method: str) -> int:
-        whole = np.ones(len(self.per_entity), bool)
+        integrality = np.ones(len(self.per_entity), bool)
         field = sparse.csr_array(self.field)
         return max_changed_predictions(
-            self.points, field, self.totals, self.per_entity, whole, method, time_limit=60.0
+            self.points, field, self.totals, self.per_entity, integrality, method, time_limit=60.0
         )
 
     def truth(self) -> int:
@@ -99,3 +99,64 @@ def test_targets_and_entities_that_are_alike_count_each() -> None:
     for r, fallen in ((1, 0), (2, 2), (3, 2), (4, 4), (5, 4), (6, 6)):
         attack = Attack(points, field, np.array([r]), np.zeros((0, 12)))
         assert attack.max_changed_predictions("milp") == fallen
+
+
+def everything_spent(needs: np.ndarray, per_entity: np.ndarray, field: np.ndarray) -> list[int]:
+    """What both methods say where a distance suffices for all entities, and as many as truly fall:
+    those that need no more than all entities in their field take."""
+    assert per_entity.sum() <= 1.0
+    points = BreakingPoints(np.arange(len(needs)), np.column_stack([np.ones(len(needs)), needs]))
+    totals, limits = np.array([len(per_entity), 1.0]), per_entity[None]
+    continuous = np.zeros(1, bool)
+    fallen = [
+        max_changed_predictions(
+            points, sparse.csr_array(field), totals, limits, continuous, method, 60.0
+        )
+        for method in METHODS
+    ]
+    return [*fallen, int((needs <= field @ per_entity).sum())]
+
+
+@pytest.mark.parametrize("power", range(13))
+def test_no_share_is_too_small_for_an_adversary(power: int) -> None:
+    """Each of 1,100 entities takes less of a distance than a solver tells from nothing."""
+    share = 10.0**-power / 1_100
+    needs = share * np.array([0.5, 900.0, 1_099.0, 1_200.0])
+    field = np.ones((4, 1_100), bool)
+    per_entity = np.full(1_100, share)
+    assert everything_spent(needs, per_entity, field) == [3, 3, 3]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_shares_of_all_sizes_at_once(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    field = generator.random((8, 12)) < 0.5
+    sizes = 10.0 ** -generator.uniform(0, 12, 12)
+    per_entity = sizes / max(sizes.sum(), 1.0)
+    reached = field @ per_entity
+    needs = reached * generator.choice([0.1, 0.999_999, 1.01, 3.0], 8) + (reached == 0)
+    lp, milp, truth = everything_spent(needs, per_entity, field)
+    assert min(lp, milp) >= truth
+
+
+def test_what_an_entity_stands_for() -> None:
+    """Entities that count more than once towards a target, against every set of them."""
+    fell = 0
+    for seed in range(12):
+        generator = np.random.default_rng(seed)
+        weights = generator.integers(0, 4, (5, 6))
+        weights[1], weights[:, 1] = weights[0], weights[:, 0]
+        needs = generator.integers(1, 7, 5)
+        needs[1] = needs[0]
+        weights = np.minimum(weights, needs[:, None])
+        points = BreakingPoints(np.arange(5), needs[:, None].astype(np.float64))
+        for r in range(7):
+            truth = max(
+                int((weights[:, list(rows)].sum(1) >= needs).sum())
+                for rows in combinations(range(6), r)
+            )
+            attack = Attack(points, weights, np.array([r]), np.zeros((0, 6)))
+            assert attack.max_changed_predictions("milp") == truth
+            assert attack.max_changed_predictions("lp") >= truth
+            fell += truth
+    assert fell > 60

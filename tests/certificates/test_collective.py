@@ -175,6 +175,29 @@ def test_the_optimum_is_attained_for_distances(noise: Any, power: int) -> None:
     assert fell > 0
 
 
+@pytest.mark.parametrize("noise", [GaussianNoise(0.5), LaplaceNoise(0.5)], ids=str)
+@pytest.mark.parametrize("power", [3, 6, 9, 12])
+def test_tiny_limits_of_a_large_distance(noise: Any, power: int) -> None:
+    """All nodes at their limit fell two targets of three; the distance would do for far more."""
+    num_entities, lower = 1_100, np.array([0.9, 0.95, 0.99])
+    certificate = Certificate.from_bounds(
+        smoothing(BernoulliSelection(1.0), noise),
+        [0, 0, 0],
+        lower,
+        1.0 - lower,
+        num_entities=num_entities,
+        simultaneous=True,
+    )
+    order = {"l1": 1, "l2": 2}[noise.norm]
+    limit = certificate.radius(1)[1] * (1.01 / num_entities) ** (1 / order)
+    collective = CollectiveCertificate(certificate, np.ones((3, num_entities), bool))
+    options: dict[str, Any] = {"eps": limit * 10.0 ** (power / order)}
+    options["eps"] = max(options["eps"], certificate.radius(1)[1] * 1.01)
+    for method in METHODS:
+        options["max_per_node"] = {"eps": limit}
+        assert fallen_at_most(collective, num_entities, method, **options) == 2
+
+
 def shares_out(inside: np.ndarray, needed: np.ndarray, eps: float, most: float, power: int) -> bool:
     cost = np.ones(inside.shape[1])
     result = linprog(

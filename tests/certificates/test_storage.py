@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.certificates import Certificate, certify_counts, certify_votes
 from pyg_hiersmooth.noise import (
     AblationNoise,
     GaussianNoise,
@@ -21,7 +21,7 @@ from pyg_hiersmooth.noise import (
     SparseFlipNoise,
     UniformNoise,
 )
-from pyg_hiersmooth.selection import BernoulliSelection, FixedSizeSelection
+from pyg_hiersmooth.selection import BernoulliSelection, FixedSizeSelection, PartitionSelection
 
 NOISES: list[Any] = [
     GaussianNoise(0.25),
@@ -90,16 +90,92 @@ def test_simultaneous_bounds_are_kept_and_named(tmp_path: Path) -> None:
     assert repr(Certificate.load(tmp_path / "certificate")) == repr(before)
 
 
-def test_files_from_before_there_were_simultaneous_ones(tmp_path: Path) -> None:
-    path = tmp_path / "certificate.npz"
-    saved(path)
+def test_votes_and_what_each_outcome_votes_for_are_kept(tmp_path: Path) -> None:
+    before = exact()
+    before.save(tmp_path / "certificate")
+    after = Certificate.load(tmp_path / "certificate")
+    assert after.exact and after.approve == 0.2
+    for name in ("votes", "approvals", "mask_predictions", "largest_r", "num_samples"):
+        left, right = getattr(before, name), getattr(after, name)
+        assert np.array_equal(left, right) and left.dtype == right.dtype
+        assert np.array_equal(left[[1]], getattr(after.subset([1]), name))
+
+
+def exact() -> Certificate:
+    masks = np.array([[0, 0, 0, 1, 0, 0], [1, 1, 1, 1, 1, 1]], dtype=np.int16)
+    return certify_counts(
+        smoothing(AblationNoise(), PartitionSelection(3, 2)),
+        [[5, 1], [0, 6]],
+        num_entities=4,
+        approvals=[[6, 2], [1, 6]],
+        approve=0.2,
+        mask_predictions=masks,
+    )
+
+
+def contents(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     with np.load(path) as file:
         arrays = dict(file)
-    settings = json.loads(str(arrays["settings"]))
-    del settings["simultaneous"]
-    np.savez(path, **{**arrays, "settings": np.array(json.dumps(settings))})
+    return json.loads(str(arrays.pop("settings"))), arrays
+
+
+def write_before(path: Path, settings: dict[str, Any], arrays: dict[str, Any]) -> None:
+    """As version 0.1 wrote it, without a checksum."""
+    settings = {**settings, "format": "pyg_hiersmooth certificate 1"}
+    np.savez(path, settings=np.array(json.dumps(settings)), **arrays)
+
+
+@pytest.mark.parametrize("kind", ["bounds", "sampled", "exact"])
+def test_files_from_before_there_were_checksums(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.npz"
+    counts = [[90, 10], [40, 60]]
+    made = {
+        "bounds": certificate(SparseFlipNoise(0.05, 0.8), num_features=2, index=[4, 5, 9, 7]),
+        "sampled": certify_votes(smoothing(AblationNoise()), counts, counts, index=[3, 4]),
+        "exact": exact(),
+    }[kind]
+    made.save(path)
+    settings, arrays = contents(path)
+    for name in ("votes", "approvals", "mask_predictions", "checksum"):
+        arrays.pop(name, None)
+    settings.pop("approve")
+    write_before(path, settings, arrays)
     loaded = Certificate.load(path)
-    assert not loaded.simultaneous and not loaded.exact
+    assert repr(loaded) == repr(made) and loaded.index.tolist() == made.index.tolist()
+    needed = {
+        "bounds": {"index"},
+        "sampled": {"index", "num_samples"},
+        "exact": {"index", "num_samples", "largest_r"},
+    }[kind]
+    for gone in needed:
+        write_before(path, settings, {k: v for k, v in arrays.items() if k != gone})
+        with pytest.raises(ValueError, match=f"is not a certificate .*: it lacks '{gone}'"):
+            Certificate.load(path)
+    if kind == "bounds":  # from before there were simultaneous ones
+        write_before(path, {k: v for k, v in settings.items() if k != "simultaneous"}, arrays)
+        assert not Certificate.load(path).simultaneous
+
+
+@pytest.mark.parametrize("kind", ["exact", "bounds"])
+def test_nothing_may_be_changed_or_gone(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "certificate.npz"
+    made = exact() if kind == "exact" else certificate(simultaneous=True, index=[4, 5, 9, 7])
+    made.save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    for name, array in arrays.items():
+        others = [{k: v for k, v in arrays.items() if k != name}]
+        if array.dtype.kind in "if":
+            others += [{**arrays, name: array[::-1].copy()}] * (not (array == array[::-1]).all())
+            others += [{**arrays, name: array.astype(np.float32)}]
+        for other in others:
+            np.savez(path, **other)
+            with pytest.raises(ValueError, match="is not a certificate"):
+                Certificate.load(path)
+    changed = str(arrays["settings"]).replace('"simultaneous": true', '"simultaneous": false')
+    np.savez(path, **{**arrays, "settings": np.array(changed)})
+    with pytest.raises(ValueError, match="checksum is that of another content"):
+        Certificate.load(path)
 
 
 def saved(path: Path) -> bytes:
@@ -151,11 +227,13 @@ def test_no_flipped_bit_goes_through(tmp_path: Path) -> None:
 def test_other_contents_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "certificate.npz"
     saved(path)
-    with np.load(path) as file:
-        arrays = dict(file)
-    settings = str(arrays["settings"])
+    loose, arrays = contents(path)
+    arrays.pop("checksum")
+    settings = json.dumps({**loose, "format": "pyg_hiersmooth certificate 1"})
+    np.savez(path, **arrays, settings=np.array(settings))
+    assert len(Certificate.load(path)) == 4  # without a checksum, the checks of bounds are left
     for change in (
-        {"settings": settings.replace("certificate 1", "certificate 2")},
+        {"settings": settings.replace("certificate 1", "certificate 3")},
         {"settings": settings.replace("SparseFlipNoise", "SparseNoise")},
         {"settings": settings.replace("multiclass", "anything")},
         {"settings": settings.replace("0.05", "1.05")},
@@ -165,7 +243,14 @@ def test_other_contents_are_refused(tmp_path: Path) -> None:
         {"num_entities": -arrays["num_entities"]},
         {"surplus": np.arange(3)},
     ):
-        np.savez(path, **{**arrays, **{k: np.array(v) for k, v in change.items()}})
+        np.savez(
+            path,
+            **{
+                "settings": np.array(settings),
+                **arrays,
+                **{k: np.array(v) for k, v in change.items()},
+            },
+        )
         with pytest.raises(ValueError, match="is not a certificate"):
             Certificate.load(path)
 

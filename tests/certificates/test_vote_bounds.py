@@ -3,11 +3,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import stats
 
-from pyg_hiersmooth.certificates import clopper_pearson_lower, clopper_pearson_upper, vote_bounds
+from pyg_hiersmooth.certificates import (
+    anytime_lower,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    vote_bounds,
+)
+from pyg_hiersmooth.certificates.vote_bounds import LEAST_ALPHA
 
 FALSE_ALARM = 1e-6  # of each statistical test here, were its seed not fixed
 
@@ -149,3 +156,39 @@ def test_other_arguments_are_checked() -> None:
         for trials in (0, 2.5, float("nan")):
             with pytest.raises(ValueError, match="'trials' must"):
                 bound(1, trials, 0.1)
+
+
+def exact_tail(successes: int, trials: int, p: float) -> mpmath.mpf:
+    """P(X >= successes) of a binomial, term by term in 50 digits."""
+    with mpmath.workdps(50):
+        share = mpmath.mpf(p)
+        term = mpmath.binomial(trials, successes)
+        term *= share**successes * (1 - share) ** (trials - successes)
+        total = term
+        for i in range(successes, trials):
+            term *= mpmath.mpf(trials - i) / (i + 1) * share / (1 - share)
+            total += term
+            if term < total * mpmath.mpf(10) ** -30:
+                break
+        return total
+
+
+@pytest.mark.parametrize("alpha", [1e-2, 1e-10, 1e-50, 1e-99, LEAST_ALPHA])
+def test_bounds_fail_with_the_probability_they_say(alpha: float) -> None:
+    for trials in (1, 2, 10, 100, 1_000, 100_000):
+        for successes in {1, (trials + 1) // 2, max(trials * 9 // 10, 1), trials}:
+            bound = float(clopper_pearson_lower(successes, trials, alpha))
+            assert 0.0 < bound < 1.0
+            assert float(exact_tail(successes, trials, bound) / alpha) == pytest.approx(1, abs=1e-9)
+
+
+def test_an_alpha_that_no_bound_is_right_for() -> None:
+    for alpha in (0.99 * LEAST_ALPHA, 1e-300, 5e-324):
+        for bound in (clopper_pearson_lower, clopper_pearson_upper, anytime_lower):
+            with pytest.raises(ValueError, match=r"'alpha' must be .* at least 1e-100"):
+                bound(90, 100, alpha)
+    votes = [[90, 10]] * 50
+    for together, kind in ((True, "binary"), (False, "multiclass"), (True, "multiclass")):
+        with pytest.raises(ValueError, match="where it is split over classes and objects"):
+            vote_bounds(votes, votes, 1.5 * LEAST_ALPHA, kind, together)
+    assert vote_bounds(votes, votes, 1.5 * LEAST_ALPHA, "binary").p_lower[0] > 0.0

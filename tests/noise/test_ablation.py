@@ -67,6 +67,29 @@ def test_the_token_is_a_copy() -> None:
     assert noise.sample(torch.zeros(4, 3), SELECTED, STREAM)[0].tolist() == [1.0, 1.0, 1.0]
 
 
+@pytest.mark.parametrize("of", ["messages", "nodes"])
+def test_features_stay_where_structure_is_ablated(of: str) -> None:
+    x, weight = torch.rand(4, 3), torch.rand(3, 5)
+    noise = AblationNoise(of=of)
+    out = noise.sample(x, SELECTED, STREAM)
+    assert torch.equal(out, x) and out.data_ptr() != x.data_ptr()
+    draw = noise.sample_projected(x, weight)
+    draw(SELECTED, STREAM).zero_()  # draws are tensors of their own
+    assert torch.equal(draw(SELECTED, STREAM), x @ weight)
+    assert noise.of == of and noise.lower_bound(0.3) == 0.3
+
+
+def test_what_can_be_ablated() -> None:
+    for of in ("edges", None, 1):
+        message = r"'of' must be one of 'features', 'messages', 'nodes' \(got"
+        with pytest.raises(ValueError, match=message):
+            AblationNoise(of=of)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"'token' replaces ablated features .*of='messages'"):
+        AblationNoise(torch.zeros(2), of="messages")
+    assert AblationNoise().of == AblationNoise(torch.zeros(2), of="features").of == "features"
+
+
 def test_repr() -> None:
+    assert repr(AblationNoise(of="messages")) == "AblationNoise(of='messages')"
     assert repr(AblationNoise()) == "AblationNoise()"
     assert repr(AblationNoise([1.0, 2.0])) == "AblationNoise(token=[2])"  # type: ignore[arg-type]

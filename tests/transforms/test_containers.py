@@ -152,6 +152,22 @@ def test_a_probability_per_node_type_leaves_others_alone() -> None:
     assert int(batch["author"].x[:, -1].sum()) == 6
 
 
+def test_messages_of_the_noisy_types_alone() -> None:
+    data = make_hetero()
+    data["paper", "by", "author"].edge_index = torch.randint(0, 4, (2, 9))
+    noise = AblationNoise(of="messages")
+    noisy = HierarchicalNodeFeatureNoise({"author": FixedSizeSelection(3)}, noise)(data)
+    silent = noisy["author"].x[:, -1].bool()
+    kept = ~silent[data["author", "to", "paper"].edge_index[0]]
+    written = noisy["author", "to", "paper"].edge_index
+    assert torch.equal(written, data["author", "to", "paper"].edge_index[:, kept])
+    assert noisy["paper", "by", "author"].edge_index is data["paper", "by", "author"].edge_index
+    assert torch.equal(noisy["author"].x[:, :-1], data["author"].x)
+    both = HierarchicalNodeFeatureNoise(1.0, noise)(data)
+    assert both["author", "to", "paper"].edge_index.numel() == 0
+    assert both["paper", "by", "author"].edge_index.numel() == 0
+
+
 def test_bad_node_types() -> None:
     def transform(p: Any) -> HierarchicalNodeFeatureNoise:
         return HierarchicalNodeFeatureNoise(p, GaussianNoise(1.0))

@@ -10,6 +10,7 @@ from torch_geometric.data.datapipes import DatasetAdapter
 from torch_geometric.loader import DataLoader
 
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, LaplaceNoise, SparseFlipNoise
+from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import BernoulliSelection, FixedSizeSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -61,6 +62,65 @@ def test_keeps_the_dtype(dtype: torch.dtype, noise: object) -> None:
     data = binary_graph()
     data.x = data.x.to(dtype)
     assert HierarchicalNodeFeatureNoise(0.5, noise)(data).x.dtype == dtype
+
+
+def test_ablated_messages_leave_features_and_drop_edges_of_selected_sources() -> None:
+    data = binary_graph()
+    data.edge_weight = torch.arange(4.0)
+    transform = HierarchicalNodeFeatureNoise(0.5, AblationNoise(of="messages"))
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        noisy = transform(data)
+        silent = noisy.x[:, -1].bool()
+        assert torch.equal(noisy.x[:, :-1], data.x)
+        kept = [i for i, source in enumerate(EDGES[0].tolist()) if not silent[source]]
+        assert torch.equal(noisy.edge_index, EDGES[:, kept])
+        assert noisy.edge_weight.tolist() == kept
+        seen.add(tuple(kept))
+    assert len(seen) > 3 and data.edge_index is EDGES and data.x.size(1) == 5
+
+
+def test_ablated_nodes_leave_the_graph_with_their_rows() -> None:
+    batch = Batch.from_data_list([binary_graph(3), binary_graph(7)])
+    transform = HierarchicalNodeFeatureNoise(FixedSizeSelection(2), AblationNoise(of="nodes"))
+    noisy = transform(batch)
+    assert noisy.num_graphs == 2 and noisy.ptr.tolist() == [0, 1, 6]
+    assert not noisy.x[:, -1].any()  # of those that stay, none is selected
+    rows = {tuple(row) for row in batch.x.tolist()}
+    assert {tuple(row) for row in noisy.x[:, :-1].tolist()} <= rows
+    assert batch.x.shape == (10, 5)
+
+
+@pytest.mark.parametrize("of", ["features", "messages", "nodes"])
+def test_the_same_seed_selects_the_same_nodes_whatever_is_ablated(of: str) -> None:
+    data, selection = binary_graph(), BernoulliSelection(0.5)
+    torch.manual_seed(7)
+    expected = HierarchicalNodeFeatureNoise(selection, AblationNoise())(data).x[:, -1]
+    torch.manual_seed(7)
+    noisy = HierarchicalNodeFeatureNoise(selection, AblationNoise(of=of))(data)
+    assert noisy.num_nodes == (int((expected == 0).sum()) if of == "nodes" else 6)
+    assert torch.equal(noisy.x[:, -1], expected if of != "nodes" else expected[expected == 0])
+
+
+def test_draws_given_the_indicator_are_those_of_smooth() -> None:
+    x = binary_graph().x
+    for noise in (GaussianNoise(1.0), SparseFlipNoise(0.4, 0.4), AblationNoise()):
+        transform = HierarchicalNodeFeatureNoise(0.5, noise)
+        stream = RandomStream(5)
+        selected = transform.selection.sample_batch([6], stream)
+        drawn = transform.prepare_given(x)(selected, stream)
+        assert torch.equal(drawn, transform.smooth(x, RandomStream(5)))
+
+
+@pytest.mark.parametrize("of", ["messages", "nodes"])
+def test_features_alone_are_no_sample_where_structure_is_ablated(of: str) -> None:
+    transform = HierarchicalNodeFeatureNoise(0.5, AblationNoise(of=of))
+    with pytest.raises(ValueError, match="features alone are no sample of it"):
+        transform.smooth(binary_graph().x, RandomStream(0))
+    given = transform.prepare_given(binary_graph().x)
+    selected = torch.tensor([1, 0, 1, 0, 0, 0]).bool()
+    assert given(selected, RandomStream(0))[:, -1].tolist() == [1, 0, 1, 0, 0, 0]
 
 
 def test_follows_the_seed_of_torch() -> None:

@@ -6,17 +6,18 @@ from typing import TYPE_CHECKING
 
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.certificates.checks import check_integers
-from pyg_hiersmooth.certificates.explanation import CHANGED
-from pyg_hiersmooth.certificates.largest_budgets import largest_budgets, largest_r
+from pyg_hiersmooth.certificates.views.explanation import CHANGED
+from pyg_hiersmooth.certificates.views.largest_budgets import largest_budgets, largest_r
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from pyg_hiersmooth.certificates.certificate import Certificate
 
-def to_frame(certificate: CertifiedVotes, y: ArrayLike | None) -> pd.DataFrame:
+
+def to_frame(certificate: Certificate, y: ArrayLike | None) -> pd.DataFrame:
     r"""As :meth:`Certificate.to_frame`."""
     columns = {
         "index": certificate.index,

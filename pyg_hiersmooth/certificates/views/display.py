@@ -2,14 +2,15 @@ r"""A certificate in one line, and as a small table for notebooks."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
-from pyg_hiersmooth.certificates.explanation import CHANGED, html_table
-from pyg_hiersmooth.certificates.shares import share
+from pyg_hiersmooth.certificates.views.explanation import CHANGED, html_table
+
+if TYPE_CHECKING:
+    from pyg_hiersmooth.certificates.certificate import Certificate
 
 
-def in_one_line(certificate: CertifiedVotes) -> str:
+def in_one_line(certificate: Certificate) -> str:
     r"""What its ``repr`` is."""
     holds = ", exact" if certificate.exact else ", simultaneous" if certificate.simultaneous else ""
     sampled = "".join(f", {name}={value}" for name, value in _statistics(certificate))
@@ -20,14 +21,14 @@ def in_one_line(certificate: CertifiedVotes) -> str:
     )
 
 
-def as_html(certificate: CertifiedVotes) -> str:
+def as_html(certificate: Certificate) -> str:
     r"""What a notebook shows of it."""
     noise = certificate.noise
     rows = [
         ("objects", f"{len(certificate):,}"),
         ("smoothing", certificate.smoothing),
         ("kind", certificate.kind + (", all at once" if certificate.simultaneous else "")),
-        ("abstained", f"{share(certificate.abstained):.1%}"),
+        ("abstained", f"{certificate.abstained.sum() / max(len(certificate), 1):.1%}"),
         *((name, f"{value:,}") for name, value in _statistics(certificate)),
     ]
     for budget in noise.reported_budgets():
@@ -36,7 +37,7 @@ def as_html(certificate: CertifiedVotes) -> str:
     return html_table("Certificate", rows)
 
 
-def _statistics(certificate: CertifiedVotes) -> list[tuple[str, Any]]:
+def _statistics(certificate: Certificate) -> list[tuple[str, Any]]:
     r"""What is known about the sampling."""
     if certificate.exact:
         return []

@@ -3,13 +3,16 @@ r"""Certified accuracy as curves over the adversary's budget."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.chart import Chart, Curve, Panel
 from pyg_hiersmooth.noise import Axis
+
+if TYPE_CHECKING:
+    from pyg_hiersmooth.certificates.certificate import Certificate
 
 CHANGED = (1, 2, 3)
 r"""Numbers :math:`r` of changed entities that have a curve of their own."""
@@ -18,7 +21,7 @@ MAX_COUNT = 256
 r"""Largest number of changes on an axis."""
 
 
-def chart(certificate: CertifiedVotes, y: ArrayLike) -> Chart:
+def chart(certificate: Certificate, y: ArrayLike) -> Chart:
     r"""The curves of a certificate: exact steps, up to where they fall to 0 or :obj:`MAX_COUNT`.
 
     Args:
@@ -32,7 +35,7 @@ def chart(certificate: CertifiedVotes, y: ArrayLike) -> Chart:
     )
 
 
-def _panels(certificate: CertifiedVotes, y: ArrayLike) -> Iterator[Panel]:
+def _panels(certificate: Certificate, y: ArrayLike) -> Iterator[Panel]:
     axes = certificate.noise.axes
     for axis in axes:
         curves = (_over_axis(certificate, y, axis, r) for r in CHANGED)
@@ -42,7 +45,7 @@ def _panels(certificate: CertifiedVotes, y: ArrayLike) -> Iterator[Panel]:
         yield Panel("Changed entities $r$", True, (curve,))
 
 
-def _over_axis(certificate: CertifiedVotes, y: ArrayLike, axis: Axis, r: int) -> Curve:
+def _over_axis(certificate: Certificate, y: ArrayLike, axis: Axis, r: int) -> Curve:
     if not axis.whole:
         return _over_distance(certificate, y, r)
     return _over_count(lambda n: certificate.certified_accuracy(y, r, **{axis.name: n}), r)
@@ -55,9 +58,8 @@ def _over_count(accuracy: Callable[[int], float], r: int | None = None) -> Curve
     return Curve(np.arange(len(accuracies)), np.array(accuracies), r)
 
 
-def _over_distance(certificate: CertifiedVotes, y: ArrayLike, r: int) -> Curve:
+def _over_distance(certificate: Certificate, y: ArrayLike, r: int) -> Curve:
     clean = certificate.clean_accuracy(y)
-    correct = (certificate.prediction == np.asarray(y)) & ~certificate.abstained
-    radius = np.sort(certificate.radius(r)[correct])
+    radius = np.sort(certificate.radius(r)[certificate.correct(y)])
     x = np.concatenate([[0.0], radius])
     return Curve(x, np.linspace(clean, 0.0, len(x)), r)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyg_hiersmooth.certificates import Certificate, certify_counts, largest_budgets
-from pyg_hiersmooth.certificates.largest_budgets import largest_r
+from pyg_hiersmooth.certificates.views.largest_budgets import largest_r
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection
 

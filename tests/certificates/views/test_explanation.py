@@ -8,7 +8,7 @@ import pytest
 from scipy import sparse
 
 from pyg_hiersmooth.certificates import Certificate, certify_counts, certify_votes
-from pyg_hiersmooth.certificates.explanation import html_table
+from pyg_hiersmooth.certificates.views.explanation import html_table
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection
 

@@ -3,18 +3,20 @@ r"""What a certificate says about many budgets at once."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import robustness
-from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.certificates.checks import check_count
-from pyg_hiersmooth.certificates.shares import share
+
+if TYPE_CHECKING:
+    from pyg_hiersmooth.certificates.certificate import Certificate
 
 
 def grid(
-    certificate: CertifiedVotes, max_r: int, max_additions: int = 0, max_deletions: int = 0
+    certificate: Certificate, max_r: int, max_additions: int = 0, max_deletions: int = 0
 ) -> np.ndarray:
     r"""As :meth:`Certificate.grid`."""
     sizes = _check_cells(certificate, max_r, max_additions, max_deletions)
@@ -27,7 +29,7 @@ def grid(
 
 
 def certified_accuracy_grid(
-    certificate: CertifiedVotes,
+    certificate: Certificate,
     y: ArrayLike,
     max_r: int,
     max_additions: int = 0,
@@ -35,9 +37,9 @@ def certified_accuracy_grid(
 ) -> np.ndarray:
     r"""As :meth:`Certificate.certified_accuracy_grid`."""
     sizes = _check_cells(certificate, max_r, max_additions, max_deletions)
-    correct = certificate.correct(y)
     if not certificate.noise.budget:
-        return np.array([share(certificate.is_robust(r) & correct) for r in range(sizes[0])])
+        return np.array([certificate.certified_accuracy(y, r) for r in range(sizes[0])])
+    correct = certificate.correct(y)
     surface = np.zeros(sizes)
     for additions, frontier in enumerate(_frontiers(certificate, *sizes)):
         for r, deepest in enumerate(frontier):
@@ -46,7 +48,7 @@ def certified_accuracy_grid(
     return surface / max(len(certificate), 1)
 
 
-def _check_cells(certificate: CertifiedVotes, *largest: int) -> tuple[int, int, int]:
+def _check_cells(certificate: Certificate, *largest: int) -> tuple[int, int, int]:
     noise = certificate.noise
     counts_flips = noise.budget == ("additions", "deletions")
     if not counts_flips and (noise.budget or any(largest[1:])):
@@ -57,7 +59,7 @@ def _check_cells(certificate: CertifiedVotes, *largest: int) -> tuple[int, int, 
 
 
 def _frontiers(
-    certificate: CertifiedVotes, num_r: int, num_additions: int, num_deletions: int
+    certificate: Certificate, num_r: int, num_additions: int, num_deletions: int
 ) -> Iterator[np.ndarray]:
     r"""For each number of additions the most deletions that are certified, int64 ``[num_r, M]``."""
     each = (certificate.prob_all_selected(r) for r in range(num_r))

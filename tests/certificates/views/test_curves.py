@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.certificates.curves import CHANGED, MAX_COUNT
+from pyg_hiersmooth.certificates.views.curves import CHANGED, MAX_COUNT
 from pyg_hiersmooth.chart import Curve
 from pyg_hiersmooth.noise import (
     AblationNoise,

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pyg_hiersmooth.certificates import grids
-from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
-from pyg_hiersmooth.certificates.largest_budgets import largest_budgets, largest_r
+from pyg_hiersmooth.certificates.views import grids
+from pyg_hiersmooth.certificates.views.largest_budgets import largest_budgets, largest_r
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from pyg_hiersmooth.certificates.certificate import Certificate
 
 CHANGED = (1, 2, 3)
 r"""Numbers of changed entities that are reported."""
@@ -30,7 +31,7 @@ class Explanation:
             (default: :obj:`None`)
     """
 
-    certificate: CertifiedVotes
+    certificate: Certificate
     receptive_field: int | None = None
 
     @property
@@ -150,7 +151,7 @@ def html_table(title: str, rows: list[tuple[str, Any]]) -> str:
 
 
 def explanation_of(
-    certificate: CertifiedVotes, position: int, receptive_field: Any = None
+    certificate: Certificate, position: int, receptive_field: Any = None
 ) -> Explanation:
     r"""What a certificate says about the object at a position.
 

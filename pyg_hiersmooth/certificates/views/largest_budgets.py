@@ -3,17 +3,20 @@ r"""The largest budgets that objects withstand, one by one."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pyg_hiersmooth.certificates.certified_votes import CertifiedVotes
 from pyg_hiersmooth.noise import Axis
+
+if TYPE_CHECKING:
+    from pyg_hiersmooth.certificates.certificate import Certificate
 
 MOST_R, MOST_COUNT = 64, 1_024
 r"""Changed entities, and strengths that are counted, up to which is looked."""
 
 
-def largest_budgets(certificate: CertifiedVotes, r: int) -> dict[str, np.ndarray]:
+def largest_budgets(certificate: Certificate, r: int) -> dict[str, np.ndarray]:
     r"""For each axis of the noise's budget, the largest strength, the others being 0, that each
     object withstands at :obj:`r` changed entities.
 
@@ -28,7 +31,7 @@ def largest_budgets(certificate: CertifiedVotes, r: int) -> dict[str, np.ndarray
     return {axis.name: _largest_strength(certificate, r, axis) for axis in certificate.noise.axes}
 
 
-def largest_r(certificate: CertifiedVotes) -> np.ndarray:
+def largest_r(certificate: Certificate) -> np.ndarray:
     r"""The most changed entities that each object withstands where they are changed at will, int64
     ``[M]``; -1 where it abstains. More than 64 are not looked for.
 
@@ -42,7 +45,7 @@ def largest_r(certificate: CertifiedVotes) -> np.ndarray:
     return _count(certificate, MOST_R, certificate.is_robust)
 
 
-def _largest_strength(certificate: CertifiedVotes, r: int, axis: Axis) -> np.ndarray:
+def _largest_strength(certificate: Certificate, r: int, axis: Axis) -> np.ndarray:
     if not axis.whole:
         return certificate.radius(r)
     others = {other.name: 0 for other in certificate.noise.axes if other is not axis}
@@ -54,7 +57,7 @@ def _largest_strength(certificate: CertifiedVotes, r: int, axis: Axis) -> np.nda
 
 
 def _count(
-    certificate: CertifiedVotes, most: int, is_robust: Callable[[int], np.ndarray]
+    certificate: Certificate, most: int, is_robust: Callable[[int], np.ndarray]
 ) -> np.ndarray:
     r"""Counts up until no object is robust."""
     largest = np.where(certificate.abstained, -1, 0)

@@ -1,0 +1,1 @@
+r"""What a certificate says: as tables, curves, grids and words."""
