@@ -109,6 +109,10 @@ class ProjectedFeatures(FeatureSource):
             return noisy
         return torch.cat([noisy, selected.view(-1, 1).to(noisy.dtype)], dim=1)
 
+    def draw_given(self, selected: Tensor, stream: RandomStream) -> Tensor:
+        r"""One draw given the indicator, bool ``[N]``, that was drawn from the stream before."""
+        return self._stand_in(self._hidden_given(selected, stream))
+
     def mapped(self, features: Tensor) -> Tensor:
         r"""What the model gets in place of given features ``[N, D (+ 1)]``."""
         return self._stand_in(features @ self.weight)
@@ -126,7 +130,9 @@ class ProjectedFeatures(FeatureSource):
         return LinearInput(shape, stacked.dtype, stacked.device, product)
 
     def _draw_hidden(self, stream: RandomStream) -> Tensor:
-        selected = self.transform.selection.sample_batch(self.sizes, stream)
+        return self._hidden_given(self.transform.selection.sample_batch(self.sizes, stream), stream)
+
+    def _hidden_given(self, selected: Tensor, stream: RandomStream) -> Tensor:
         hidden = self._hidden_draw(selected, stream)
         if self.transform.append_indicator:
             hidden.addcmul_(selected.view(-1, 1).to(hidden.dtype), self.indicator)

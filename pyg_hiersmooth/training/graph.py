@@ -15,7 +15,13 @@ from pyg_hiersmooth.datasets import GraphSplit
 from pyg_hiersmooth.nn.calls.graph_list import as_graphs
 from pyg_hiersmooth.nn.calls.model_call import ModelCall
 from pyg_hiersmooth.nn.calls.structure import check_keep
-from pyg_hiersmooth.training.fit import TrainingHistory, device_of, fit, logits_of
+from pyg_hiersmooth.training.fit import (
+    LogitsAndLabels,
+    TrainingHistory,
+    device_of,
+    fit,
+    logits_of,
+)
 from pyg_hiersmooth.training.loss import check_draws, loss_of_draws, weight_at
 
 
@@ -41,7 +47,8 @@ def train_graph_classifier(
     r"""Trains a graph classifier on batches of noisy graphs.
 
     Every batch and every validation gets fresh noise; the weights with the lowest validation loss
-    are kept, as in :func:`train_node_classifier`.
+    are kept, as in :func:`train_node_classifier`. Where the noise removes nodes, graphs at the end
+    of a batch that lost all of theirs in one of the draws get no logits, and do not count there.
 
     Args:
         model (torch.nn.Module): The model, called as :obj:`model(x, edge_index, batch)` to return
@@ -59,8 +66,8 @@ def train_graph_classifier(
         num_draws, consistency, consistency_rampup, forward, keep: As there.
 
     Raises:
-        ValueError: If an argument is out of range, or if :obj:`graphs` or :obj:`split` lacks what
-            training needs.
+        ValueError: If an argument is out of range, if :obj:`graphs` or :obj:`split` lacks what
+            training needs, or if a draw removes all nodes of a batch.
         FloatingPointError: If the training or validation loss is not finite.
     """
     if batch_size < 1:
@@ -75,22 +82,29 @@ def train_graph_classifier(
     )
     val_batch = Batch.from_data_list(val).to(device)
 
-    def logits(batch: Data) -> Tensor:
+    def answer(batch: Data) -> LogitsAndLabels:
         noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
-        return logits_of(model, noisy, forward, keep, transform)
+        if noisy.num_nodes == 0:
+            raise ValueError("'transform' must leave nodes in a batch (got a draw without any)")
+        logits = logits_of(model, noisy, forward, keep, transform)
+        last = int(noisy.batch[-1]) + 1  # graphs behind it lost all their nodes
+        labels = batch.y.view(-1)
+        return (logits, labels) if last == len(labels) else (logits[:last], labels[:last])
 
     def losses(epoch: int) -> Iterator[Tensor]:
         weight = weight_at(epoch, consistency, consistency_rampup)
         for batch in loader:
             batch = batch.to(device)
-            draws = [logits(batch) for _ in range(num_draws)]
-            yield loss_of_draws(draws, batch.y.view(-1), None, weight)
+            draws, labels = zip(*(answer(batch) for _ in range(num_draws)), strict=True)
+            answered = min(map(len, labels))
+            logits = [drawn[:answered] for drawn in draws]
+            yield loss_of_draws(logits, labels[0][:answered], None, weight)
 
     loader = DataLoader(train, batch_size, shuffle=True)
     return fit(
         model,
         losses,
-        lambda: (logits(val_batch), val_batch.y.view(-1)),
+        lambda: answer(val_batch),
         lr=lr,
         weight_decay=weight_decay,
         max_epochs=max_epochs,

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.parameter import is_lazy
 from torch_geometric.data import Data
 
+from pyg_hiersmooth.noise.base import Draw
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.features import ProjectedFeatures
 from pyg_hiersmooth.sampling.generators import generators_put_back
@@ -24,6 +25,7 @@ from pyg_hiersmooth.sampling.linear_input import (
     not_swallowed,
 )
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.transforms.structure_ablation import ablated
 
 SPARSE = 0.1
 r"""Below this share of nonzero features, products with them are quicker on a sparse copy."""
@@ -35,13 +37,17 @@ class NoisyGraph:
     r"""What a model answers on a graph under fresh noise.
 
     Where the model reads its features through linear maps alone, and the noise has a way behind
-    them that is differentiable, :math:`X W` is computed once for all draws of a step.
+    them that is differentiable, :math:`X W` is computed once for all draws of a step. Where
+    messages are ablated, every draw loses the edges that leave its selected nodes.
 
     Args:
         graph (Data): The clean graph.
         transform (callable, optional): What adds noise to it; without one it stays as it is.
         model (torch.nn.Module): The model.
         logits (Callable): Calls the model on a graph.
+
+    Raises:
+        ValueError: If :obj:`transform` removes nodes.
     """
 
     def __init__(
@@ -71,9 +77,9 @@ class NoisyGraph:
         return [self._call(self._draw()) for _ in range(num_draws)]
 
     def _logits_of_products(self, maps: list[LinearMap], num_draws: int) -> list[Tensor]:
-        source = self._source(maps)
+        draw = self._draws(self._transform, self._source(maps).draw_given)
         with not_swallowed():
-            return [self._call(self._with(source.draw([self._stream()]))) for _ in range(num_draws)]
+            return [self._call(draw()) for _ in range(num_draws)]
 
     def _source(self, maps: list[LinearMap]) -> ProjectedFeatures:
         num_nodes = self._x.size(0)
@@ -99,7 +105,8 @@ class NoisyGraph:
         noisy = self._draw()
         try:
             with not_swallowed():
-                behind = self._call(self._with(self._source(maps).mapped(noisy.x)))
+                mapped = self._source(maps).mapped(noisy.x)
+                behind = self._call(self._with(mapped, noisy))
         except NotLinearError:
             return False
         return torch.allclose(behind, self._call(noisy), rtol=1e-3, atol=1e-4)
@@ -109,17 +116,31 @@ class NoisyGraph:
             return lambda: self.graph
         if not isinstance(transform, HierarchicalNodeFeatureNoise):
             return lambda: transform(copy.copy(self.graph))
+        if transform.noise.of == "nodes":
+            raise ValueError(
+                f"'transform' must keep the nodes whose labels are learned: {transform.noise} is "
+                "for graph classifiers; ablate 'messages' here"
+            )
         transform.check_features(self.graph.x)
-        smooth = transform.prepare(self.graph.x)
-        return lambda: self._with(smooth(self._stream()))
+        return self._draws(transform, transform.prepare_given(self.graph.x))
 
-    def _with(self, x: Tensor) -> Data:
-        noisy = copy.copy(self.graph)
-        noisy.x = x
+    def _draws(self, transform: HierarchicalNodeFeatureNoise, draw: Draw) -> Callable[[], Data]:
+        r"""Draws of the graph: of its features as they are drawn given an indicator, and of its
+        structure.
+        """
+
+        def noisy() -> Data:
+            stream = RandomStream.from_torch(self.graph.x.device)
+            selected = transform.selection.sample_batch([self.graph.x.size(0)], stream)
+            structure = ablated(self.graph, selected, transform.noise.of)
+            return self._with(draw(selected, stream), structure)
+
         return noisy
 
-    def _stream(self) -> RandomStream:
-        return RandomStream.from_torch(self.graph.x.device)
+    def _with(self, x: Tensor, structure: Data | None = None) -> Data:
+        noisy = copy.copy(self.graph if structure is None else structure)
+        noisy.x = x
+        return noisy
 
 
 def _has_way_behind(transform: Any, x: Any) -> TypeGuard[HierarchicalNodeFeatureNoise]:

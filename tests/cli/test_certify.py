@@ -614,7 +614,7 @@ def test_exact_run(exact_run: tuple[Result, Path]) -> None:
     result, folder = exact_run
     assert result.exit_code == 0 and result.stderr == "", result.output
     text = " ".join(result.stdout.split())
-    assert "PartitionSelection(num_groups=5, num_partitions=2, seed=0)," in text
+    assert "PartitionSelection(num_groups=5, num_partitions=2, seed=0, dealing='blocks')," in text
     assert "AblationNoise(), exact" in text and "Certified accuracy, exact" in text
     files = FILES - {"pre_votes.npz"} | {"collective_accuracy.png"}
     assert {file.name for file in folder.iterdir()} == files

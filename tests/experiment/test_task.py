@@ -143,7 +143,8 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_partitions_are_those_of_the_settings() -> None:
     settings = Settings(noise="ablation", selection="partition", groups=4, partitions=3, seed=5)
-    expected = "PartitionSelection(num_groups=4, num_partitions=3, seed=5), AblationNoise()"
+    partition = "PartitionSelection(num_groups=4, num_partitions=3, seed=5, dealing='blocks')"
+    expected = f"{partition}, AblationNoise()"
     assert expected in str(smoothing(settings))
 
 

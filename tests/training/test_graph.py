@@ -6,7 +6,7 @@ from torch_geometric.data import Data
 
 from pyg_hiersmooth.datasets import GraphSplit, split_graphs
 from pyg_hiersmooth.models import MODELS, build_model
-from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise
 from pyg_hiersmooth.training import train_graph_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -42,6 +42,37 @@ def test_training_learns_and_is_reproducible(name: str, smooth: bool) -> None:
     assert torch.equal(weights[0], weights[1])
     assert histories[0].best_val_accuracy >= 0.9
     assert graphs[0].x.size(1) == 3
+
+
+@pytest.mark.parametrize("of", ["messages", "nodes"])
+@pytest.mark.parametrize("num_draws", [1, 2])
+def test_training_where_structure_is_ablated(of: str, num_draws: int) -> None:
+    """Half of the nodes of small graphs are gone in a draw, and often all of a graph's."""
+    graphs = make_graphs()
+    split = split_graphs(torch.cat([graph.y for graph in graphs]), num_folds=4)
+    transform = HierarchicalNodeFeatureNoise(0.5, AblationNoise(of=of), append_indicator=False)
+    torch.manual_seed(1)
+    model = build_model("gin", 3, 2, "graph")
+    consistency = 0.5 * (num_draws - 1)
+    history = train_graph_classifier(
+        *(model, graphs, split, transform),
+        batch_size=4,
+        max_epochs=25,
+        progress=False,
+        num_draws=num_draws,
+        consistency=consistency,
+    )
+    assert history.best_val_accuracy >= 0.8
+
+
+def test_a_draw_without_any_node() -> None:
+    graphs = make_graphs()
+    split = split_graphs(torch.cat([graph.y for graph in graphs]), num_folds=4)
+    transform = HierarchicalNodeFeatureNoise(1.0, AblationNoise(of="nodes"))
+    with pytest.raises(ValueError, match=r"must leave nodes in a batch \(got a draw without any"):
+        train_graph_classifier(
+            build_model("gin", 4, 2, "graph"), graphs, split, transform, progress=False
+        )
 
 
 def test_bad_training() -> None:

@@ -10,6 +10,7 @@ from torch_geometric.nn import GATConv, GCNConv
 
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, LaplaceNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.training.noisy_graph import NoisyGraph
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -19,6 +20,7 @@ NOISES = [
     AblationNoise(torch.linspace(0, 1, D)),
     SparseFlipNoise(0.05, 0.6),
     SparseFlipNoise(0.0, 1.0),
+    AblationNoise(of="messages"),
 ]
 
 
@@ -73,6 +75,38 @@ def test_logits_and_gradients_are_those_of_dense_draws(noise: Noise, density: fl
             for parameter in model.parameters():
                 parameter.add_(0.1)
     assert behind._maps
+
+
+@pytest.mark.parametrize("p", [0.25, PartitionSelection(4, 2)])
+def test_every_draw_loses_the_messages_of_its_own_selected_nodes(p: Any) -> None:
+    data, model = make(), Net()
+    data.edge_weight = torch.arange(90.0)
+    seen: list[tuple[list[int], list[int]]] = []
+
+    def call(graph: Data) -> Tensor:
+        selected = graph.x[:, -1].bool() if type(graph.x) is Tensor else None
+        kept = graph.edge_weight.long()
+        assert torch.equal(graph.edge_index, data.edge_index[:, kept])
+        if selected is not None:
+            assert torch.equal(graph.x[:, :-1], data.x)
+            seen.append((selected.nonzero().flatten().tolist(), kept.tolist()))
+        return model(graph.x, graph.edge_index)
+
+    transform = HierarchicalNodeFeatureNoise(p, AblationNoise(of="messages"))
+    graph = NoisyGraph(data, transform, model, call)
+    graph.logits(5)
+    assert graph._maps  # behind the first maps
+    graph._maps = []
+    graph.logits(5)
+    for selected, kept in seen:
+        sources = data.edge_index[0].tolist()
+        assert kept == [i for i, source in enumerate(sources) if source not in selected]
+    assert len({tuple(kept) for _, kept in seen}) > 3
+
+
+def test_labels_need_their_nodes() -> None:
+    with pytest.raises(ValueError, match=r"'transform' must keep the nodes .* ablate 'messages'"):
+        noisy(Net(), AblationNoise(of="nodes"), make())
 
 
 def test_gaussian_noise_is_trained_behind_the_first_map() -> None:
