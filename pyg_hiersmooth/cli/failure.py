@@ -70,7 +70,10 @@ def one_voice() -> Iterator[Ranks]:
 def with_options(sentence: str) -> str:
     r"""Names the options of the running command as they are typed: ``'--n0'`` for ``'n0'``."""
     context = click.get_current_context()
-    options = {param.name: param.opts[0] for param in context.command.params}
+    options = {
+        param.name: next((flag for flag in param.opts if flag.startswith("--")), param.opts[0])
+        for param in context.command.params
+    }
     return re.sub(r"'(\w+)'", lambda quoted: f"'{options.get(quoted[1], quoted[1])}'", sentence)
 
 

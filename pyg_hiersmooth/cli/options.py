@@ -100,9 +100,13 @@ def choice(literal: Any) -> click.Choice:
     return click.Choice(get_args(literal))
 
 
+FLAGS = {"n": ("--num-samples", "-n", "--n"), "n0": ("--num-pre-samples", "--n0")}
+r"""Options that are not called like their setting. ``torchrun`` takes ``--n`` for one of its own."""
+
+
 def flag(name: str) -> str:
     r"""The command line option of a setting."""
-    return "--" + name.replace("_", "-")
+    return FLAGS.get(name, ("--" + name.replace("_", "-"),))[0]
 
 
 def setting(
@@ -111,7 +115,13 @@ def setting(
     r"""The option of a setting, with the default of :class:`Settings` unless there is another."""
     shown = _default(name) if default is None else default
     return click.option(
-        flag(name), cls=SettingOption, type=type, shown=shown, multiple=multiple, help=help
+        *FLAGS.get(name, (flag(name),)),
+        name,
+        cls=SettingOption,
+        type=type,
+        shown=shown,
+        multiple=multiple,
+        help=help,
     )
 
 
