@@ -2,7 +2,6 @@ r"""``hiersmooth benchmark``: many runs in one table."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import click
 
 from pyg_hiersmooth.cli import options
 from pyg_hiersmooth.cli.failure import Interrupted, one_sentence
-from pyg_hiersmooth.experiment.settings import Settings
+from pyg_hiersmooth.experiment.settings import DataSettings
 from pyg_hiersmooth.study.methods import METHODS, Method, random_methods
 
 if TYPE_CHECKING:
@@ -102,7 +101,7 @@ def benchmark_command(
     """
     chosen = FULL | (QUICK if quick else {}) | options.given(chosen)
     out: Path = chosen.pop("out")
-    root: str = chosen.pop("root", Settings.root)
+    root: str = chosen.pop("root", DataSettings.root)
     with one_sentence():
         from rich.console import Console
 
@@ -166,6 +165,6 @@ def _with_settings(methods: list[Method], settings: dict[str, Any]) -> list[Meth
                 f"'{options.flag(name)}' does nothing with any '--method': leave it out"
             )
         methods = [
-            replace(method, **{name: value}) if method.has(name) else method for method in methods
+            method.having(**{name: value}) if method.has(name) else method for method in methods
         ]
     return methods

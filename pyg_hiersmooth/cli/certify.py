@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +158,7 @@ def _asked(
     if resume is not None:
         folder = RunFolder(resume)
         return _agreed(chosen, folder.read_settings()), folder
-    settings = Settings(**chosen)
+    settings = Settings.of(**chosen)
     folder = RunFolder(out or Path("runs", settings.name))
     if folder.settings.exists() and not was_restarted():
         raise Failure(
@@ -189,11 +188,12 @@ def _draw(outcome: Outcome, title: str, folder: RunFolder) -> None:
 
 def _agreed(chosen: dict[str, Any], stored: Settings) -> Settings:
     r"""The settings of the run to be resumed, which options must agree with."""
-    for name, (there, here) in differences(stored, asdict(stored) | chosen).items():
+    for name, (there, here) in differences(stored.options, stored.options | chosen).items():
         raise ValueError(
             f"{name!r} does not agree with the run to be resumed: {here} here, {there} there"
         )
-    return replace(stored, **{name: chosen[name] for name in UNIMPORTANT if name in chosen})
+    changed = {name: chosen[name] for name in UNIMPORTANT if name in chosen}
+    return Settings.of(**stored.options | changed)
 
 
 @contextmanager

@@ -25,8 +25,8 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 OnRanks = Callable[..., list[Any]]
 
-NODES = Settings(n0=10, n=40, max_epochs=3, lr=0.01, device="cpu", num_workers=0)
-EXACT = Settings(
+NODES = Settings.of(n0=10, n=40, max_epochs=3, lr=0.01, device="cpu", num_workers=0)
+EXACT = Settings.of(
     noise="ablation",
     selection="partition",
     groups=5,
@@ -36,7 +36,7 @@ EXACT = Settings(
     device="cpu",
     num_workers=0,
 )
-GRAPHS = Settings(
+GRAPHS = Settings.of(
     dataset="RandomMolecules",
     task="graph",
     model="gin",
