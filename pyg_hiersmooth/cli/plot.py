@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyg_hiersmooth.cli.failure import one_sentence
+from pyg_hiersmooth.cli.failure import load_pytorch, one_sentence
 from pyg_hiersmooth.experiment.settings import (
     SamplingSettings,
     TrainingSettings,
@@ -49,6 +49,7 @@ def plot_command(folders: tuple[Path, ...], out: Path) -> None:
       hiersmooth plot runs/gcn runs/gat --out figure.pdf
     """
     with one_sentence():
+        load_pytorch()
         from pyg_hiersmooth.plotting import plot_certificates
 
         names = run_names(folders)

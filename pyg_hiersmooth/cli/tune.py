@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyg_hiersmooth.cli import options
-from pyg_hiersmooth.cli.failure import Interrupted, one_sentence
+from pyg_hiersmooth.cli.failure import Interrupted, load_pytorch, one_sentence
 from pyg_hiersmooth.experiment.settings import Settings, TrainingSettings, names
 
 if TYPE_CHECKING:
@@ -86,8 +86,9 @@ def tune_command(
     with one_sentence():
         settings = Settings.of(part="val", **chosen)
         if settings.sampling is not None:
-            settings = Settings.of(part="val", **SAMPLES | chosen)
+            settings = settings.having(**SAMPLES | chosen)
 
+        load_pytorch()
         from pyg_hiersmooth.experiment.task import NodeTask
         from pyg_hiersmooth.sampling.ranks import refuse_ranks
         from pyg_hiersmooth.tuning import tune_smoothing

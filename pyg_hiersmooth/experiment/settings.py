@@ -310,6 +310,10 @@ class Settings:
             **left,
         )
 
+    def having(self, **options: Any) -> Settings:
+        r"""These settings with others in their place, as :meth:`of` takes them."""
+        return Settings.of(**self.options | options)
+
     @property
     def options(self) -> dict[str, Any]:
         r"""All settings by name, as :meth:`of` takes them, :obj:`None` where they do not apply."""

@@ -11,8 +11,8 @@ from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.experiment.task import (
     GraphTask,
     NodeTask,
+    build_smoothing,
     choose_device,
-    smoothing,
     training_noise,
 )
 from pyg_hiersmooth.models import GCN
@@ -95,17 +95,22 @@ def test_predictions_without_noise(nodes: NodeTask) -> None:
     ],
 )
 def test_smoothing(noise: dict[str, Any], text: str) -> None:
-    transform = smoothing(Settings.of(p=0.7, indicator=False, **noise))
-    assert transform is not None and str(transform.noise) == text
+    settings = Settings.of(p=0.7, indicator=False, **noise).smoothing
+    transform = build_smoothing(settings)
+    assert str(transform.noise) == text
     assert "0.7" in str(transform.selection) and not transform.append_indicator
-    assert smoothing(Settings.of(noise="none")) is None
+    assert NodeTask(Settings.of(noise="none")).transform is None
 
 
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
         (NodeTask, {"dataset": "RandomMolecules"}, "'dataset' must hold one graph .*got 120 in"),
-        (GraphTask, {"task": "graph"}, "'dataset' must hold at least ten graphs .*got 1 in Cit"),
+        (
+            GraphTask,
+            {"dataset": "CitationSBM"},
+            "'dataset' must hold at least ten graphs .*got 1 in Cit",
+        ),
         (
             GraphTask,
             {"dataset": "RandomMolecules", "task": "graph", "noise": "flips"},
@@ -142,9 +147,9 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_partitions_are_those_of_the_settings() -> None:
-    settings = Settings.of(noise="ablation", selection="partition", groups=4, partitions=3, seed=5)
+    settings = Settings.of(noise="ablation", selection="partition", groups=4, partitions=3)
     expected = "PartitionSelection(num_groups=4, num_partitions=3, seed=5), AblationNoise()"
-    assert expected in str(smoothing(settings))
+    assert expected in str(build_smoothing(settings.smoothing, 5))
 
 
 def test_training_under_a_partition_selects_every_node_by_itself(nodes: NodeTask) -> None:
