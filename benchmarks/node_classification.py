@@ -12,7 +12,6 @@ Six studies, of which each leaves one small JSON file a run. What is done is not
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -51,16 +50,16 @@ SEARCHED = (("Cora_ML", "appnp"), ("CiteSeer", "appnp"), ("Cora", "appnp"))
 SEARCHED_BESIDE = (("Cora_ML", "gcn"), ("Cora_ML", "gat"))
 GRID = (
     *(
-        Method(HIERARCHICAL_FLIPS, "flips", p, p_plus=p_plus, p_minus=p_minus)
+        Method.of(HIERARCHICAL_FLIPS, "flips", p=p, p_plus=p_plus, p_minus=p_minus)
         for p, p_plus, p_minus in product(
             (0.85, 0.9, 0.94, 0.97), (0.0001, 0.0004), (0.8, 0.87, 0.94)
         )
     ),
     *(
-        Method(FLAT_FLIPS, "flips", p_plus=p_plus, p_minus=p_minus)
+        Method.of(FLAT_FLIPS, "flips", p_plus=p_plus, p_minus=p_minus)
         for p_plus, p_minus in product((0.0001, 0.0002, 0.0004), (0.8, 0.87, 0.94))
     ),
-    *(Method(ABLATION, "ablation", p) for p in (0.7, 0.8, 0.85, 0.9, 0.93)),
+    *(Method.of(ABLATION, "ablation", p=p) for p in (0.7, 0.8, 0.85, 0.9, 0.93)),
 )
 CHOSEN_AGAINST = (
     Adversary(1, Budget.of("flips", deletions=20)),
@@ -70,25 +69,25 @@ CHOSEN_AGAINST = (
 MODELS = ("gcn", "appnp", "gat", "sage", "gatv2")
 FIXED = (
     METHODS[UNPROTECTED],
-    replace(METHODS[EXACT_ABLATION], groups=12),
-    Method(ABLATION, "ablation", 0.9),
-    Method(HIERARCHICAL_GAUSSIAN, "gaussian", 0.9, std=0.02, normalize_features=True),
-    Method(FLAT_GAUSSIAN, "gaussian", std=0.02, normalize_features=True),
+    METHODS[EXACT_ABLATION].having(groups=12),
+    Method.of(ABLATION, "ablation", p=0.9),
+    Method.of(HIERARCHICAL_GAUSSIAN, "gaussian", p=0.9, std=0.02, normalize_features=True),
+    Method.of(FLAT_GAUSSIAN, "gaussian", std=0.02, normalize_features=True),
 )
 
 COMPARED = (
-    Method(ABLATION, "ablation", 0.882),
-    Method(ABLATION, "ablation", 0.934),
-    Method(HIERARCHICAL_FLIPS, "flips", 0.944, p_plus=0.00082, p_minus=0.705),
-    Method(HIERARCHICAL_FLIPS, "flips", 0.958, p_plus=0.00041, p_minus=0.774),
+    Method.of(ABLATION, "ablation", p=0.882),
+    Method.of(ABLATION, "ablation", p=0.934),
+    Method.of(HIERARCHICAL_FLIPS, "flips", p=0.944, p_plus=0.00082, p_minus=0.705),
+    Method.of(HIERARCHICAL_FLIPS, "flips", p=0.958, p_plus=0.00041, p_minus=0.774),
 )
 BESIDE = (
-    *(replace(METHODS[EXACT_ABLATION], groups=groups) for groups in (10, 12, 16)),
-    Method(ABLATION, "ablation", 0.9),
+    *(METHODS[EXACT_ABLATION].having(groups=groups) for groups in (10, 12, 16)),
+    Method.of(ABLATION, "ablation", p=0.9),
     METHODS[UNPROTECTED],
 )
 
-EXACT = tuple(replace(METHODS[EXACT_ABLATION], groups=groups) for groups in (12, 14, 16))
+EXACT = tuple(METHODS[EXACT_ABLATION].having(groups=groups) for groups in (12, 14, 16))
 
 TABLE_DATASETS, TABLE_MODELS = ("Cora_ML", "CiteSeer"), ("gat", "gcn")
 

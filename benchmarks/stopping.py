@@ -36,8 +36,10 @@ class Case:
 
 def cases(root: str) -> list[Case]:
     r"""The paper's flips on Cora-ML, and graphs."""
-    flips = Settings("Cora_ML", root, "gat", "flips", p=0.81, p_plus=0.05, p_minus=0.8)
-    graphs = Settings("MUTAG", root, "gin", "gaussian", p=0.9, std=0.5, task="graph")
+    flips = Settings.of(dataset="Cora_ML", root=root, model="gat", p=0.81, p_plus=0.05, p_minus=0.8)
+    graphs = Settings.of(
+        dataset="MUTAG", root=root, model="gin", noise="gaussian", p=0.9, std=0.5, task="graph"
+    )
     return [
         Case("Cora-ML, GAT, flips", flips, {"r": 1, "deletions": 5}),
         Case("MUTAG, GIN, Gaussian", graphs, {"r": 1, "eps": 0.25}),

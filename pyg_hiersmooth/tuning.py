@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,16 +21,16 @@ from tqdm.auto import tqdm
 
 from pyg_hiersmooth.certificates import Certificate, StoppingRule, certify_anytime
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
-from pyg_hiersmooth.certificates.vote_bounds import check_alpha, check_kind
+from pyg_hiersmooth.certificates.vote_bounds import check_alpha
 from pyg_hiersmooth.choices import Kind, SelectionName, check_choice
-from pyg_hiersmooth.experiment.settings import SAMPLING_DEFAULTS, SELECTION_DEFAULTS, differences
+from pyg_hiersmooth.experiment.settings import SamplingSettings, Settings, differences
+from pyg_hiersmooth.experiment.task import build_smoothing
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.target_index import as_target_index
 from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
-from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 if TYPE_CHECKING:
@@ -146,14 +146,19 @@ def tune_smoothing(
     refuse_ranks("tuning")
     if not 0.0 <= min_clean_accuracy <= 1.0:
         raise ValueError(f"'min_clean_accuracy' must be in [0, 1] (got {min_clean_accuracy})")
-    check_kind(kind)
     check_choice("noise", noise, NOISES)
+    seed = check_count("seed", seed)
+    which = {"noise": noise, "selection": selection, "partitions": partitions, "kind": kind}
+    settings = Settings.of(**which, n0=n0, n=n, alpha=alpha)
+    statistics = _statistics(settings.sampling, n0, n)
+
+    def smoothing(**parameters: Any) -> HierarchicalNodeFeatureNoise:
+        return build_smoothing(replace(settings.smoothing, **parameters), seed)
+
+    smoothing()
     example = NOISES[noise].default()
     budget = example.check_budget(**budget)
-    changed = _num_changed(r, example, budget)
-    partitions = _partitions(selection, partitions, changed)
-    exact = partitions is not None and example.deterministic
-    statistics = _statistics(exact, n0=n0, n=n, alpha=alpha)
+    changed = _num_changed(r, example, budget, selection)
     suggest = partial(
         _suggest,
         changed=changed,
@@ -161,24 +166,23 @@ def tune_smoothing(
         at_will=not example.axes,
         selection=selection,
     )
-    smoothing = partial(_smoothing, noise, partitions, check_count("seed", seed))
     nodes, y = _nodes(data, node_index)
     example.check_features(data.x)
-    settings = {
+    search = {
         "noise": noise,
         "r": check_count("r", r),
         **budget,
         "min_clean_accuracy": float(min_clean_accuracy),
-        "partitions": partitions,
+        "partitions": settings.smoothing.partitions,
         **statistics,
         "kind": kind,
-        "seed": check_count("seed", seed),
+        "seed": seed,
         "training": training,
         "data": fingerprint(data.x, data.edge_index, data.y),
         "node_index": fingerprint(nodes),
     }
     optuna = require("optuna", extra="tune")
-    study = _study(storage, settings)
+    study = _study(storage, search)
     done = _num_finished(study)
     total = max(done, num_trials)
     bar = tqdm(range(done, total), "Tuning", total, initial=done, disable=not progress)
@@ -245,51 +249,29 @@ def _best(study: optuna.Study) -> float:
     return max((trial.value for trial in study.trials if trial.value is not None), default=0.0)
 
 
-def _num_changed(r: int, example: Noise, budget: dict[str, Any]) -> int:
+def _num_changed(r: int, example: Noise, budget: dict[str, Any], selection: SelectionName) -> int:
     r"""How many nodes the adversary can change within both :obj:`r` and the budget."""
     changed = int(min(check_count("r", r), example.reach(**budget)))
     if changed == 0:
         raise ValueError(f"'r' and the budget must allow a change (got r={r} and {budget})")
-    return changed
-
-
-def _partitions(selection: str, partitions: int | None, changed: int) -> int | None:
-    r"""The number of partitions, with its default; :obj:`None` where there are none."""
-    check_choice("selection", selection, SELECTION_DEFAULTS)
-    if selection == "bernoulli":
-        if partitions is not None:
-            raise ValueError(
-                f"'partitions' does nothing with 'selection' bernoulli: leave it out "
-                f"(got {partitions})"
-            )
-        return None
     most = (MOST_GROUPS - 1) // 2
-    if changed > most:
+    if selection == "partition" and changed > most:
         raise ValueError(
             f"'r' must be at most {most} for 'selection' partition, which certifies less than half "
             f"as many nodes as there are groups, of at most {MOST_GROUPS} (got {changed})"
         )
-    defaults = SELECTION_DEFAULTS["partition"]
-    return check_count("partitions", partitions or defaults["partitions"], 1)
+    return changed
 
 
-def _statistics(exact: bool, n0: int | None, n: int | None, alpha: float | None) -> dict[str, Any]:
+def _statistics(sampling: SamplingSettings | None, n0: int | None, n: int | None) -> dict[str, Any]:
     r"""What sampling needs, with its defaults, and nothing where all outcomes are listed."""
-    given = {"n0": n0, "n": n, "alpha": alpha}
-    if exact:
-        for name, value in given.items():
-            if value is not None:
-                raise ValueError(
-                    f"'{name}' belongs to sampling, but 'selection' partition is certified exactly "
-                    f"with ablation: leave it out (got {value})"
-                )
+    if sampling is None:
         return {}
-    alpha = SAMPLING_DEFAULTS["alpha"] if alpha is None else alpha
-    check_alpha(alpha)
+    check_alpha(sampling.alpha)
     return {
         "n0": check_count("n0", N0 if n0 is None else n0, 1),
         "n": check_count("n", N if n is None else n, 1),
-        "alpha": float(alpha),
+        "alpha": float(sampling.alpha),
     }
 
 
@@ -378,20 +360,6 @@ def _suggest(
         )
         for each in ranges
     }
-
-
-def _smoothing(
-    noise: str,
-    partitions: int | None,
-    seed: int,
-    p: float = 1.0,
-    groups: int | None = None,
-    **parameters: float,
-) -> HierarchicalNodeFeatureNoise:
-    selection: Selection = BernoulliSelection(p)
-    if groups is not None and partitions is not None:
-        selection = PartitionSelection(groups, partitions, seed)
-    return HierarchicalNodeFeatureNoise(selection, NOISES[noise](**parameters))
 
 
 def _ranking(

@@ -622,9 +622,12 @@ def test_storage_of_a_search_with_another_selection(data: Data, tmp_path: Path) 
         ({"partitions": 3}, "'partitions' does nothing with 'selection' bernoulli"),
         ({"selection": "partition", "partitions": -1}, "'partitions' must be"),
         ({"selection": "partition", "r": 12}, "'r' must be at most 11 for 'selection' partition"),
-        ({"selection": "partition"}, "'n0' belongs to sampling, but 'selection' partition is"),
-        ({"selection": "partition", "n0": None}, "'n' belongs to sampling"),
-        ({"selection": "partition", "n0": None, "n": None}, "'alpha' belongs to sampling"),
+        ({"selection": "partition"}, "'n0' does nothing with 'selection' partition and"),
+        ({"selection": "partition", "n0": None}, "'n' does nothing with 'selection' partition"),
+        (
+            {"selection": "partition", "n0": None, "n": None},
+            "'alpha' does nothing with 'selection'",
+        ),
     ],
 )
 def test_partitions_that_are_refused(arguments: dict[str, Any], message: str, data: Data) -> None:

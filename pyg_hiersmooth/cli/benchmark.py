@@ -2,15 +2,14 @@ r"""``hiersmooth benchmark``: many runs in one table."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pyg_hiersmooth.cli import options
-from pyg_hiersmooth.cli.failure import Interrupted, one_sentence
-from pyg_hiersmooth.experiment.settings import Settings
+from pyg_hiersmooth.cli.failure import Interrupted, load_pytorch, one_sentence
+from pyg_hiersmooth.experiment.settings import DataSettings
 from pyg_hiersmooth.study.methods import METHODS, Method, random_methods
 
 if TYPE_CHECKING:
@@ -102,8 +101,14 @@ def benchmark_command(
     """
     chosen = FULL | (QUICK if quick else {}) | options.given(chosen)
     out: Path = chosen.pop("out")
-    root: str = chosen.pop("root", Settings.root)
+    for name in ("method", *METHOD_OPTIONS) if sweep is not None else ():
+        if name in chosen:
+            raise click.UsageError(
+                f"'{options.flag(name)}' does nothing with '--sweep': leave it out"
+            )
+    root: str = chosen.pop("root", DataSettings.root)
     with one_sentence():
+        load_pytorch()
         from rich.console import Console
 
         from pyg_hiersmooth.cli.plot import can_plot
@@ -143,10 +148,6 @@ def _runs(
 
     settings = {name: chosen.pop(name) for name in METHOD_OPTIONS if name in chosen}
     if sweep is not None:
-        for name in [*(["method"] if method else []), *settings]:
-            raise click.UsageError(
-                f"'{options.flag(name)}' does nothing with '--sweep': leave it out"
-            )
         random = dict.fromkeys(dataset, random_methods(sweep))
         return plan(dataset, model, random, seed, part="val+test", **chosen)
     methods = {
@@ -166,6 +167,6 @@ def _with_settings(methods: list[Method], settings: dict[str, Any]) -> list[Meth
                 f"'{options.flag(name)}' does nothing with any '--method': leave it out"
             )
         methods = [
-            replace(method, **{name: value}) if method.has(name) else method for method in methods
+            method.having(**{name: value}) if method.has(name) else method for method in methods
         ]
     return methods

@@ -2,10 +2,10 @@ r"""``hiersmooth certify``: train, sample, certify."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 @click.option(
     "--normalize-features/--no-normalize-features",
     cls=options.SettingOption,
-    shown="no-normalize-features",
+    shown=False,
     help="Divide the features of each node by their sum first.",
 )
 @click.option(
     "--indicator/--no-indicator",
     cls=options.SettingOption,
-    shown="indicator",
+    shown=True,
     help="Whether the model sees which nodes are selected, as one more feature.",
 )
 @options.sampling_options()
@@ -129,6 +129,9 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
     chosen = options.given(chosen)
     if resume is not None and out is not None:
         raise click.UsageError("'--out' does nothing with '--resume', which names the folder")
+    if resume is None and "WORLD_SIZE" not in os.environ:
+        with one_sentence():
+            Settings.of(**chosen)  # what is wrong with them alone is said before PyTorch is loaded
     with one_sentence(), one_voice() as ranks:
         ranks.compare({"out": out, "resume": resume, **chosen})
         settings, folder = ranks.from_rank_zero(lambda: _asked(chosen, out, resume))
@@ -159,7 +162,7 @@ def _asked(
     if resume is not None:
         folder = RunFolder(resume)
         return _agreed(chosen, folder.read_settings()), folder
-    settings = Settings(**chosen)
+    settings = Settings.of(**chosen)
     folder = RunFolder(out or Path("runs", settings.name))
     if folder.settings.exists() and not was_restarted():
         raise Failure(
@@ -189,11 +192,11 @@ def _draw(outcome: Outcome, title: str, folder: RunFolder) -> None:
 
 def _agreed(chosen: dict[str, Any], stored: Settings) -> Settings:
     r"""The settings of the run to be resumed, which options must agree with."""
-    for name, (there, here) in differences(stored, asdict(stored) | chosen).items():
+    for name, (there, here) in differences(stored.options, stored.options | chosen).items():
         raise ValueError(
             f"{name!r} does not agree with the run to be resumed: {here} here, {there} there"
         )
-    return replace(stored, **{name: chosen[name] for name in UNIMPORTANT if name in chosen})
+    return stored.having(**{name: chosen[name] for name in UNIMPORTANT if name in chosen})
 
 
 @contextmanager

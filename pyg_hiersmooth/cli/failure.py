@@ -2,9 +2,12 @@ r"""What goes wrong, in one sentence."""
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -50,11 +53,20 @@ def one_sentence() -> Iterator[None]:
         raise Failure(with_options(_sentence(error))) from error
 
 
+def load_pytorch() -> None:
+    r"""Imports PyTorch and PyG, and says that these seconds are theirs."""
+    if "torch_geometric" not in sys.modules:
+        if os.environ.get("RANK", "0") == "0":
+            click.echo("Loading PyTorch ...", err=True)
+        import_module("torch_geometric")
+
+
 @contextmanager
 def one_voice() -> Iterator[Ranks]:
     r"""Lets the processes of ``torchrun`` work together; the first one alone says what went wrong
     for all of them.
     """
+    load_pytorch()
     from pyg_hiersmooth.sampling.ranks import is_known, process_group
 
     with process_group() as ranks:
@@ -70,7 +82,10 @@ def one_voice() -> Iterator[Ranks]:
 def with_options(sentence: str) -> str:
     r"""Names the options of the running command as they are typed: ``'--n0'`` for ``'n0'``."""
     context = click.get_current_context()
-    options = {param.name: param.opts[0] for param in context.command.params}
+    options = {
+        param.name: next((flag for flag in param.opts if flag.startswith("--")), param.opts[0])
+        for param in context.command.params
+    }
     return re.sub(r"'(\w+)'", lambda quoted: f"'{options.get(quoted[1], quoted[1])}'", sentence)
 
 

@@ -17,13 +17,7 @@ from pyg_hiersmooth.choices import (
     dataset_name,
     did_you_mean,
 )
-from pyg_hiersmooth.experiment.settings import (
-    COLLECTIVE_DEFAULTS,
-    SAMPLING_DEFAULTS,
-    SELECTION_DEFAULTS,
-    TASK_DEFAULTS,
-    Settings,
-)
+from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.noise.axes import Axis
 from pyg_hiersmooth.noise.kinds import NOISE_KINDS
 from pyg_hiersmooth.noise.parameter import Parameter
@@ -100,9 +94,13 @@ def choice(literal: Any) -> click.Choice:
     return click.Choice(get_args(literal))
 
 
+FLAGS = {"n": ("--num-samples", "-n", "--n"), "n0": ("--num-pre-samples", "--n0")}
+r"""Options not called like their setting, as ``torchrun`` takes ``--n`` for one of its own."""
+
+
 def flag(name: str) -> str:
     r"""The command line option of a setting."""
-    return "--" + name.replace("_", "-")
+    return FLAGS.get(name, ("--" + name.replace("_", "-"),))[0]
 
 
 def setting(
@@ -111,7 +109,13 @@ def setting(
     r"""The option of a setting, with the default of :class:`Settings` unless there is another."""
     shown = _default(name) if default is None else default
     return click.option(
-        flag(name), cls=SettingOption, type=type, shown=shown, multiple=multiple, help=help
+        *FLAGS.get(name, (flag(name),)),
+        name,
+        cls=SettingOption,
+        type=type,
+        shown=shown,
+        multiple=multiple,
+        help=help,
     )
 
 
@@ -138,13 +142,12 @@ def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
 
 
 def _default(name: str) -> Any:
-    if name in TASK_DEFAULTS["node"]:
-        node, graph = TASK_DEFAULTS["node"][name], TASK_DEFAULTS["graph"][name]
-        return node if node == graph else f"{node}, or {graph} for graphs"
-    for defaults in (*SELECTION_DEFAULTS.values(), SAMPLING_DEFAULTS, COLLECTIVE_DEFAULTS):
-        if name in defaults:
-            return defaults[name]
-    return getattr(Settings, name)
+    r"""What a setting is where it applies, and where it is another one for graphs."""
+    collective = {"selection": "partition", "noise": "ablation", "collective": True}
+    found = [Settings.of(**options).options[name] for options in ({}, collective)]
+    default = next((value for value in found if value is not None), None)
+    graphs = Settings.of(task="graph").options[name]
+    return default if graphs in (default, None) else f"{default}, or {graphs} for graphs"
 
 
 def sampling_options(n0: int | None = None, n: int | None = None) -> Decorator:
@@ -168,7 +171,7 @@ until_option = click.option(
 
 def training_options(task: TaskName | None = None) -> Decorator:
     r"""How a model is trained, for one task or for both."""
-    defaults = TASK_DEFAULTS[task] if task else {}
+    defaults = Settings.of(task=task).options if task else {}
     return bundle(
         *(
             setting(name, type, help, defaults.get(name))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyg_hiersmooth.cli.failure import one_sentence
-from pyg_hiersmooth.experiment.settings import SAMPLING_DEFAULTS, TRAINING, Settings, differences
+from pyg_hiersmooth.cli.failure import load_pytorch, one_sentence
+from pyg_hiersmooth.experiment.settings import (
+    SamplingSettings,
+    TrainingSettings,
+    differences,
+    names,
+)
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.certificates import Certificate
 
 SELF_EXPLAINING = ("dataset", "model", "noise", "selection", "kind", "checkpoint")
-MINOR = ("n0", "checkpoint", *TRAINING)
+MINOR = ("n0", "checkpoint", *names(TrainingSettings))
 r"""Settings that are named only where no others tell runs apart."""
 
 
@@ -44,6 +49,7 @@ def plot_command(folders: tuple[Path, ...], out: Path) -> None:
       hiersmooth plot runs/gcn runs/gat --out figure.pdf
     """
     with one_sentence():
+        load_pytorch()
         from pyg_hiersmooth.plotting import plot_certificates
 
         names = run_names(folders)
@@ -75,30 +81,31 @@ def run_names(folders: tuple[Path, ...]) -> list[str]:
     settings = [RunFolder(folder).read_settings() for folder in folders]
     if len(folders) == 1:
         return [settings[0].title]
-    found = {name for other in settings for name in differences(settings[0], other)} - {"device"}
-    found -= {name for name in SAMPLING_DEFAULTS if len(_values(settings, name)) < 2}
-    differing = [name for name in vars(settings[0]) if name in found]
-    names = _describe_all(settings, [name for name in differing if name not in MINOR])
-    if len(set(names)) < len(names):
-        names = _describe_all(settings, differing)
+    runs = [each.options for each in settings]
+    found = {name for run in runs for name in differences(runs[0], run)} - {"device"}
+    found -= {name for name in names(SamplingSettings) if len(_values(runs, name)) < 2}
+    differing = [name for name in runs[0] if name in found]
+    described = _describe_all(runs, [name for name in differing if name not in MINOR])
+    if len(set(described)) < len(described):
+        described = _describe_all(runs, differing)
     return [
-        name if names.count(name) == 1 else f"{name} ({folder})".strip()
-        for name, folder in zip(names, folders, strict=True)
+        name if described.count(name) == 1 else f"{name} ({folder})".strip()
+        for name, folder in zip(described, folders, strict=True)
     ]
 
 
-def _values(settings: list[Settings], name: str) -> set[object]:
+def _values(runs: list[dict[str, Any]], name: str) -> set[object]:
     r"""What the runs have that have it: an exact one takes no samples, which its selection says."""
-    return {getattr(each, name) for each in settings} - {None}
+    return {run[name] for run in runs} - {None}
 
 
-def _describe_all(settings: list[Settings], differing: list[str]) -> list[str]:
-    return [", ".join(_describe(each, differing)) for each in settings]
+def _describe_all(runs: list[dict[str, Any]], differing: list[str]) -> list[str]:
+    return [", ".join(_describe(run, differing)) for run in runs]
 
 
-def _describe(settings: Settings, differing: list[str]) -> Iterator[str]:
+def _describe(run: dict[str, Any], differing: list[str]) -> Iterator[str]:
     for name in differing:
-        value = getattr(settings, name)
+        value = run[name]
         if value is not None and value != "bernoulli":  # its p is named
             yield str(value) if name in SELF_EXPLAINING else f"{name}={value}"
 
@@ -108,7 +115,7 @@ def _load(folder: Path) -> tuple[Certificate, ndarray]:
     from pyg_hiersmooth.experiment import RunFolder
 
     run = RunFolder(folder)
-    if run.read_settings().noise == "none":
+    if run.read_settings().smoothing.noise == "none":
         raise ValueError(f"the run in '{folder}' is one without noise: there is nothing to draw")
     if not run.certificate.is_file():
         raise ValueError(

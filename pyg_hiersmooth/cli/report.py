@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pyg_hiersmooth.cli.failure import one_sentence
+from pyg_hiersmooth.cli.failure import load_pytorch, one_sentence
 from pyg_hiersmooth.cli.plot import run_names
 from pyg_hiersmooth.extras import require
 
@@ -34,6 +34,7 @@ def report_command(folders: tuple[Path, ...], out: Path) -> None:
     """
     with one_sentence():
         require("bokeh", extra="report")
+        load_pytorch()
         from pyg_hiersmooth.report import write_report
 
         names = run_names(folders)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyg_hiersmooth.cli import options
-from pyg_hiersmooth.cli.failure import Interrupted, one_sentence
-from pyg_hiersmooth.experiment.settings import TASK_DEFAULTS, TRAINING, Settings
+from pyg_hiersmooth.cli.failure import Interrupted, load_pytorch, one_sentence
+from pyg_hiersmooth.experiment.settings import Settings, TrainingSettings, names
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.tuning import TunedSmoothing
@@ -23,7 +23,7 @@ r"""Smoothings that are printed."""
 
 CARRIED_ON = (
     *("dataset", "root", "model", "selection", "partitions", "noise"),
-    *("alpha", "kind", "seed", *TRAINING),
+    *("alpha", "kind", "seed", *names(TrainingSettings)),
 )
 r"""Settings of a search that certification goes on with."""
 
@@ -37,7 +37,7 @@ r"""Settings of a search that certification goes on with."""
     "Graph neural network to smooth; or a class of your own, called as "
     "Class(in_channels, num_classes).",
 )
-@options.setting("noise", options.NOISE, "Noise to tune.", TASK_DEFAULTS["node"]["noise"])
+@options.setting("noise", options.NOISE, "Noise to tune.", Settings().smoothing.noise)
 @options.selection_option
 @options.partitions_option
 @click.option("--r", type=options.COUNT, default=1, help="Most nodes that the adversary changes.")
@@ -84,10 +84,11 @@ def tune_command(
     chosen = options.given(chosen)
     budget = {name: chosen.pop(name) for name in options.AXES if name in chosen}
     with one_sentence():
-        settings = Settings(part="val", **chosen)
-        if not settings.exact:
-            settings = Settings(part="val", **SAMPLES | chosen)
+        settings = Settings.of(part="val", **chosen)
+        if settings.sampling is not None:
+            settings = settings.having(**SAMPLES | chosen)
 
+        load_pytorch()
         from pyg_hiersmooth.experiment.task import NodeTask
         from pyg_hiersmooth.sampling.ranks import refuse_ranks
         from pyg_hiersmooth.tuning import tune_smoothing
@@ -102,15 +103,13 @@ def tune_command(
                 task.data,
                 task.index,
                 task.num_classes,
-                str(settings.noise),
+                settings.smoothing.noise,
                 r,
-                selection=settings.selection,
-                partitions=settings.partitions,
+                selection=settings.smoothing.selection,
+                partitions=settings.smoothing.partitions,
                 min_clean_accuracy=min_clean_accuracy,
                 num_trials=trials,
-                n0=settings.n0,
-                n=settings.n,
-                alpha=settings.alpha,
+                **{name: settings.options[name] for name in ("n0", "n", "alpha")},
                 kind=settings.kind,
                 seed=_sampling_seed(settings.seed),
                 num_workers=settings.num_workers,
@@ -131,8 +130,8 @@ def _sampling_seed(seed: int) -> int:
 
 def _training(settings: Settings) -> str:
     r"""What a search must share with one that it goes on from."""
-    training = {name: getattr(settings, name) for name in sorted(TRAINING)}
-    return f"{settings.model}, {training}"
+    training = {name: settings.options[name] for name in sorted(names(TrainingSettings))}
+    return f"{settings.data.model}, {training}"
 
 
 def _report(ranking: list[TunedSmoothing], min_clean_accuracy: float, settings: Settings) -> None:
@@ -154,7 +153,7 @@ def _report(ranking: list[TunedSmoothing], min_clean_accuracy: float, settings: 
         click.secho(
             f"No smoothing reached a clean accuracy of {min_clean_accuracy:.1%}", fg="yellow"
         )
-    carried = options.given({name: getattr(settings, name) for name in CARRIED_ON})
+    carried = options.given({name: settings.options[name] for name in CARRIED_ON})
     carried |= best.parameters
     flags = [text for name, value in carried.items() for text in (options.flag(name), f"{value}")]
     click.echo(f"Certify test nodes with: {shlex.join(['hiersmooth', 'certify', *flags])}")

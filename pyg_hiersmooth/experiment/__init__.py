@@ -4,7 +4,7 @@ r"""Seeds, builds, trains and certifies, in a folder that keeps all of it and go
 
     from pyg_hiersmooth.experiment import Experiment, Settings
 
-    outcome = Experiment(Settings(model="gat", p_plus=0.01), "runs/gat").run()
+    outcome = Experiment(Settings.of(model="gat", p_plus=0.01), "runs/gat").run()
     print(outcome.certificate.certified_accuracy(outcome.labels, r=1, deletions=5))
 """
 

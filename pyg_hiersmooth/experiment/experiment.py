@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class Experiment:
         ranks = current_ranks()
         ranks.compare({"folder": str(self.folder), **_important(self.settings)})
         is_new = ranks.from_rank_zero(self._check_folder)
-        self.task = ranks.rank_zero_first(lambda: TASKS[settings.task](self.settings))
+        self.task = ranks.rank_zero_first(lambda: TASKS[settings.data.task](self.settings))
         self.model = self.task.new_model(self.task.transform)
         self.needs_training = not ranks.from_rank_zero(self._load_weights)
         if is_new and ranks.is_first:
@@ -121,16 +121,12 @@ class Experiment:
         num_before, start = self.folder.num_samples(), time.perf_counter()
         certificate = smoothed.certify(
             **task.targets,
-            n0=settings.n0,
-            n=settings.n,
-            alpha=settings.alpha,
+            **settings.sampling.arguments if settings.sampling else {},
             seed=settings.seed,
             progress=progress,
             kind=settings.kind,
-            simultaneous=settings.simultaneous,
             num_workers=settings.num_workers,
             checkpoint=self.folder.path,
-            until=settings.questions or None,
         )
         seconds = time.perf_counter() - start
         labels = task.labels.numpy()
@@ -155,11 +151,11 @@ class Experiment:
         progress: bool,
     ) -> CollectiveSummary | None:
         r"""What one attack on all nodes leaves, as kept unless it is asked for in another way."""
-        kept, settings = self.folder.read_summary(), self.settings
+        kept, asked = self.folder.read_summary(), self.settings.collective
         known = None if kept is None else kept.collective
-        method, limit = settings.method, settings.time_limit
-        if method is None or limit is None or not isinstance(smoothed, SmoothedNodeClassifier):
+        if asked is None or not isinstance(smoothed, SmoothedNodeClassifier):
             return known
+        method, limit = asked.method, asked.time_limit
         if known is not None and (known.method, known.time_limit) == (method, limit):
             return known
         field = smoothed.receptive_field(self.task.data, self.task.index)
@@ -183,7 +179,7 @@ class Experiment:
         return True
 
     def _check_same(self, stored: Settings) -> None:
-        differing = differences(stored, self.settings)
+        differing = differences(stored.options, self.settings.options)
         if differing:
             raise ValueError(
                 f"'{self.folder}' holds a run with another {', '.join(map(repr, differing))}: "
@@ -198,4 +194,4 @@ class Experiment:
 
 
 def _important(settings: Settings) -> dict[str, Any]:
-    return {name: value for name, value in asdict(settings).items() if name not in UNIMPORTANT}
+    return {name: value for name, value in settings.options.items() if name not in UNIMPORTANT}

@@ -70,7 +70,7 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             with replace_atomically(self.labels) as file:
                 np.savez_compressed(file, labels=labels.numpy())
-            content = {"format": FORMAT, "options": asdict(settings), "versions": versions()}
+            content = {"format": FORMAT, "options": settings.options, "versions": versions()}
             _write_json(self.settings, content)
         except OSError as error:
             raise OSError(
@@ -90,7 +90,7 @@ class RunFolder:
             content = json.loads(self.settings.read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise ValueError(f"unknown format {content['format']!r}")
-            return Settings.from_dict(content["options"])
+            return Settings.of(**content["options"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"'{self.settings}' is damaged: {error}") from error
 

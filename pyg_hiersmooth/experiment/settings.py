@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
 
 from pyg_hiersmooth.choices import (
     AttackMethod,
@@ -21,40 +21,29 @@ from pyg_hiersmooth.noise.kinds import NOISE_KINDS, NoiseKind
 NOISES = {**NOISE_KINDS, "none": NoiseKind("none", ())}
 r"""The noises of experiments; ``"none"`` leaves the model unprotected."""
 
-DRAWS_DEFAULTS: dict[str, Any] = {"num_draws": 1, "consistency": 0.0, "consistency_rampup": 0}
-r"""The draws of noise in a step of training."""
-
-TASK_DEFAULTS: dict[TaskName, dict[str, Any]] = {
-    "node": {"noise": "flips", "max_epochs": 1_000, "patience": 50, "lr": 1e-3} | DRAWS_DEFAULTS,
-    "graph": {"noise": "ablation", "max_epochs": 300, "patience": 100, "lr": 1e-2} | DRAWS_DEFAULTS,
+TASK_DEFAULTS: dict[str, dict[str, str]] = {
+    "node": {"dataset": "CitationSBM", "noise": "flips"},
+    "graph": {"dataset": "RandomMolecules", "noise": "ablation"},
 }
-r"""The settings whose defaults depend on the task; those of training are the trainer's own."""
+r"""The dataset and the noise of each task."""
 
-SELECTION_DEFAULTS: dict[SelectionName, dict[str, Any]] = {
+TRAINING_DEFAULTS: dict[TaskName, dict[str, Any]] = {
+    "node": {},
+    "graph": {"max_epochs": 300, "patience": 100, "lr": 1e-2},
+}
+r"""Where training differs from :class:`TrainingSettings` by default: as the trainer of the task."""
+
+SELECTION_DEFAULTS: dict[str, dict[str, Any]] = {
     "bernoulli": {"p": 0.81},
     "partition": {"groups": 10, "partitions": 10},
 }
 r"""The settings of each selection, with their defaults."""
 
-SAMPLING_DEFAULTS: dict[str, Any] = {"n0": 1_000, "n": 10_000, "alpha": 0.01, "simultaneous": False}
-r"""The settings of sampling, which do not apply where all outcomes are listed."""
-
-COLLECTIVE_DEFAULTS: dict[str, Any] = {"method": "milp", "time_limit": 10.0}
-r"""The settings of collective certificates."""
-
-TRAINING = ("max_epochs", "patience", "lr", *DRAWS_DEFAULTS)
-r"""Settings of training, which do not apply to weights that are loaded."""
-
-UNIMPORTANT = ("root", "num_workers", "collective", *COLLECTIVE_DEFAULTS)
-r"""Settings that do not alter a single vote."""
-
-RECENT = (
-    *("task", "part", "selection", "groups", "partitions", "collective", "until"),
-    "normalize_features",
-    *COLLECTIVE_DEFAULTS,
-    *DRAWS_DEFAULTS,
-)
-r"""Settings that older folders do not name."""
+OWN_DEFAULTS = {
+    "selection": SELECTION_DEFAULTS,
+    "noise": {name: kind.defaults for name, kind in NOISES.items()},
+}
+r"""The settings that belong to one selection or noise, with their defaults."""
 
 
 class Titled:
@@ -75,203 +64,34 @@ class Titled:
 
 
 @dataclass(frozen=True)
-class Settings(Titled):
-    r"""All that decides the outcome of an experiment.
-
-    What is :obj:`None` by default takes the value that belongs to the task, the selection or the
-    noise, and stays :obj:`None` where it does not apply.
+class DataSettings(Titled):
+    r"""What is classified, and by which model.
 
     Attributes:
         dataset (str): A name that :func:`~pyg_hiersmooth.datasets.load_dataset` takes.
-        root (str): Folder of the datasets.
         model (str): A name of :obj:`~pyg_hiersmooth.models.MODELS`, or ``module:Class`` for one of
             the user's own.
-        noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; ``"none"`` trains and tests the
-            model as it is. (default: ``"flips"`` for nodes, ``"ablation"`` for graphs)
-        p (float or None): Probability to select a node, of the selection ``"bernoulli"``.
-            (default: :obj:`0.81`)
-        p_plus (float or None): Probability to add a one, of flips. (default: :obj:`0.05`)
-        p_minus (float or None): Probability to delete a one, of flips. (default: :obj:`0.8`)
-        std (float or None): Standard deviation, of Gaussian noise. (default: :obj:`0.25`)
-        scale (float or None): Scale, of Laplace noise, or half width, of uniform noise.
-            (default: :obj:`0.25`)
-        indicator (bool): Whether the model sees which nodes are selected, as one more feature.
-        normalize_features (bool): Whether the features of each node are divided by their sum
-            first, as PyG's ``NormalizeFeatures`` does.
-        n0 (int or None): Samples that select the class of an object. (default: :obj:`1_000`)
-        n (int or None): Samples that bound its probability. (default: :obj:`10_000`)
-        until (tuple of str or None): Questions such as ``"r=1,deletions=5"``: a node or graph is
-            sampled until all are answered, at most :obj:`n` times, and :obj:`n0` does not apply.
-        alpha (float or None): Probability that the certificate of an object is wrong.
-            (default: :obj:`0.01`)
-        kind (str): ``"multiclass"`` or ``"binary"``.
-        simultaneous (bool or None): Whether all certificates hold at once with probability
-            :obj:`1 - alpha`, not each. (default: :obj:`False`)
-        seed (int): Seed of the split, the model, its training, the samples and the partitions.
-        max_epochs, patience, lr, num_draws, consistency, consistency_rampup: As in
-            :func:`~pyg_hiersmooth.training.train_node_classifier` or
-            :func:`~pyg_hiersmooth.training.train_graph_classifier`, with their defaults;
-            :obj:`None` with a checkpoint.
-        checkpoint (str or None): Weights to load instead of training.
-        num_workers (int or None): Processes that sample on a CPU. (default: one a core)
-        device (str or None): ``"cpu"`` or ``"cuda"``. (default: ``"cuda"`` where available)
+        root (str): Folder of the datasets.
         task (str): What is classified, ``"node"`` or ``"graph"``.
         part (str): Part of the split that is certified, ``"test"``, ``"val"`` or ``"val+test"``.
-        selection (str): ``"bernoulli"`` selects every node by itself, ``"partition"`` leaves out
-            one group of a partition at a time: with a noise that draws nothing, certificates are
-            exact then, and :obj:`n0`, :obj:`n`, :obj:`alpha` and :obj:`simultaneous` do not apply.
-        groups (int or None): Groups of a partition, at least 2. (default: :obj:`10`)
-        partitions (int or None): Partitions, at least 1. (default: :obj:`10`)
-        collective (bool): Whether to certify as well how many nodes no single attack can change.
-        method, time_limit: As in :class:`~pyg_hiersmooth.certificates.CollectiveCertificate`, with
-            its defaults; :obj:`None` where nothing is certified collectively.
+        normalize_features (bool): Whether the features of each node are divided by their sum
+            first, as PyG's ``NormalizeFeatures`` does.
 
     Raises:
-        ValueError: If the noise, the selection, the kind, the task, the part or the method is
-            unknown, a setting is given that would do nothing, or :obj:`collective` asks for
-            certificates that hold at once and there are none.
+        ValueError: If the task or the part is unknown.
     """
 
-    dataset: str = "CitationSBM"
-    root: str = "data"
+    dataset: str = TASK_DEFAULTS["node"]["dataset"]
     model: str = "gcn"
-    noise: str | None = None
-    p: float | None = None
-    p_plus: float | None = None
-    p_minus: float | None = None
-    std: float | None = None
-    scale: float | None = None
-    indicator: bool = True
-    normalize_features: bool = False
-    n0: int | None = None
-    n: int | None = None
-    alpha: float | None = None
-    kind: Kind = "multiclass"
-    simultaneous: bool | None = None
-    seed: int = 0
-    max_epochs: int | None = None
-    patience: int | None = None
-    lr: float | None = None
-    num_draws: int | None = None
-    consistency: float | None = None
-    consistency_rampup: int | None = None
-    checkpoint: str | None = None
-    num_workers: int | None = None
-    device: str | None = None
+    root: str = "data"
     task: TaskName = "node"
     part: Part = "test"
-    selection: SelectionName = "bernoulli"
-    groups: int | None = None
-    partitions: int | None = None
-    collective: bool = False
-    method: AttackMethod | None = None
-    time_limit: float | None = None
-    until: tuple[str, ...] | None = None
+    normalize_features: bool = False
 
     def __post_init__(self) -> None:
-        for path in ("root", "checkpoint"):
-            if getattr(self, path) is not None:
-                object.__setattr__(self, path, os.fspath(getattr(self, path)))
-        if self.until is not None:
-            object.__setattr__(self, "until", tuple(self.until))
-            if not self.questions:
-                raise ValueError("'until' must hold at least one question (got none)")
-        for choice, choices in (
-            ("task", TaskName),
-            ("part", Part),
-            ("kind", Kind),
-            ("selection", SelectionName),
-        ):
-            check_choice(choice, getattr(self, choice), get_args(choices))
-        defaults = dict(TASK_DEFAULTS[self.task])
-        if self.noise is None:
-            object.__setattr__(self, "noise", defaults["noise"])
-        check_choice("noise", self.noise, NOISES)
-        defaults |= NOISES[str(self.noise)].defaults | SELECTION_DEFAULTS[self.selection]
-        defaults |= SAMPLING_DEFAULTS | COLLECTIVE_DEFAULTS
-        for name, reason in self._idle().items():
-            if getattr(self, name) is not None:
-                raise ValueError(f"{name!r} does nothing {reason}: leave it out")
-            defaults.pop(name, None)
-        for name, value in defaults.items():
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, value)
-        if self.collective:
-            self._check_collective()
-
-    @property
-    def questions(self) -> list[dict[str, Any]]:
-        r"""The questions of :obj:`until`."""
-        return [parse_question(text) for text in self.until or ()]
-
-    @property
-    def exact(self) -> bool:
-        r"""Whether certificates are exact: all outcomes of the smoothing are listed."""
-        return self.selection == "partition" and NOISES[str(self.noise)].deterministic
-
-    def _idle(self) -> dict[str, str]:
-        r"""The settings that would do nothing, each with why."""
-        own = NOISES[str(self.noise)].defaults | SELECTION_DEFAULTS[self.selection]
-        idle = {
-            name: f"with 'noise' {self.noise}"
-            for kind in NOISES.values()
-            for name in kind.defaults
-            if name not in own
-        }
-        idle |= {
-            name: f"with 'selection' {self.selection}"
-            for defaults in SELECTION_DEFAULTS.values()
-            for name in defaults
-            if name not in own
-        }
-        if self.exact:
-            reason = f"with 'selection' {self.selection} and 'noise' {self.noise}, which are exact"
-            idle |= dict.fromkeys((*SAMPLING_DEFAULTS, "until"), reason)
-        if self.until is not None:
-            idle["n0"] = "with 'until', where the votes that bound a class choose it as well"
-        if self.noise == "none":
-            idle["until"] = "with 'noise' none"
-        if self.checkpoint is not None:
-            idle |= dict.fromkeys(TRAINING, "with 'checkpoint'")
-        if self.device == "cuda":
-            idle["num_workers"] = "with 'device' cuda"
-        if not self.collective:
-            idle |= dict.fromkeys(COLLECTIVE_DEFAULTS, "without 'collective'")
-        return idle
-
-    def _check_collective(self) -> None:
-        check_choice("method", self.method, get_args(AttackMethod))
-        if self.task != "node":
-            raise ValueError(
-                f"'collective' is about the nodes of one graph (got 'task' {self.task})"
-            )
-        if self.noise == "none":
-            raise ValueError("'collective' does nothing with 'noise' none: leave it out")
-        if not (self.exact or self.simultaneous):
-            raise ValueError(
-                "'collective' needs certificates that hold at once: 'simultaneous', or 'selection' "
-                f"partition with 'noise' ablation (got {self.selection} with {self.noise})"
-            )
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Settings:
-        r"""The settings that :func:`dataclasses.asdict` took apart, which may be older than some
-        settings.
-
-        Raises:
-            ValueError: If others are missing, or there is none of that name.
-        """
-        names = {field.name for field in fields(cls)}
-        misfit = (names - set(RECENT) - content.keys()) | (content.keys() - names)
-        if misfit:
-            raise ValueError(f"missing or unknown settings {', '.join(sorted(misfit))}")
-        return cls(**content)
-
-    @property
-    def name(self) -> str:
-        r"""What tells runs apart that one would compare, as the name of a folder."""
-        selection = "" if self.selection == "bernoulli" else f"{self.selection}-"
-        return f"{self.slug}-{selection}{self.noise}-seed{self.seed}"
+        object.__setattr__(self, "root", os.fspath(self.root))
+        check_choice("task", self.task, get_args(TaskName))
+        check_choice("part", self.part, get_args(Part))
 
     @property
     def parts(self) -> list[str]:
@@ -279,16 +99,300 @@ class Settings(Titled):
         return self.part.split("+")
 
 
-def differences(a: Any, b: Any) -> dict[str, tuple[Any, Any]]:
+@dataclass(frozen=True)
+class SmoothingSettings:
+    r"""The noise, and what it falls on. What is :obj:`None` takes the default of its selection or
+    noise, and stays :obj:`None` where it belongs to another one.
+
+    Attributes:
+        noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; ``"none"`` trains and tests the
+            model as it is.
+        selection (str): ``"bernoulli"`` selects every node by itself, ``"partition"`` leaves out
+            one group of a partition at a time.
+        p (float or None): Probability to select a node, of the selection ``"bernoulli"``.
+            (default: :obj:`0.81`)
+        groups (int or None): Groups of a partition, at least 2. (default: :obj:`10`)
+        partitions (int or None): Partitions, at least 1. (default: :obj:`10`)
+        p_plus (float or None): Probability to add a one, of flips. (default: :obj:`0.05`)
+        p_minus (float or None): Probability to delete a one, of flips. (default: :obj:`0.8`)
+        std (float or None): Standard deviation, of Gaussian noise. (default: :obj:`0.25`)
+        scale (float or None): Scale, of Laplace noise, or half width, of uniform noise.
+            (default: :obj:`0.25`)
+        indicator (bool): Whether the model sees which nodes are selected, as one more feature.
+
+    Raises:
+        ValueError: If the noise or the selection is unknown, or does not have what is given.
+    """
+
+    noise: str = TASK_DEFAULTS["node"]["noise"]
+    selection: SelectionName = "bernoulli"
+    p: float | None = None
+    groups: int | None = None
+    partitions: int | None = None
+    p_plus: float | None = None
+    p_minus: float | None = None
+    std: float | None = None
+    scale: float | None = None
+    indicator: bool = True
+
+    def __post_init__(self) -> None:
+        for owner, kinds in OWN_DEFAULTS.items():
+            kind = getattr(self, owner)
+            check_choice(owner, kind, kinds)
+            for name in (name for defaults in kinds.values() for name in defaults):
+                if name not in kinds[kind]:
+                    _check_idle(name, getattr(self, name), f"with {owner!r} {kind}")
+                elif getattr(self, name) is None:
+                    object.__setattr__(self, name, kinds[kind][name])
+
+    def own(self, owner: Literal["selection", "noise"]) -> dict[str, Any]:
+        r"""The settings that belong to the selection, or to the noise."""
+        return {name: getattr(self, name) for name in OWN_DEFAULTS[owner][getattr(self, owner)]}
+
+    @property
+    def exact(self) -> bool:
+        r"""Whether certificates are exact: all outcomes of the smoothing are listed."""
+        return self.selection == "partition" and NOISES[self.noise].deterministic
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    r"""How a model is trained, as in :func:`~pyg_hiersmooth.training.train_node_classifier`."""
+
+    max_epochs: int = 1_000
+    patience: int = 50
+    lr: float = 1e-3
+    num_draws: int = 1
+    consistency: float = 0.0
+    consistency_rampup: int = 0
+
+
+@dataclass(frozen=True)
+class SamplingSettings:
+    r"""What certificates are made of where the outcomes of a smoothing are sampled.
+
+    Attributes:
+        n0 (int or None): Samples that select the class of an object. (default: :obj:`1_000`)
+        n (int): Samples that bound its probability.
+        alpha (float): Probability that the certificate of an object is wrong.
+        simultaneous (bool): Whether all certificates hold at once with probability
+            :obj:`1 - alpha`, not each.
+        until (tuple of str or None): Questions such as ``"r=1,deletions=5"``: a node or graph is
+            sampled until all are answered, at most :obj:`n` times, and :obj:`n0` does not apply.
+
+    Raises:
+        ValueError: If there are no questions, :obj:`n0` comes with some, or one is no list of names
+            and numbers.
+    """
+
+    n0: int | None = None
+    n: int = 10_000
+    alpha: float = 0.01
+    simultaneous: bool = False
+    until: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.until is None:
+            object.__setattr__(self, "n0", 1_000 if self.n0 is None else self.n0)
+            return
+        object.__setattr__(self, "until", tuple(self.until))
+        if not self.questions:
+            raise ValueError("'until' must hold at least one question (got none)")
+        reason = "with 'until', where the votes that bound a class choose it as well"
+        _check_idle("n0", self.n0, reason)
+
+    @property
+    def questions(self) -> list[dict[str, Any]]:
+        r"""The questions of :obj:`until`."""
+        return [parse_question(text) for text in self.until or ()]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        r"""The settings as arguments of a smoothed classifier."""
+        return asdict(self) | {"until": self.questions or None}
+
+
+@dataclass(frozen=True)
+class CollectiveSettings:
+    r"""How it is bounded what one attack on all nodes changes, as in
+    :class:`~pyg_hiersmooth.certificates.CollectiveCertificate`.
+
+    Raises:
+        ValueError: If the method is unknown.
+    """
+
+    method: AttackMethod = "milp"
+    time_limit: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_choice("method", self.method, get_args(AttackMethod))
+
+
+@dataclass(frozen=True)
+class Settings:
+    r"""All that decides the outcome of an experiment; :meth:`of` makes it from single settings.
+
+    Attributes:
+        data (DataSettings): What is classified, and by which model.
+        smoothing (SmoothingSettings): The noise, and what it falls on.
+        training (TrainingSettings or None): How it is trained; :obj:`None` with a checkpoint.
+        sampling (SamplingSettings or None): What certificates are made of; :obj:`None` where they
+            are exact.
+        collective (CollectiveSettings or None): How to certify as well how many nodes no single
+            attack can change; :obj:`None` if that is not asked.
+        kind (str): ``"multiclass"`` or ``"binary"``.
+        seed (int): Seed of the split, the model, its training, the samples and the partitions.
+        checkpoint (str or None): Weights to load instead of training.
+        num_workers (int or None): Processes that sample on a CPU. (default: one a core)
+        device (str or None): ``"cpu"`` or ``"cuda"``. (default: ``"cuda"`` where available)
+
+    Raises:
+        ValueError: If the kind is unknown, or :obj:`collective` asks for certificates that hold at
+            once and there are none.
+    """
+
+    data: DataSettings = field(default_factory=DataSettings)
+    smoothing: SmoothingSettings = field(default_factory=SmoothingSettings)
+    training: TrainingSettings | None = field(default_factory=TrainingSettings)
+    sampling: SamplingSettings | None = field(default_factory=SamplingSettings)
+    collective: CollectiveSettings | None = None
+    kind: Kind = "multiclass"
+    seed: int = 0
+    checkpoint: str | None = None
+    num_workers: int | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.checkpoint is not None:
+            object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
+        check_choice("kind", self.kind, get_args(Kind))
+        if self.device == "cuda":
+            _check_idle("num_workers", self.num_workers, "with 'device' cuda")
+        if self.smoothing.noise == "none":
+            asked = {"until": self.sampling and self.sampling.until, "collective": self.collective}
+            for name, value in asked.items():
+                _check_idle(name, value, "with 'noise' none")
+        if self.collective is not None:
+            self._check_collective()
+
+    @classmethod
+    def of(cls, **options: Any) -> Settings:
+        r"""The settings of these names, whichever part they belong to. Those that are left out or
+        :obj:`None` take the defaults of their part, and those of the task in its place.
+
+        Args:
+            **options: Attributes of this class and of its parts; :obj:`collective` is a bool.
+
+        Raises:
+            TypeError: If there is no setting of a name.
+            ValueError: If settings do not fit each other, or one would do nothing.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        task = given.get("task", "node")
+        left = TASK_DEFAULTS.get(task, {}) | given
+
+        def part(kind: type[Any], idle: str = "", **defaults: Any) -> Any:
+            own = taken(kind, left)
+            for name in own if idle else ():
+                _check_idle(name, own[name], idle)
+            return None if idle else kind(**defaults | own)
+
+        data, smoothing = part(DataSettings), part(SmoothingSettings)
+        exact = f"with 'selection' partition and 'noise' {smoothing.noise}, which are exact"
+        loaded = "with 'checkpoint'" if "checkpoint" in left else ""
+        alone = "" if left.pop("collective", False) else "without 'collective'"
+        return cls(
+            data,
+            smoothing,
+            part(TrainingSettings, loaded, **TRAINING_DEFAULTS[task]),
+            part(SamplingSettings, exact if smoothing.exact else ""),
+            part(CollectiveSettings, alone),
+            **left,
+        )
+
+    def having(self, **options: Any) -> Settings:
+        r"""These settings with others in their place, as :meth:`of` takes them."""
+        return Settings.of(**self.options | options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        r"""All settings by name, as :meth:`of` takes them, :obj:`None` where they do not apply."""
+        options = {
+            name: getattr(getattr(self, part), name, None)
+            for part, kind in PARTS.items()
+            for name in names(kind)
+        }
+        options |= {name: getattr(self, name) for name in names(Settings) if name not in PARTS}
+        return options | {"collective": self.collective is not None}
+
+    @property
+    def questions(self) -> list[dict[str, Any]]:
+        r"""What is asked of each node or graph."""
+        return self.sampling.questions if self.sampling else []
+
+    @property
+    def title(self) -> str:
+        r"""Dataset and model."""
+        return self.data.title
+
+    @property
+    def name(self) -> str:
+        r"""What tells runs apart that one would compare, as the name of a folder."""
+        selection = self.smoothing.selection
+        how = "" if selection == "bernoulli" else f"{selection}-"
+        return f"{self.data.slug}-{how}{self.smoothing.noise}-seed{self.seed}"
+
+    def _check_collective(self) -> None:
+        if self.data.task != "node":
+            raise ValueError(
+                f"'collective' is about the nodes of one graph (got 'task' {self.data.task})"
+            )
+        if self.sampling is not None and not self.sampling.simultaneous:
+            raise ValueError(
+                "'collective' needs certificates that hold at once: 'simultaneous', or 'selection' "
+                f"partition with 'noise' ablation (got {self.smoothing.selection} with "
+                f"{self.smoothing.noise})"
+            )
+
+
+def names(kind: type[Any]) -> list[str]:
+    r"""The settings of a part."""
+    return [each.name for each in fields(kind)]
+
+
+def taken(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
+    r"""Takes the settings of a part out of all."""
+    return {name: options.pop(name) for name in names(kind) if name in options}
+
+
+PARTS: dict[str, type[Any]] = {
+    "data": DataSettings,
+    "smoothing": SmoothingSettings,
+    "training": TrainingSettings,
+    "sampling": SamplingSettings,
+    "collective": CollectiveSettings,
+}
+r"""The parts of settings."""
+
+UNIMPORTANT = ("root", "num_workers", "collective", *names(CollectiveSettings))
+r"""Settings that do not alter a single vote."""
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     r"""Where two settings of a kind differ, with both values; unimportant ones are not compared.
 
     Args:
-        a (dataclass or dict): Settings.
-        b (dataclass or dict): Other settings.
+        a (dict): Settings by name.
+        b (dict): Other settings.
     """
-    left, right = (each if isinstance(each, dict) else asdict(each) for each in (a, b))
     return {
-        name: (left.get(name), right.get(name))
-        for name in left | right
-        if name not in UNIMPORTANT and left.get(name) != right.get(name)
+        name: (a.get(name), b.get(name))
+        for name in {**a, **b}
+        if name not in UNIMPORTANT and a.get(name) != b.get(name)
     }
+
+
+def _check_idle(name: str, value: Any, reason: str) -> None:
+    r"""Refuses a setting that would do nothing."""
+    if value is not None:
+        raise ValueError(f"{name!r} does nothing {reason}: leave it out")

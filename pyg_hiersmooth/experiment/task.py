@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -21,7 +22,7 @@ from pyg_hiersmooth.datasets import (
     split_nodes,
 )
 from pyg_hiersmooth.datasets.splits import Split
-from pyg_hiersmooth.experiment.settings import SELECTION_DEFAULTS, TRAINING, Settings
+from pyg_hiersmooth.experiment.settings import Settings, SmoothingSettings
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.noise import NOISES
@@ -67,14 +68,17 @@ class Task(ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
-        self.transform = smoothing(settings)
-        if self.transform is not None and settings.until is not None:
-            check_questions(self.transform.noise, settings.questions)
-        dataset = load_dataset(dataset_name(settings.dataset, "dataset"), settings.root)
+        self.transform: Smoothing = None
+        if settings.smoothing.noise != "none":
+            self.transform = build_smoothing(settings.smoothing, settings.seed)
+            if settings.questions:
+                check_questions(self.transform.noise, settings.questions)
+        data = settings.data
+        dataset = load_dataset(dataset_name(data.dataset, "dataset"), data.root)
         self.num_classes: int = dataset.num_classes
         self._read(dataset)
         self.parts: dict[str, Tensor] = {
-            part: getattr(self.split, f"{part}_index") for part in settings.parts
+            part: getattr(self.split, f"{part}_index") for part in data.parts
         }
 
     @property
@@ -94,10 +98,10 @@ class Task(ABC):
 
     def new_model(self, transform: Smoothing) -> torch.nn.Module:
         r"""A model for what the transform makes of the features, with weights from the seed."""
-        settings, indicator = self.settings, transform is not None and transform.append_indicator
-        torch.manual_seed(settings.seed)
+        data, indicator = self.settings.data, transform is not None and transform.append_indicator
+        torch.manual_seed(self.settings.seed)
         in_channels = self.data.num_features + int(indicator)
-        model = build_model(settings.model, in_channels, self.num_classes, settings.task)
+        model = build_model(data.model, in_channels, self.num_classes, data.task)
         return model.to(self.device)
 
     def train(
@@ -105,9 +109,9 @@ class Task(ABC):
     ) -> TrainingHistory:
         r"""Trains a model under noise, as the settings say."""
         transform = training_noise(transform)
-        arguments = {name: getattr(self.settings, name) for name in ("seed", *TRAINING)}
-        train = type(self).train_classifier
-        return train(model, self.data, self.split, transform, progress=progress, **arguments)
+        how = asdict(self.settings.training) if self.settings.training else {}
+        how |= {"seed": self.settings.seed, "progress": progress}
+        return type(self).train_classifier(model, self.data, self.split, transform, **how)
 
     def new_trained_model(self, transform: Smoothing) -> torch.nn.Module:
         r"""A new model that was trained under a smoothing."""
@@ -140,8 +144,8 @@ class Task(ABC):
                 self.transform.check_features(x)
         except ValueError as error:
             raise ValueError(
-                f"'noise' must fit the features of 'dataset' {self.settings.dataset} "
-                f"(got {self.settings.noise}): {error}"
+                f"'noise' must fit the features of 'dataset' {self.settings.data.dataset} "
+                f"(got {self.settings.smoothing.noise}): {error}"
             ) from error
 
 
@@ -163,10 +167,10 @@ class NodeTask(Task):
         if len(dataset) != 1:
             raise ValueError(
                 f"'dataset' must hold one graph for 'task' node (got {len(dataset)} in "
-                f"{self.settings.dataset})"
+                f"{self.settings.data.dataset})"
             )
         self.data = dataset[0]
-        if self.settings.normalize_features:
+        if self.settings.data.normalize_features:
             self.data = NormalizeFeatures()(self.data)
         self._check_features(self.data.x)
         self.y = self.data.y
@@ -191,9 +195,9 @@ class GraphTask(Task):
         if len(dataset) < 10:
             raise ValueError(
                 f"'dataset' must hold at least ten graphs for 'task' graph (got {len(dataset)} in "
-                f"{self.settings.dataset})"
+                f"{self.settings.data.dataset})"
             )
-        if self.settings.normalize_features:
+        if self.settings.data.normalize_features:
             raise ValueError("'normalize_features' is for 'task' node (got True for graphs)")
         x = torch.cat([graph.x for graph in dataset])
         self._check_features(x)
@@ -202,8 +206,8 @@ class GraphTask(Task):
             others = [name for name, kind in NOISES.items() if not kind.needs_binary]
             raise ValueError(
                 f"'noise' must be one of {', '.join(others)} for the one-hot rows of 'dataset' "
-                f"{self.settings.dataset}, which would become rows of no label or several "
-                f"(got {self.settings.noise})"
+                f"{self.settings.data.dataset}, which would become rows of no label or several "
+                f"(got {self.settings.smoothing.noise})"
             )
         self.data, self.y = dataset, torch.cat([graph.y for graph in dataset])
         self.split = split_graphs(self.y, seed=self.settings.seed)
@@ -212,14 +216,16 @@ class GraphTask(Task):
 TASKS: dict[TaskName, type[Task]] = {"node": NodeTask, "graph": GraphTask}
 
 
-def smoothing(settings: Settings) -> Smoothing:
-    r"""The smoothing that settings describe, :obj:`None` without noise."""
-    name = str(settings.noise)
-    if name == "none":
-        return None
-    kind = NOISES[name]
-    noise = kind(*(getattr(settings, parameter.name) for parameter in kind.parameters))
-    return HierarchicalNodeFeatureNoise(_selection(settings), noise, settings.indicator)
+def build_smoothing(settings: SmoothingSettings, seed: int = 0) -> HierarchicalNodeFeatureNoise:
+    r"""The smoothing that settings with a noise describe; partitions come from the seed."""
+    selection: Selection
+    if settings.selection == "partition":
+        groups, partitions = settings.own("selection").values()
+        selection = PartitionSelection(groups, partitions, seed)
+    else:
+        selection = BernoulliSelection(**settings.own("selection"))
+    noise = NOISES[settings.noise](**settings.own("noise"))
+    return HierarchicalNodeFeatureNoise(selection, noise, settings.indicator)
 
 
 def training_noise(transform: Smoothing) -> Smoothing:
@@ -230,14 +236,6 @@ def training_noise(transform: Smoothing) -> Smoothing:
         return transform
     p = 1.0 - 1.0 / transform.selection.num_groups
     return HierarchicalNodeFeatureNoise(p, transform.noise, transform.append_indicator)
-
-
-def _selection(settings: Settings) -> Selection:
-    given = [getattr(settings, name) for name in SELECTION_DEFAULTS[settings.selection]]
-    if settings.selection == "partition":
-        groups, partitions = given
-        return PartitionSelection(groups, partitions, settings.seed)
-    return BernoulliSelection(*given)
 
 
 def choose_device(name: str | None) -> str:

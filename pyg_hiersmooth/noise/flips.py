@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import binom
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -240,5 +239,7 @@ def _regions(p_plus: float, p_minus: float, additions: int, deletions: int) -> _
 
 @lru_cache(maxsize=2**12)
 def _binomial(n: int, p: float) -> np.ndarray:
+    from scipy.stats import binom  # takes a second, which nothing else here waits for
+
     # SciPy overflows for probabilities this small; without their mass, less is claimed.
     return binom.pmf(np.arange(n + 1), n, p if p > 1e-300 else 0.0)

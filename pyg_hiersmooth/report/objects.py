@@ -80,7 +80,7 @@ def _source(run: ReportedRun, certificate: Certificate) -> tuple[ColumnDataSourc
     r"""The objects, the columns that the table shows, and the one that colours tell."""
     right = (certificate.prediction == run.y) & ~certificate.abstained
     data: dict[str, Any] = {
-        run.settings.task: certificate.index,
+        run.settings.data.task: certificate.index,
         "label": run.y,
         "prediction": certificate.prediction,
         "right": np.where(right, "yes", "no"),
@@ -152,7 +152,7 @@ def _one(run: ReportedRun, certificate: Certificate, source: ColumnDataSource) -
     plot = figure(
         height=280,
         sizing_mode="stretch_width",
-        title=f"What the selected {run.settings.task} withstands",
+        title=f"What the selected {run.settings.data.task} withstands",
         tools="save",
         x_axis_label="deletions" if flips else "changed entities r",
         y_axis_label="additions" if flips else _strength(certificate),
@@ -166,7 +166,7 @@ def _one(run: ReportedRun, certificate: Certificate, source: ColumnDataSource) -
         tooltip = [("r", "@x"), ("withstands", "@y")]
     plot.add_tools(HoverTool(tooltips=tooltip))
     count_in_ones(plot.axis if flips else plot.xaxis)
-    texts = [f"<b>{run.settings.task.capitalize()} {i}</b>" for i in certificate.index]
+    texts = [f"<b>{run.settings.data.task.capitalize()} {i}</b>" for i in certificate.index]
     for position in range(len(certificate)):
         facts = certificate[position].rows()
         rows = "".join(f"<tr><th>{name}</th><td>{escape(value)}</td></tr>" for name, value in facts)
@@ -261,7 +261,7 @@ def _graph(
     dots = plot.scatter(
         "x", "y", source=source, size=9, marker="marker", color=color, nonselection_alpha=0.85
     )
-    task = run.settings.task
+    task = run.settings.data.task
     tips = [(name, "@{" + name + "}") for name in (task, "label", "prediction", best)]
     plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     bar = ColorBar(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from html import escape
 from typing import Any
 
@@ -53,7 +52,7 @@ def write_report(
 
 
 def _page(run: ReportedRun) -> Column:
-    settings = {name: value for name, value in asdict(run.settings).items() if value is not None}
+    settings = {name: value for name, value in run.settings.options.items() if value is not None}
     return column(
         _prose(
             f"<h1>{escape(run.name)}</h1><p>{escape(run.summary.aloud(run.noun))}</p>{_facts(run)}{_certified(run)}"

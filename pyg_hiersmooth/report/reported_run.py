@@ -56,7 +56,7 @@ class ReportedRun:
                 f"--resume {folder}'"
             )
         certificate = None
-        if settings.noise != "none":
+        if settings.smoothing.noise != "none":
             certificate = Certificate.load(folder.certificate)
         versions = json.loads(folder.settings.read_text(encoding="utf-8")).get("versions", {})
         labels, edges = folder.read_labels(), _edges(settings)
@@ -65,14 +65,14 @@ class ReportedRun:
     @property
     def noun(self) -> str:
         r"""What was certified: nodes or graphs."""
-        return f"{self.settings.task}s"
+        return f"{self.settings.data.task}s"
 
 
 def _edges(settings: Settings) -> np.ndarray | None:
-    if settings.task != "node":
+    if settings.data.task != "node":
         return None
     try:
-        (graph,) = load_dataset(settings.dataset, settings.root)
+        (graph,) = load_dataset(settings.data.dataset, settings.data.root)
     except (OSError, RuntimeError, ValueError):  # the report does without a picture of it
         return None
     return graph.edge_index.numpy()

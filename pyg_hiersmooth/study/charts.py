@@ -44,7 +44,7 @@ def draw_certified_accuracy(group: Group, kind: Kind, part: str = "test") -> Fig
     smoothed = {
         method: tallies(results, part, kind)
         for method, results in group.seeds.items()
-        if method.noise is not None
+        if method.noise != "none"
     }
     noise = NOISE_KINDS[group.noise]
     figure = new_figure(9.6, 0.8 + 2.5 * len(noise.axes))

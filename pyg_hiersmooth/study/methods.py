@@ -3,13 +3,12 @@ r"""The methods that a study compares."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from pyg_hiersmooth.choices import SelectionName, check_choice
-from pyg_hiersmooth.experiment.settings import SELECTION_DEFAULTS
-from pyg_hiersmooth.noise.kinds import NOISE_KINDS
+from pyg_hiersmooth.experiment.settings import SmoothingSettings
 
 HIERARCHICAL_FLIPS = "hierarchical flips"
 FLAT_FLIPS = "flat flips"
@@ -26,44 +25,50 @@ class Method:
 
     Attributes:
         name (str): What it is called in tables.
-        noise (str or None): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; :obj:`None` leaves the
-            classifier as it is.
-        p (float or None): Probability to select a node; :obj:`None` where it is left out with its
-            group of a partition.
-        p_plus, p_minus, std, scale, groups, partitions, normalize_features: As in
-            :class:`~pyg_hiersmooth.experiment.settings.Settings`.
-
-    Raises:
-        ValueError: If there is no such noise, or not one selection.
+        smoothing (SmoothingSettings): The smoothing; its noise ``"none"`` leaves the classifier as
+            it is.
+        normalize_features (bool): As in :class:`~pyg_hiersmooth.experiment.settings.DataSettings`.
     """
 
     name: str
-    noise: str | None
-    p: float | None = 1.0
-    p_plus: float | None = None
-    p_minus: float | None = None
-    std: float | None = None
-    scale: float | None = None
-    groups: int | None = None
-    partitions: int | None = None
+    smoothing: SmoothingSettings
     normalize_features: bool = False
 
-    def __post_init__(self) -> None:
-        if len({self.p is None, self.groups is not None, self.partitions is not None}) > 1:
-            raise ValueError(
-                f"'p' must be None for 'groups' and 'partitions', which take its place (got "
-                f"p={self.p}, groups={self.groups}, partitions={self.partitions})"
-            )
-        if self.noise is not None:
-            check_choice("noise", self.noise, NOISE_KINDS)
+    @classmethod
+    def of(cls, name: str, noise: str | None = None, **options: Any) -> Method:
+        r"""A method of these settings. Where neither :obj:`p` nor :obj:`groups` is among them,
+        every node is selected, and no indicator says so.
+        """
+        given = {setting: value for setting, value in options.items() if value is not None}
+        normalize = given.pop("normalize_features", False)
+        if "groups" in given:
+            given["selection"] = "partition"
+        elif given.setdefault("p", 1.0) == 1.0:
+            given["indicator"] = False
+        return cls(name, SmoothingSettings(noise or "none", **given), normalize)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        r"""The settings by name, as :meth:`of` takes them."""
+        options = {"name": self.name, **asdict(self.smoothing)}
+        del options["selection"], options["indicator"]
+        return options | {"normalize_features": self.normalize_features}
+
+    def having(self, **options: Any) -> Method:
+        r"""The method with other settings of its smoothing."""
+        return replace(self, smoothing=replace(self.smoothing, **options))
+
+    @property
+    def noise(self) -> str:
+        r"""The kind of noise, or ``"none"``."""
+        return self.smoothing.noise
 
     @property
     def title(self) -> str:
         r"""The name and the settings."""
-        selection = SELECTION_DEFAULTS[self.selection]
-        names = [] if self.noise is None else [*selection, *NOISE_KINDS[self.noise].defaults]
-        given = [name for name in names if getattr(self, name) is not None]
-        words = [self.name, *(f"{name}={getattr(self, name):g}" for name in given)]
+        given = {} if self.noise == "none" else self.smoothing.own("selection")
+        given |= self.smoothing.own("noise")
+        words = [self.name, *(f"{name}={value:g}" for name, value in given.items())]
         return ", ".join([*words, "normalized features"] if self.normalize_features else words)
 
     @property
@@ -73,41 +78,32 @@ class Method:
 
     def has(self, setting: str) -> bool:
         r"""Whether the method has a setting that is not fixed by what it is."""
-        return getattr(self, setting) is not None and (setting != "p" or not self.selects_all)
-
-    @property
-    def selection(self) -> SelectionName:
-        r"""``"bernoulli"`` or ``"partition"``."""
-        return "partition" if self.p is None else "bernoulli"
+        fixed = setting == "p" and self.selects_all
+        return not fixed and getattr(self.smoothing, setting) is not None
 
     @property
     def selects_all(self) -> bool:
         r"""Whether every node is selected."""
-        return self.p == 1.0
+        return self.smoothing.p == 1.0
 
     @property
     def num_outcomes(self) -> int | None:
         r"""How many outcomes an exact certificate lists; :obj:`None` where they are sampled."""
-        if self.noise is None or not NOISE_KINDS[self.noise].deterministic:
+        if not self.smoothing.exact:
             return None
-        return None if self.p is not None else (self.groups or 0) * (self.partitions or 0)
-
-    @property
-    def indicator(self) -> bool:
-        r"""Whether the model sees who is selected, which says nothing where all are."""
-        return not self.selects_all
+        return (self.smoothing.groups or 0) * (self.smoothing.partitions or 0)
 
 
 METHODS = {
     method.name: method
     for method in (
-        Method(HIERARCHICAL_FLIPS, "flips", 0.81, p_plus=0.05, p_minus=0.8),
-        Method(FLAT_FLIPS, "flips", p_plus=0.05, p_minus=0.8),
-        Method(ABLATION, "ablation", 0.81),
-        Method(EXACT_ABLATION, "ablation", None, **SELECTION_DEFAULTS["partition"]),
-        Method(HIERARCHICAL_GAUSSIAN, "gaussian", 0.81, std=0.25),
-        Method(FLAT_GAUSSIAN, "gaussian", std=0.25),
-        Method(UNPROTECTED, None),
+        Method.of(HIERARCHICAL_FLIPS, "flips", p=0.81),
+        Method.of(FLAT_FLIPS, "flips"),
+        Method.of(ABLATION, "ablation", p=0.81),
+        Method.of(EXACT_ABLATION, "ablation", groups=10),
+        Method.of(HIERARCHICAL_GAUSSIAN, "gaussian", p=0.81),
+        Method.of(FLAT_GAUSSIAN, "gaussian"),
+        Method.of(UNPROTECTED),
     )
 }
 r"""The methods by name, with the settings of the reference where it has them."""
@@ -132,9 +128,9 @@ def random_methods(num: int, seed: int = 0) -> list[Method]:
         return round(float(rng.uniform(0.3, 0.95)), 3)
 
     draws: list[Callable[[], Method]] = [
-        lambda: Method(HIERARCHICAL_FLIPS, "flips", p(), p_plus=p_plus(), p_minus=p_minus()),
-        lambda: Method(FLAT_FLIPS, "flips", p_plus=p_plus(), p_minus=p_minus()),
-        lambda: Method(ABLATION, "ablation", p()),
+        lambda: Method.of(HIERARCHICAL_FLIPS, "flips", p=p(), p_plus=p_plus(), p_minus=p_minus()),
+        lambda: Method.of(FLAT_FLIPS, "flips", p_plus=p_plus(), p_minus=p_minus()),
+        lambda: Method.of(ABLATION, "ablation", p=p()),
     ]
     return [method for draw in draws for method in _distinct(draw, num)]
 

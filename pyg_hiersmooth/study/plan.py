@@ -3,16 +3,18 @@ r"""The runs of a study."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pyg_hiersmooth.choices import Part
 from pyg_hiersmooth.datasets import dataset_name, load_dataset
 from pyg_hiersmooth.experiment.settings import (
-    SAMPLING_DEFAULTS,
-    TASK_DEFAULTS,
+    DataSettings,
+    SamplingSettings,
     Settings,
     Titled,
+    TrainingSettings,
+    taken,
 )
 from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.study.methods import METHODS, Method
@@ -26,32 +28,33 @@ class Run(Titled):
     r"""A dataset, a model and a method, with everything that decides the outcome.
 
     Attributes:
+        dataset, model, seed, part: As in :class:`~pyg_hiersmooth.experiment.settings.Settings`.
         method (Method): How it is smoothed.
-        dataset, model, seed, n0, n, alpha, part, max_epochs, patience, lr, num_draws, consistency,
-        consistency_rampup:
-            As in :class:`~pyg_hiersmooth.experiment.settings.Settings`; an exact method takes no
-            notice of :obj:`n0`, :obj:`n` and :obj:`alpha`.
+        sampling (SamplingSettings): What is sampled; an exact method takes no notice of it.
+        training (TrainingSettings): How the model is trained.
     """
 
     dataset: str
     model: str
     method: Method
     seed: int
-    n0: int = SAMPLING_DEFAULTS["n0"]
-    n: int = SAMPLING_DEFAULTS["n"]
-    alpha: float = SAMPLING_DEFAULTS["alpha"]
-    part: Part = Settings.part
-    max_epochs: int = TASK_DEFAULTS["node"]["max_epochs"]
-    patience: int = TASK_DEFAULTS["node"]["patience"]
-    lr: float = TASK_DEFAULTS["node"]["lr"]
-    num_draws: int = TASK_DEFAULTS["node"]["num_draws"]
-    consistency: float = TASK_DEFAULTS["node"]["consistency"]
-    consistency_rampup: int = TASK_DEFAULTS["node"]["consistency_rampup"]
+    part: Part = "test"
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    training: TrainingSettings = field(default_factory=TrainingSettings)
 
     @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Run:
-        r"""The run that :func:`dataclasses.asdict` took apart."""
-        return cls(**{**content, "method": Method(**content["method"])})
+    def of(cls, dataset: str, model: str, method: Method, seed: int, **options: Any) -> Run:
+        r"""The run with these settings, of sampling, training and the part."""
+        sampling = SamplingSettings(**taken(SamplingSettings, options))
+        training = TrainingSettings(**taken(TrainingSettings, options))
+        return cls(dataset, model, method, seed, sampling=sampling, training=training, **options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        r"""The settings by name, as :meth:`of` takes them, those of the method in a dictionary."""
+        options = vars(self) | {"method": self.method.options}
+        sampling, training = options.pop("sampling"), options.pop("training")
+        return options | asdict(sampling) | asdict(training)
 
     @property
     def name(self) -> str:
@@ -61,24 +64,21 @@ class Run(Titled):
     @property
     def num_samples(self) -> int:
         r"""Number of samples that it takes, or of outcomes that it lists."""
-        if self.method.noise is None:
+        if self.method.noise == "none":
             return 0
-        return self.method.num_outcomes or self.n0 + self.n
+        return self.method.num_outcomes or (self.sampling.n0 or 0) + self.sampling.n
 
     def settings(self, root: str, device: str) -> Settings:
         r"""The settings of the experiment that it is."""
-        options: dict[str, Any] = asdict(self) | asdict(self.method)
-        del options["method"], options["name"]
-        options["noise"] = self.method.noise or "none"
-        if self.method.num_outcomes is not None:
-            del options["n0"], options["n"], options["alpha"]
+        normalize = self.method.normalize_features
         return Settings(
-            **options,
-            root=root,
+            DataSettings(self.dataset, self.model, root, "node", self.part, normalize),
+            self.method.smoothing,
+            self.training,
+            None if self.method.smoothing.exact else self.sampling,
+            seed=self.seed,
             device=device,
             num_workers=None if device == "cuda" else 0,
-            indicator=self.method.indicator,
-            selection=self.method.selection,
         )
 
 
@@ -119,10 +119,10 @@ def plan(
         models (list of str): Names of models.
         methods (dict): The methods for each dataset.
         seeds (list of int): Seeds. (default: :obj:`SEEDS`)
-        **protocol: Further attributes of every :class:`~pyg_hiersmooth.study.plan.Run`.
+        **protocol: Further settings of every run, as :meth:`Run.of` takes them.
     """
     return [
-        Run(dataset, model, method, seed, **protocol)
+        Run.of(dataset, model, method, seed, **protocol)
         for seed in seeds
         for dataset in datasets
         for model in models

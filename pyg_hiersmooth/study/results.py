@@ -126,7 +126,7 @@ class Result:
 
     def save(self, path: Path) -> None:
         r"""Writes one line of JSON."""
-        content = {"format": FORMAT, **asdict(self)}
+        content = {"format": FORMAT, **asdict(self), "run": self.run.options}
         for kinds in content["parts"].values():
             for kind, tally in kinds.items():
                 kinds[kind] = _with_shares(tally)
@@ -149,7 +149,9 @@ class Result:
                 part: {kind: _tally(**tally) for kind, tally in kinds.items()}
                 for part, kinds in content.pop("parts").items()
             }
-            return cls(Run.from_dict(content.pop("run")), parts, **content)
+            run = content.pop("run")
+            run["method"] = Method.of(**run["method"])
+            return cls(Run.of(**run), parts, **content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"'{path}' is not a result of a study: {error}") from error
 

@@ -108,8 +108,9 @@ def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, k
         certificate = at_once = certify_counts(transform, folder.read_outcomes()[objects], kind)
     else:
         pre_votes, votes = (each[objects] for each in folder.read_votes())
-        certificate = certify_votes(transform, pre_votes, votes, run.alpha, kind)
-        at_once = certify_votes(transform, pre_votes, votes, run.alpha, kind, simultaneous=True)
+        arguments = (transform, pre_votes, votes, run.sampling.alpha, kind)
+        certificate = certify_votes(*arguments)
+        at_once = certify_votes(*arguments, simultaneous=True)
     smoothed = experiment.task.smooth(experiment.model, transform)
     tally = Tally.of(certificate, labels)
     if not isinstance(smoothed, SmoothedNodeClassifier):
@@ -204,7 +205,7 @@ def _is_done(run: Run, folder: Path) -> bool:
     path = _path(run, folder)
     if not path.exists():
         return False
-    differing = differences(Result.load(path).run, run)
+    differing = differences(Result.load(path).run.options, run.options)
     if differing:
         raise ValueError(
             f"'{path}' is the result of a run with another {', '.join(map(repr, differing))}: "

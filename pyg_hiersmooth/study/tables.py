@@ -102,7 +102,7 @@ def _table(group: Group, kind: Kind, part: str, narrow: bool) -> Table:
             "abstained": _mean_and_std(tally.abstained_share for tally in seeds),
         }
         start = [method.title, *(told[head] for head in heads)]
-        if method.noise is None:
+        if method.noise == "none":
             table.add_row(*start)
             continue
         for r in CHANGED[:1] if method.selects_all else CHANGED:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -16,12 +18,15 @@ import numpy as np
 import psutil
 import pytest
 from click.testing import Result
+from torch.distributed.run import get_args_parser
 
+from pyg_hiersmooth.cli.certify import certify_command
 from pyg_hiersmooth.sampling.checkpoint import read_votes
 
 Program = Callable[..., Result]
 OnRanks = Callable[..., list[Any]]
 
+ROOT = Path(__file__).parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2"]
 
 
@@ -99,6 +104,42 @@ def test_ranks_that_torchrun_started_again_go_on(
     assert other.exit_code == 1 and "holds a run with another 'seed'" in " ".join(
         other.stderr.split()
     ).replace("'--seed'", "'seed'")
+
+
+def documented_options() -> list[list[str]]:
+    """The options of each ``certify`` in README and docs."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    text = "\n".join(page.read_text() for page in pages).replace("\\\n", " ")
+    found = re.findall(r"^(?:.*-m pyg_)?hiersmooth certify (-.*)$", text, flags=re.MULTILINE)
+    return [shlex.split(options, comments=True) for options in found]
+
+
+def test_torchrun_takes_no_option_of_ours_for_one_of_its_own() -> None:
+    # Its parser looks for prefixes of its options in all arguments, those of the program too.
+    flags = [flag for option in certify_command.params for flag in option.opts]
+    flags.remove("--n")  # stays for one process alone
+    for options in [*documented_options(), ["-n", "700"], *([flag] for flag in flags)]:
+        program = ["pyg_hiersmooth", "certify", *options]
+        parsed = get_args_parser().parse_args(["--nproc-per-node=2", "-m", *program])
+        assert [parsed.training_script, *parsed.training_script_args] == program
+    assert len(documented_options()) > 5
+
+
+@pytest.mark.slow
+def test_torchrun_with_the_options_of_the_readme(certify: Program, tmp_path: Path) -> None:
+    options = [
+        *("--dataset", "CitationSBM", "--model", "gat", "--noise", "flips"),
+        *("--p", "0.81", "--p-plus", "0.05", "--p-minus", "0.8", "--lr", "0.01"),
+        *("--max-epochs", "3", "--num-pre-samples", "10", "-n", "40", "--device", "cpu"),
+    ]
+    assert certify(*options, "--out", tmp_path / "alone").exit_code == 0
+    command = [*TORCHRUN, "-m", "pyg_hiersmooth", "certify", *options, "--no-progress"]
+    together = ["--out", str(tmp_path / "together")]
+    done = subprocess.run([*command, *together], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Loading PyTorch ...") == 1
+    assert done.stdout.count("The run is in") == 1
+    assert all(map(np.array_equal, votes_of(tmp_path / "together"), votes_of(tmp_path / "alone")))
 
 
 @pytest.mark.parametrize(

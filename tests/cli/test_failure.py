@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import click
 import pytest
 from click.testing import CliRunner, Result
@@ -51,3 +54,31 @@ def test_mistakes_of_ours_are_not_hidden(error: type[Exception]) -> None:
 def test_interruption() -> None:
     result = fail(Interrupted("Go on"))
     assert result.exit_code == 130 and result.stderr == "\nGo on\n"
+
+
+def without_pytorch(*arguments: str) -> str:
+    """What the program says where PyTorch cannot be imported."""
+    code = "import sys; sys.modules['torch'] = None\nfrom pyg_hiersmooth.cli import main\nmain()"
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("certify --std 0.5", "'--std' does nothing with '--noise' flips: leave it out"),
+        ("certify --collective", "'--collective' needs certificates that hold at once"),
+        ("certify --noise ablation --until r=1 --n0 5", "'--num-pre-samples' does nothing"),
+        ("tune --partitions 3", "'--partitions' does nothing with '--selection' bernoulli"),
+        ("benchmark --sweep 3 --p 0.5", "'--p' does nothing with '--sweep': leave it out"),
+    ],
+)
+def test_settings_are_checked_before_pytorch_is_loaded(arguments: str, message: str) -> None:
+    said = without_pytorch(*arguments.split())
+    assert message in said and "Loading" not in said
+
+
+@pytest.mark.parametrize("command", ["certify", "tune", "benchmark", "plot runs", "report runs"])
+def test_the_first_line_comes_before_pytorch(command: str) -> None:
+    first, second = without_pytorch(*command.split()).splitlines()
+    assert first == "Loading PyTorch ..." and "torch" in second

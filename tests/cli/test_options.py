@@ -37,11 +37,11 @@ def test_a_setting_is_nothing_unless_it_is_given() -> None:
         ("lr", "0.001, or 0.01 for graphs"),
         ("max_epochs", "1000, or 300 for graphs"),
         ("noise", "flips, or ablation for graphs"),
-        ("n", str(Settings().n)),
-        ("p", str(Settings().p)),
-        ("groups", str(Settings(selection="partition").groups)),
+        ("n", str(Settings.of().options["n"])),
+        ("p", str(Settings.of().options["p"])),
+        ("groups", str(Settings.of(selection="partition").options["groups"])),
         ("method", "milp"),
-        ("dataset", Settings.dataset),
+        ("dataset", "CitationSBM, or RandomMolecules for graphs"),
     ],
 )
 def test_defaults_are_those_of_the_settings(name: str, default: str) -> None:
@@ -78,7 +78,8 @@ def test_bundles_keep_their_order() -> None:
     assert "graphs" not in text
     assert "for graphs" in run(options.training_options())[1]
     text = run(options.sampling_options(5, 7))[1]
-    assert re.findall(r"--[a-z0-9]+", text)[:3] == ["--n0", "--n", "--alpha"]
+    flags = ["--num-pre-samples", "--n0", "--num-samples", "--n", "--alpha"]
+    assert re.findall(r"--[a-z0-9-]+", text)[:5] == flags
     assert "default: 5;" in text and "default: 7;" in text
 
 

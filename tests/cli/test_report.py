@@ -13,7 +13,7 @@ pytest.importorskip("bokeh")
 
 def test_two_runs_in_one_file(tmp_path: Path) -> None:
     for model in ("gcn", "sage"):
-        settings = Settings(noise="none", model=model, max_epochs=1)
+        settings = Settings.of(noise="none", model=model, max_epochs=1)
         Experiment(settings, tmp_path / model).run(progress=False)
     out = tmp_path / "both.html"
     folders = [str(tmp_path / model) for model in ("gcn", "sage")]

@@ -25,8 +25,8 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 OnRanks = Callable[..., list[Any]]
 
-NODES = Settings(n0=10, n=40, max_epochs=3, lr=0.01, device="cpu", num_workers=0)
-EXACT = Settings(
+NODES = Settings.of(n0=10, n=40, max_epochs=3, lr=0.01, device="cpu", num_workers=0)
+EXACT = Settings.of(
     noise="ablation",
     selection="partition",
     groups=5,
@@ -36,7 +36,7 @@ EXACT = Settings(
     device="cpu",
     num_workers=0,
 )
-GRAPHS = Settings(
+GRAPHS = Settings.of(
     dataset="RandomMolecules",
     task="graph",
     model="gin",
@@ -81,14 +81,14 @@ def test_outcome_is_that_of_the_certificate(finished: tuple[Path, Outcome]) -> N
 def test_nothing_is_printed(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Experiment(replace(NODES, max_epochs=1, n=2, n0=1), tmp_path).run(progress=False)
+    Experiment(NODES.having(max_epochs=1, n=2, n0=1), tmp_path).run(progress=False)
     output = capfd.readouterr()
     assert (output.out, output.err) == ("", "")
 
 
 def test_the_caller_is_told_how_training_went(tmp_path: Path) -> None:
     said: list[str] = []
-    Experiment(replace(NODES, n=2, n0=1), tmp_path).run(progress=False, say=said.append)
+    Experiment(NODES.having(n=2, n0=1), tmp_path).run(progress=False, say=said.append)
     (sentence,) = said
     pattern = r"Trained for 3 epochs, accuracy under noise on the validation nodes \d+\.\d%"
     assert re.fullmatch(pattern, sentence)
@@ -142,7 +142,7 @@ def test_an_interrupted_training_starts_again(
 
 
 def test_one_experiment_runs_twice_without_training_twice(tmp_path: Path) -> None:
-    run = Experiment(replace(NODES, n=4, n0=2), tmp_path)
+    run = Experiment(NODES.having(n=4, n0=2), tmp_path)
     first = run.run(progress=False)
     assert not run.needs_training
     np.testing.assert_array_equal(run.run(progress=False).prediction, first.prediction)
@@ -161,7 +161,7 @@ def test_a_folder_of_another_experiment_is_refused(
     change: dict[str, Any], names: str, finished: tuple[Path, Outcome]
 ) -> None:
     with pytest.raises(ValueError, match=f"holds a run with another {names}: choose another"):
-        Experiment(replace(NODES, **change), finished[0])
+        Experiment(NODES.having(**change), finished[0])
 
 
 def test_another_device_is_refused(
@@ -169,11 +169,11 @@ def test_another_device_is_refused(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     with pytest.raises(ValueError, match="holds a run with another 'device'"):
-        Experiment(replace(NODES, device="cuda", num_workers=None), finished[0])
+        Experiment(NODES.having(device="cuda", num_workers=None), finished[0])
 
 
 def test_other_workers_are_not_refused(finished: tuple[Path, Outcome]) -> None:
-    Experiment(replace(NODES, num_workers=1), finished[0])
+    Experiment(NODES.having(num_workers=1), finished[0])
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_graphs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [NODES, GRAPHS], ids=["nodes", "graphs"])
 def test_unprotected(settings: Settings, tmp_path: Path) -> None:
-    plain = replace(settings, noise="none", p_plus=None, p_minus=None, part="val+test")
+    plain = settings.having(noise="none", p_plus=None, p_minus=None, part="val+test")
     run = Experiment(plain, tmp_path)
     outcome = run.run(progress=False)
     assert outcome.certificate is None
@@ -231,9 +231,10 @@ def test_the_lines_in_the_docs_run(
     monkeypatch.chdir(tmp_path)
     small = {"n0": 5, "n": 20, "max_epochs": 2, "num_workers": 0, "device": "cpu"}
 
-    class Small(Settings):
-        def __init__(self, **options: Any) -> None:
-            super().__init__(**options | small)
+    class Small:
+        @staticmethod
+        def of(**options: Any) -> Settings:
+            return Settings.of(**options | small)
 
     monkeypatch.setattr(experiment, "Settings", Small)
     exec(compile(code, str(DOCS), "exec"), {})
@@ -286,7 +287,7 @@ def test_a_collective_certificate_joins_a_finished_experiment(
     before = RunFolder(folder).read_summary()
     monkeypatch.setattr(Task, "train", stop)
     monkeypatch.setattr("pyg_hiersmooth.sampling.engine._count", lambda *args: iter(()))
-    asked = replace(EXACT, collective=True, method="lp")
+    asked = EXACT.having(collective=True, method="lp")
     run = Experiment(asked, folder)
     together = run.run(progress=False).summary.collective
     assert together is not None and before is not None and together.method == "lp"
@@ -305,7 +306,7 @@ def test_a_collective_certificate_joins_a_finished_experiment(
         assert Experiment(asked, folder).run(progress=False).summary.collective == together
         assert Experiment(EXACT, folder).run(progress=False).summary.collective == together
         with pytest.raises(KeyboardInterrupt):
-            Experiment(replace(asked, time_limit=2.0), folder).run(progress=False)
+            Experiment(asked.having(time_limit=2.0), folder).run(progress=False)
     assert RunFolder(folder).read_summary() == replace(before, collective=together)
 
 
@@ -315,7 +316,7 @@ def test_a_collective_certificate_joins_a_finished_experiment(
 def test_ranks_train_once_and_return_what_one_process_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_ranks: OnRanks
 ) -> None:
-    small = replace(NODES, max_epochs=2, n0=3, n=12)
+    small = NODES.having(max_epochs=2, n0=3, n=12)
 
     def work(rank: int) -> Any:
         train, trained, said = Task.train, [], []
@@ -366,7 +367,7 @@ def test_ranks_with_other_settings_are_refused(
     def work(rank: int) -> Any:
         if rank == 0:
             Experiment(NODES, tmp_path / "run")
-        Experiment(replace(NODES, **changes), tmp_path / folder)
+        Experiment(NODES.having(**changes), tmp_path / folder)
 
     for error in on_ranks(work):
         assert f"all ranks must have the same '{name}' (got" in str(error)

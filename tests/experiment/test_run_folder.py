@@ -18,7 +18,7 @@ from pyg_hiersmooth.experiment.summary import (
 )
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 
-SETTINGS = Settings(n=5, device="cpu")
+SETTINGS = Settings.of(n=5, device="cpu")
 
 # A run folder as it was written before tasks and parts had names.
 OLD = """{"format": "pyg_hiersmooth run 1", "options": {"dataset": "Cora", "root": "data",
@@ -47,7 +47,7 @@ def test_settings_and_labels_are_there_from_the_start(folder: RunFolder) -> None
 def test_folders_of_before_are_read(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(OLD)
     settings = RunFolder(tmp_path).read_settings()
-    assert settings == Settings(
+    assert settings == Settings.of(
         dataset="Cora", p=1.0, indicator=False, seed=13, num_workers=0, device="cpu"
     )
 

@@ -4,7 +4,7 @@ import inspect
 import json
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,14 @@ import pytest
 from pyg_hiersmooth import noise
 from pyg_hiersmooth.experiment.settings import (
     NOISES,
-    RECENT,
-    SAMPLING_DEFAULTS,
-    TASK_DEFAULTS,
-    TRAINING,
+    CollectiveSettings,
+    SamplingSettings,
     Settings,
+    TrainingSettings,
     differences,
+    names,
 )
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.training import train_graph_classifier, train_node_classifier
 
 EXACT: dict[str, Any] = {"selection": "partition", "noise": "ablation"}
@@ -37,9 +38,9 @@ EXACT: dict[str, Any] = {"selection": "partition", "noise": "ablation"}
     ],
 )
 def test_settings_of_the_noise_alone_are_filled_in(name: str, own: dict[str, float]) -> None:
-    settings = Settings(noise=name)
-    names = ("p_plus", "p_minus", "std", "scale")
-    assert {name: getattr(settings, name) for name in names} == dict.fromkeys(names) | own
+    settings = Settings.of(noise=name)
+    every = ("p_plus", "p_minus", "std", "scale")
+    assert {name: settings.options[name] for name in every} == dict.fromkeys(every) | own
 
 
 def test_noises_are_those_of_the_library() -> None:
@@ -51,27 +52,35 @@ def test_noises_are_those_of_the_library() -> None:
     [("node", "flips", train_node_classifier), ("graph", "ablation", train_graph_classifier)],
 )
 def test_training_is_that_of_the_task(task: str, noise: str, train: Any) -> None:
-    settings, defaults = Settings(task=task), inspect.signature(train).parameters
-    assert settings.noise == noise
-    assert {name: getattr(settings, name) for name in TRAINING} == {
-        name: defaults[name].default for name in TRAINING
+    settings, defaults = Settings.of(task=task), inspect.signature(train).parameters
+    assert settings.smoothing.noise == noise
+    assert asdict(settings.training) == {
+        name: defaults[name].default for name in names(TrainingSettings)
     }
-    assert set(TASK_DEFAULTS[task]) == {"noise", *TRAINING}
+
+
+@pytest.mark.parametrize("name", ["n0", "n", "alpha", "simultaneous", "kind"])
+def test_sampling_is_that_of_the_library(name: str) -> None:
+    default = inspect.signature(SmoothedNodeClassifier.certify).parameters[name].default
+    assert default is None or default == Settings.of().options[name]
 
 
 def test_what_is_given_stays() -> None:
-    settings = Settings(task="graph", noise="gaussian", std=0.7, lr=0.1, max_epochs=3, patience=2)
-    assert (settings.std, settings.lr, settings.max_epochs, settings.patience) == (0.7, 0.1, 3, 2)
+    settings = Settings.of(
+        task="graph", noise="gaussian", std=0.7, lr=0.1, max_epochs=3, patience=2
+    )
+    given = {"std": 0.7, "lr": 0.1, "max_epochs": 3, "patience": 2}
+    assert settings.options | given == settings.options
 
 
 def test_nothing_is_trained_with_a_checkpoint() -> None:
-    settings = Settings(checkpoint="model.pt")
-    assert [getattr(settings, name) for name in TRAINING] == [None] * len(TRAINING)
+    settings = Settings.of(checkpoint="model.pt")
+    assert settings.training is None and settings.options["lr"] is None
 
 
 def test_paths_become_strings() -> None:
-    settings = Settings(root=Path("a"), checkpoint=Path("b.pt"))  # type: ignore[arg-type]
-    assert (settings.root, settings.checkpoint) == ("a", "b.pt")
+    settings = Settings.of(root=Path("a"), checkpoint=Path("b.pt"))  # type: ignore[arg-type]
+    assert (settings.data.root, settings.checkpoint) == ("a", "b.pt")
 
 
 @pytest.mark.parametrize(
@@ -101,41 +110,65 @@ def test_paths_become_strings() -> None:
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Settings(**options)
+        Settings.of(**options)
 
 
 def test_dictionary_and_back() -> None:
-    settings = Settings(noise="gaussian", std=0.3, part="val", seed=4, checkpoint="a.pt")
-    assert Settings.from_dict(json.loads(json.dumps(asdict(settings)))) == settings
+    settings = Settings.of(noise="gaussian", std=0.3, part="val", seed=4, checkpoint="a.pt")
+    assert Settings.of(**json.loads(json.dumps(settings.options))) == settings
 
 
-def test_older_dictionaries_do_not_name_all() -> None:
-    content = asdict(Settings(n=5))
-    for name in RECENT:
-        del content[name]
-    assert Settings.from_dict(content) == Settings(n=5)
+OLDER = {
+    "dataset": "CitationSBM",
+    "root": "data",
+    "model": "gcn",
+    "noise": "flips",
+    "p": 0.81,
+    "p_plus": 0.05,
+    "p_minus": 0.8,
+    "std": None,
+    "scale": None,
+    "indicator": True,
+    "n0": 1000,
+    "n": 5,
+    "alpha": 0.01,
+    "kind": "multiclass",
+    "simultaneous": False,
+    "seed": 0,
+    "max_epochs": 1000,
+    "patience": 50,
+    "lr": 0.001,
+    "checkpoint": None,
+    "num_workers": None,
+    "device": "cpu",
+}
+"""What the first folders name."""
 
 
-@pytest.mark.parametrize("change", ["missing", "unknown"])
-def test_other_dictionaries_are_refused(change: str) -> None:
-    content = asdict(Settings())
-    if change == "missing":
-        del content["seed"]
-    else:
-        content["seeds"] = 3
-    with pytest.raises(ValueError, match="missing or unknown settings seed"):
-        Settings.from_dict(content)
+def test_older_folders_do_not_name_all() -> None:
+    assert Settings.of(**OLDER) == Settings.of(n=5, device="cpu")
+    exact = dict.fromkeys(("n0", "n", "alpha", "simultaneous", "p", "p_plus", "p_minus"))
+    partition = {"selection": "partition", "groups": 4, "partitions": 2, "method": None}
+    older = OLDER | exact | partition | {"noise": "ablation", "collective": False}
+    assert Settings.of(**older) == Settings.of(**EXACT, groups=4, partitions=2, device="cpu")
+    unprotected = Settings.of(**OLDER | {"noise": "none", "p_plus": None, "p_minus": None})
+    assert unprotected.smoothing.noise == "none"
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'seeds'"):
+        Settings.of(seeds=3)
 
 
 def test_parts_title_and_slug() -> None:
-    settings = Settings(dataset="Cora", model="own.gnns:GNN", part="val+test")
-    assert settings.parts == ["val", "test"]
-    assert (settings.title, settings.slug) == ("Cora, own.gnns:GNN", "Cora-own.gnns.GNN")
+    settings = Settings.of(dataset="Cora", model="own.gnns:GNN", part="val+test")
+    assert settings.data.parts == ["val", "test"]
+    assert (settings.title, settings.data.slug) == ("Cora, own.gnns:GNN", "Cora-own.gnns.GNN")
 
 
 def test_differences_name_both_values() -> None:
-    settings = Settings()
-    other = replace(settings, n=5, model="gat", root="elsewhere", num_workers=3)
+    settings = Settings.of().options
+    other = Settings.of(n=5, model="gat", root="elsewhere", num_workers=3).options
     assert differences(settings, other) == {"model": ("gcn", "gat"), "n": (10_000, 5)}
     assert differences(settings, settings) == {}
     assert differences({"a": 1, "b": 2}, {"b": 2, "c": None, "d": 3}) == {
@@ -150,33 +183,36 @@ def test_they_do_not_wait_for_pytorch() -> None:
 
 
 def test_what_is_exact_takes_no_samples() -> None:
-    exact, sampled = Settings(**EXACT), Settings(selection="partition")
-    assert exact.exact and not sampled.exact and not Settings(noise="ablation").exact
+    exact, sampled = Settings.of(**EXACT), Settings.of(selection="partition")
+    assert exact.smoothing.exact and not sampled.smoothing.exact
+    assert not Settings.of(noise="ablation").smoothing.exact
     for settings in (exact, sampled):
-        assert (settings.p, settings.groups, settings.partitions) == (None, 10, 10)
-    assert [getattr(exact, name) for name in SAMPLING_DEFAULTS] == [None] * 4
-    assert [getattr(sampled, name) for name in SAMPLING_DEFAULTS] == [1_000, 10_000, 0.01, False]
+        assert settings.smoothing.own("selection") == {"groups": 10, "partitions": 10}
+        assert settings.smoothing.p is None
+    assert exact.sampling is None and exact.options["n"] is None
+    assert sampled.sampling == SamplingSettings(1_000, 10_000, 0.01, False)
     assert (exact.name, sampled.name) == (
         "CitationSBM-gcn-partition-ablation-seed0",
         "CitationSBM-gcn-partition-flips-seed0",
     )
-    assert Settings.from_dict(json.loads(json.dumps(asdict(exact)))) == exact
+    assert Settings.of(**json.loads(json.dumps(exact.options))) == exact
 
 
 def test_a_collective_certificate_alters_no_vote() -> None:
-    settings = Settings(**EXACT)
-    other = replace(settings, collective=True)
-    assert (other.method, other.time_limit) == ("milp", 10.0)
-    assert (settings.method, settings.time_limit) == (None, None)
-    assert differences(settings, other) == {}
-    assert Settings(simultaneous=True, collective=True, method="lp", time_limit=3).method == "lp"
+    settings = Settings.of(**EXACT)
+    other = Settings.of(**EXACT, collective=True)
+    assert other.collective == CollectiveSettings("milp", 10.0) and settings.collective is None
+    assert differences(settings.options, other.options) == {}
+    asked = Settings.of(simultaneous=True, collective=True, method="lp", time_limit=3).collective
+    assert asked == CollectiveSettings("lp", 3)
 
 
 def test_questions() -> None:
-    settings = Settings(until=["r=1,deletions=5", "r=2,additions=1"])  # type: ignore[arg-type]
+    settings = Settings.of(until=["r=1,deletions=5", "r=2,additions=1"])  # type: ignore[arg-type]
     assert settings.questions == [{"r": 1, "deletions": 5}, {"r": 2, "additions": 1}]
-    assert (settings.n0, settings.n) == (None, 10_000)
-    assert Settings.from_dict(json.loads(json.dumps(asdict(settings)))) == settings
+    assert settings.sampling is not None
+    assert (settings.sampling.n0, settings.sampling.n) == (None, 10_000)
+    assert Settings.of(**json.loads(json.dumps(settings.options))) == settings
 
 
 @pytest.mark.parametrize(
@@ -190,4 +226,4 @@ def test_questions() -> None:
 )
 def test_questions_that_cannot_be_asked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Settings(**options)
+        Settings.of(**options)

@@ -11,8 +11,8 @@ from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.experiment.task import (
     GraphTask,
     NodeTask,
+    build_smoothing,
     choose_device,
-    smoothing,
     training_noise,
 )
 from pyg_hiersmooth.models import GCN
@@ -21,8 +21,8 @@ from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
-SHORT = Settings(max_epochs=2, lr=0.01, seed=3, device="cpu")
-GRAPHS = Settings(dataset="RandomMolecules", task="graph", device="cpu")
+SHORT = Settings.of(max_epochs=2, lr=0.01, seed=3, device="cpu")
+GRAPHS = Settings.of(dataset="RandomMolecules", task="graph", device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_a_trained_model_is_that_of_the_library(nodes: NodeTask) -> None:
 
 @pytest.mark.parametrize(("part", "names"), [("val", ["val"]), ("val+test", ["val", "test"])])
 def test_parts_come_one_after_another(part: str, names: list[str]) -> None:
-    graphs = GraphTask(Settings(dataset="RandomMolecules", task="graph", part=part, seed=5))
+    graphs = GraphTask(Settings.of(dataset="RandomMolecules", task="graph", part=part, seed=5))
     y = torch.cat([graph.y for graph in RandomMolecules()])
     split = split_graphs(y, seed=5)
     assert list(graphs.parts) == names
@@ -95,17 +95,22 @@ def test_predictions_without_noise(nodes: NodeTask) -> None:
     ],
 )
 def test_smoothing(noise: dict[str, Any], text: str) -> None:
-    transform = smoothing(Settings(p=0.7, indicator=False, **noise))
-    assert transform is not None and str(transform.noise) == text
+    settings = Settings.of(p=0.7, indicator=False, **noise).smoothing
+    transform = build_smoothing(settings)
+    assert str(transform.noise) == text
     assert "0.7" in str(transform.selection) and not transform.append_indicator
-    assert smoothing(Settings(noise="none")) is None
+    assert NodeTask(Settings.of(noise="none")).transform is None
 
 
 @pytest.mark.parametrize(
     ("kind", "options", "message"),
     [
         (NodeTask, {"dataset": "RandomMolecules"}, "'dataset' must hold one graph .*got 120 in"),
-        (GraphTask, {"task": "graph"}, "'dataset' must hold at least ten graphs .*got 1 in Cit"),
+        (
+            GraphTask,
+            {"dataset": "CitationSBM"},
+            "'dataset' must hold at least ten graphs .*got 1 in Cit",
+        ),
         (
             GraphTask,
             {"dataset": "RandomMolecules", "task": "graph", "noise": "flips"},
@@ -118,7 +123,7 @@ def test_settings_that_do_not_fit_the_data(
     kind: type[task.Task], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        kind(Settings(**options))
+        kind(Settings.of(**options))
 
 
 def test_features_that_do_not_fit_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,8 +132,8 @@ def test_features_that_do_not_fit_the_noise(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(task, "load_dataset", lambda name, root: dataset)
     message = "'noise' must fit the features of 'dataset' CitationSBM .got flips.: .*binary"
     with pytest.raises(ValueError, match=message):
-        NodeTask(Settings())
-    NodeTask(Settings(noise="none"))
+        NodeTask(Settings.of())
+    NodeTask(Settings.of(noise="none"))
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,10 +147,10 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_partitions_are_those_of_the_settings() -> None:
-    settings = Settings(noise="ablation", selection="partition", groups=4, partitions=3, seed=5)
+    settings = Settings.of(noise="ablation", selection="partition", groups=4, partitions=3)
     partition = "PartitionSelection(num_groups=4, num_partitions=3, seed=5, dealing='blocks')"
     expected = f"{partition}, AblationNoise()"
-    assert expected in str(smoothing(settings))
+    assert expected in str(build_smoothing(settings.smoothing, 5))
 
 
 def test_training_under_a_partition_selects_every_node_by_itself(nodes: NodeTask) -> None:
@@ -164,9 +169,9 @@ def test_training_under_a_partition_selects_every_node_by_itself(nodes: NodeTask
 
 
 def test_normalized_features_sum_to_one_and_are_not_binary() -> None:
-    task = NodeTask(Settings(noise="gaussian", std=0.01, normalize_features=True))
+    task = NodeTask(Settings.of(noise="gaussian", std=0.01, normalize_features=True))
     sums = task.data.x.sum(dim=1)
     torch.testing.assert_close(sums, torch.ones_like(sums))
     assert torch.equal(task.data.x > 0, CitationSBM()[0].x > 0)
     with pytest.raises(ValueError, match="'noise' must fit the features"):
-        NodeTask(Settings(noise="flips", normalize_features=True))
+        NodeTask(Settings.of(noise="flips", normalize_features=True))

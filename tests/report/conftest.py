@@ -17,12 +17,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("runs")
     few = {"n0": 10, "n": 60, **QUICK}
     settings = {
-        "flips": Settings(noise="flips", p=0.9, p_plus=0.001, lr=1e-2, **few),  # type: ignore
-        "exact": Settings(
+        "flips": Settings.of(noise="flips", p=0.9, p_plus=0.001, lr=1e-2, **few),  # type: ignore
+        "exact": Settings.of(
             noise="ablation", selection="partition", collective=True, lr=1e-2, method="lp", **QUICK
         ),  # type: ignore
-        "none": Settings(noise="none", **QUICK),  # type: ignore
-        "graphs": Settings(
+        "none": Settings.of(noise="none", **QUICK),  # type: ignore
+        "graphs": Settings.of(
             dataset="RandomMolecules", task="graph", model="gin", noise="gaussian", **few
         ),  # type: ignore
     }

@@ -30,6 +30,6 @@ def make_result() -> MakeResult:
             "test": {"multiclass": tally, "binary": tally},
             "val": {"multiclass": val or tally, "binary": val or tally},
         }
-        return Result(Run(seed=seed, **options), parts, 1.5, {"torch": "2"})
+        return Result(Run.of(seed=seed, **options), parts, 1.5, {"torch": "2"})
 
     return make

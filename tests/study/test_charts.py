@@ -55,7 +55,7 @@ def test_gaussian_noise_has_one_row(make_result) -> None:
 def test_pareto_fronts_of_a_part(make_result) -> None:
     tallies = [Tally(100, 80, 0, [50]), Tally(100, 75, 0, [60]), Tally(100, 74, 0, [55])]
     results = [
-        make_result(Method("node ablation", "ablation", 0.7 + 0.1 * i), val=tally)
+        make_result(Method.of("node ablation", "ablation", p=0.7 + 0.1 * i), val=tally)
         for i, tally in enumerate(tallies)
     ]
     figure = draw_pareto_fronts(results, "multiclass", part="val")

@@ -42,7 +42,7 @@ def test_adversaries_in_words() -> None:
 def test_equally_certified_settings_are_told_apart_by_clean_accuracy(make_result) -> None:
     tallies = [Tally(100, clean, 0, [50]) for clean in (70, 90, 80)]
     results = [
-        make_result(Method("node ablation", "ablation", 0.7 + 0.1 * i), val=tally)
+        make_result(Method.of("node ablation", "ablation", p=0.7 + 0.1 * i), val=tally)
         for i, tally in enumerate(tallies)
     ]
     (group,) = groups(results)
@@ -51,7 +51,10 @@ def test_equally_certified_settings_are_told_apart_by_clean_accuracy(make_result
 
 
 def test_seeds_count_together(make_result) -> None:
-    even, mixed = Method("node ablation", "ablation", 0.7), Method("node ablation", "ablation", 0.8)
+    even, mixed = (
+        Method.of("node ablation", "ablation", p=0.7),
+        Method.of("node ablation", "ablation", p=0.8),
+    )
     results = [
         make_result(mixed, val=Tally(100, 80, 0, [70]), seed=1),
         make_result(mixed, val=Tally(100, 80, 0, [20]), seed=2),

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import asdict
+import json
 
 import pytest
 
 from pyg_hiersmooth.datasets import CitationSBM
-from pyg_hiersmooth.study.methods import METHODS, UNPROTECTED
+from pyg_hiersmooth.experiment.settings import Settings, SmoothingSettings
+from pyg_hiersmooth.study.methods import METHODS, UNPROTECTED, Method
 from pyg_hiersmooth.study.plan import SEEDS, Run, fitting_methods, plan
 
 FLIPS = METHODS["hierarchical flips"]
@@ -20,43 +21,43 @@ def test_name_tells_runs_apart() -> None:
     assert ":" not in "".join(run.name for run in runs)
 
 
-def test_dictionary_and_back() -> None:
-    run = Run("Cora", "gat", FLIPS, 17, n=50, part="val+test")
-    assert Run.from_dict(asdict(run)) == run
+def test_settings_by_name_and_back() -> None:
+    for method in METHODS.values():
+        run = Run.of("Cora", "gat", method, 17, n=50, part="val+test")
+        kept = json.loads(json.dumps(run.options))
+        assert Run.of(**kept | {"method": Method.of(**kept["method"])}) == run
 
 
 def test_settings_are_those_of_the_experiment() -> None:
-    run = Run("Cora", "gat", METHODS["flat Gaussian"], 17, n0=7, n=50, alpha=0.05, lr=0.5)
-    settings = run.settings("data", "cpu")
-    assert (settings.noise, settings.p, settings.std, settings.indicator) == (
-        "gaussian",
-        1,
-        0.25,
-        False,
+    run = Run.of("Cora", "gat", METHODS["flat Gaussian"], 17, n0=7, n=50, alpha=0.05, lr=0.5)
+    assert run.settings("data", "cpu") == Settings.of(
+        dataset="Cora",
+        model="gat",
+        noise="gaussian",
+        p=1.0,
+        std=0.25,
+        indicator=False,
+        n0=7,
+        n=50,
+        alpha=0.05,
+        lr=0.5,
+        seed=17,
+        num_workers=0,
+        device="cpu",
     )
-    assert (settings.n0, settings.n, settings.alpha, settings.lr) == (7, 50, 0.05, 0.5)
-    assert (settings.dataset, settings.model, settings.seed, settings.part) == (
-        "Cora",
-        "gat",
-        17,
-        "test",
-    )
-    assert settings.p_plus is None and settings.scale is None and settings.num_workers == 0
 
 
 def test_settings_of_an_exact_method() -> None:
-    run = Run("Cora", "gat", METHODS["exact node ablation"], 17, n0=7, n=50)
+    run = Run.of("Cora", "gat", METHODS["exact node ablation"], 17, n0=7, n=50)
     settings = run.settings("data", "cpu")
-    assert settings.exact and settings.indicator
-    assert (settings.noise, settings.groups, settings.partitions) == ("ablation", 10, 10)
-    assert settings.p is None and settings.n is None and settings.alpha is None
-    assert Run.from_dict(asdict(run)) == run
+    assert settings.smoothing == SmoothingSettings("ablation", "partition", groups=10)
+    assert settings.smoothing.exact and settings.sampling is None
 
 
 def test_number_of_samples() -> None:
-    assert Run("Cora", "gat", METHODS["exact node ablation"], 17, n=50).num_samples == 100
-    assert Run("Cora", "gat", FLIPS, 17, n0=7, n=50).num_samples == 57
-    assert Run("Cora", "gat", METHODS[UNPROTECTED], 17).num_samples == 0
+    assert Run.of("Cora", "gat", METHODS["exact node ablation"], 17, n=50).num_samples == 100
+    assert Run.of("Cora", "gat", FLIPS, 17, n0=7, n=50).num_samples == 57
+    assert Run.of("Cora", "gat", METHODS[UNPROTECTED], 17).num_samples == 0
 
 
 def test_a_seed_is_finished_before_the_next() -> None:
@@ -68,15 +69,15 @@ def test_a_seed_is_finished_before_the_next() -> None:
         for dataset in methods
         for method in methods[dataset]
     ]
-    assert {run.n for run in runs} == {20}
+    assert {run.sampling.n for run in runs} == {20}
 
 
 def test_methods_fit_the_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    def noises() -> set[str | None]:
+    def noises() -> set[str]:
         return {method.noise for method in fitting_methods("CitationSBM")}
 
-    assert noises() == {"flips", "ablation", None}
+    assert noises() == {"flips", "ablation", "none"}
     dataset = CitationSBM()
     dataset._data.x = dataset._data.x * 0.5
     monkeypatch.setattr("pyg_hiersmooth.study.plan.load_dataset", lambda name, root: dataset)
-    assert noises() == {"gaussian", "ablation", None}
+    assert noises() == {"gaussian", "ablation", "none"}

@@ -210,7 +210,7 @@ def test_ablation_alone_is_a_group(make_result) -> None:
 
 
 def test_every_noise_can_be_compared(make_result) -> None:
-    laplace = make_result(Method("flat Laplace", "laplace", scale=0.5))
+    laplace = make_result(Method.of("flat Laplace", "laplace", scale=0.5))
     found = {group.noise: list(group.seeds) for group in groups([laplace, make_result()])}
     assert list(found) == ["flips", "laplace"]
     assert found["laplace"] == [laplace.run.method]

@@ -21,7 +21,7 @@ from pyg_hiersmooth.study.results import Result
 from pyg_hiersmooth.study.runner import execute, run_all
 from pyg_hiersmooth.training import train_node_classifier
 
-ABLATION = Run(
+ABLATION = Run.of(
     "CitationSBM", "gcn", METHODS["node ablation"], 13, n0=10, n=60, max_epochs=3, lr=0.01
 )
 UNPROTECTED = replace(ABLATION, method=METHODS["unprotected"])
@@ -77,12 +77,18 @@ def test_what_is_done_is_not_done_again(done: Path, monkeypatch: pytest.MonkeyPa
 
 def test_other_settings_in_the_same_folder_are_refused(done: Path) -> None:
     with pytest.raises(ValueError, match="is the result of a run with another 'n': choose"):
-        run_all([replace(ABLATION, n=61)], done, progress=False)
+        run_all(
+            [replace(ABLATION, sampling=replace(ABLATION.sampling, n=61))], done, progress=False
+        )
 
 
 def test_votes_of_other_settings_are_refused(done: Path) -> None:
     with pytest.raises(ValueError, match="holds a run with another 'n': choose"):
-        execute(replace(ABLATION, n=61), "data", done / "runs" / ABLATION.name)
+        execute(
+            replace(ABLATION, sampling=replace(ABLATION.sampling, n=61)),
+            "data",
+            done / "runs" / ABLATION.name,
+        )
 
 
 def test_votes_are_not_sampled_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +132,7 @@ def test_the_same_with_any_number_of_jobs(done: Path, tmp_path: Path) -> None:
 
 
 def test_an_exact_run_is_that_of_its_certificate(tmp_path: Path) -> None:
-    method = replace(METHODS["exact node ablation"], groups=6, partitions=2)
+    method = METHODS["exact node ablation"].having(groups=6, partitions=2)
     run = replace(ABLATION, method=method, part="val+test")
     result = execute(run, "data", tmp_path / "run")
     certificate = Certificate.load(tmp_path / "run" / "certificate.npz")

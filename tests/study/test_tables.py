@@ -111,8 +111,8 @@ def test_markdown_names_each_table(make_result) -> None:
 def test_settings_are_chosen_on_validation_nodes(make_result) -> None:
     strong, weak = Tally(100, 80, 0, [70, 60, 50]), Tally(100, 90, 0, [20, 10])
     results = [
-        make_result(Method("node ablation", "ablation", 0.7), val=weak, test=strong),
-        make_result(Method("node ablation", "ablation", 0.8), val=strong, test=weak),
+        make_result(Method.of("node ablation", "ablation", p=0.7), val=weak, test=strong),
+        make_result(Method.of("node ablation", "ablation", p=0.8), val=strong, test=weak),
         make_result("flat flips"),
     ]
     _, *rows = rows_of(markdown(chosen_settings(results, "multiclass")))
@@ -125,8 +125,8 @@ def test_settings_are_chosen_on_validation_nodes(make_result) -> None:
 def test_the_most_among_settings_of_enough_clean_accuracy(make_result) -> None:
     accurate, robust = Tally(1000, 825, 0, [300]), Tally(1000, 805, 0, [700, 600])
     results = [
-        make_result(Method("node ablation", "ablation", 0.7), test=accurate),
-        make_result(Method("node ablation", "ablation", 0.8), test=robust),
+        make_result(Method.of("node ablation", "ablation", p=0.7), test=accurate),
+        make_result(Method.of("node ablation", "ablation", p=0.8), test=robust),
         make_result("unprotected", test=Tally(1000, 790, 0, [])),
     ]
     (table,) = front_tables(results, "multiclass")
@@ -141,7 +141,7 @@ def test_the_most_among_settings_of_enough_clean_accuracy(make_result) -> None:
 
 
 def test_a_narrow_table_fits_a_terminal(make_result) -> None:
-    flips = Method("a method of a long name", "flips", 0.81, p_plus=0.05, p_minus=0.8)
+    flips = Method.of("a method of a long name", "flips", p=0.81, p_plus=0.05, p_minus=0.8)
     results = [make_result(method=method, seed=1) for method in (flips, METHODS["node ablation"])]
     for narrow, columns in ((False, 13), (True, 7)):
         (table,) = tables(results, "multiclass", narrow=narrow)
