@@ -218,7 +218,7 @@ def counts_of(noise: Noise, attacked: bool, limits: np.ndarray, seed: int) -> np
 
 
 def limits_of(noise: Noise) -> np.ndarray:
-    """A limit for each node and run: the low quantiles of the clean draws, so that most are approved."""
+    """A limit for each node and run: low quantiles of the clean draws, so that most approve."""
     rng = np.random.default_rng(77)
     clean = draws(noise, False, 20_000, 5) + 1e-6 * rng.uniform(-1.0, 1.0, 20_000)
     return np.quantile(clean, rng.beta(1.0, 6.0, (RUNS, NUM + 1)))
