@@ -324,6 +324,48 @@ def plot_collective(
     return _saved(figure, path)
 
 
+def plot_set_sizes(
+    changed: Sequence[int],
+    curves: Mapping[str, ArrayLike],
+    num_classes: int,
+    title: str = "Prediction sets",
+    path: str | os.PathLike[str] | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    r"""Draws average sizes of prediction sets over the number of changed entities; between two
+    numbers, what holds for the larger. A thin line marks sets of all classes.
+
+    Args:
+        changed (sequence of int): Numbers of changed entities ``[L]``.
+        curves (Mapping): For each name, average sizes ``[L]``.
+        num_classes (int): Number of classes.
+        title (str): What stands above. (default: :obj:`"Prediction sets"`)
+        path (str or os.PathLike, optional): As in :func:`plot_certificates`.
+            (default: :obj:`None`)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure)
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+        OSError: If :obj:`path` cannot be written.
+    """
+    own = ax is None
+    ax = new_figure(6.0, 3.8).subplots() if ax is None else ax
+    figure = cast("Figure", ax.figure)
+    ax.axhline(num_classes, color="0.45", linewidth=0.9, label="all classes")
+    for (name, sizes), color in zip(curves.items(), COLORS, strict=False):
+        ax.step(
+            changed, sizes, where="pre", label=name, color=color, linewidth=LINE_WIDTH, marker="o"
+        )
+    ax.set_xlabel("Changed entities $r$")
+    ax.set_ylabel("Average size of a set")
+    _set_look(ax, True)
+    ax.set_ylim(0.0, 1.05 * num_classes)
+    ax.legend(frameon=False, fontsize="small")
+    if own:
+        _set_title(figure, title)
+    return _saved(figure, path)
+
+
 def _set_title(figure: Figure, title: str) -> None:
     title = _in_words(title)
     fits = max(map(len, title.splitlines()), default=0) <= 11 * figure.get_figwidth()

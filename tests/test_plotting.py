@@ -16,7 +16,13 @@ from pyg_hiersmooth.noise import (
     SparseFlipNoise,
     UniformNoise,
 )
-from pyg_hiersmooth.plotting import COLORS, _in_words, plot_certificates, plot_collective
+from pyg_hiersmooth.plotting import (
+    COLORS,
+    _in_words,
+    plot_certificates,
+    plot_collective,
+    plot_set_sizes,
+)
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 FLIPS = SparseFlipNoise(0.05, 0.8)
@@ -232,6 +238,19 @@ def test_curves_of_one_color_differ_in_their_lines() -> None:
     assert [line.get_color() for line in lines] == [c for c in COLORS[:3] for _ in range(2)]
     assert len({(line.get_color(), line.get_linestyle()) for line in lines}) == 6
     assert len(figure.legends) == 1  # six of them stand beside the axes
+
+
+def test_sizes_of_sets_hold_for_the_larger_number(tmp_path: Path) -> None:
+    sizes = {"plain": [1.5, 2.0, 7.0], "approval": [1.2, 1.3, 2.0]}
+    (ax,) = plot_set_sizes([0, 5, 10], sizes, 7, path=tmp_path / "sizes.svg").axes
+    whole, *lines = ax.lines
+    assert list(whole.get_ydata()) == [7, 7] and ax.get_ylim()[0] == 0.0
+    assert {line.get_label(): list(line.get_ydata()) for line in lines} == sizes
+    assert {line.get_drawstyle() for line in lines} == {"steps-pre"}
+    assert len({line.get_color() for line in lines}) == 2
+    assert b"<svg" in (tmp_path / "sizes.svg").read_bytes()
+    assert plot_set_sizes([0, 1], {"again": [1.0, 1.0]}, 7, ax=ax) is ax.figure
+    assert ax.figure._suptitle.get_text() == "Prediction sets"
 
 
 @pytest.mark.parametrize("length", [20, 84])

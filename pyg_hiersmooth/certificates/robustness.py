@@ -47,6 +47,24 @@ def is_robust(
     return surplus > 2.0 * MARGIN
 
 
+def worst_case(noise: Noise, p: np.ndarray, q: np.ndarray, **budget: Any) -> np.ndarray:
+    r"""What an event of clean probability :math:`p` keeps at least in the whole ball, the bound of
+    :func:`is_robust`, rounded down by :obj:`MARGIN`.
+
+    Args:
+        noise (Noise): The lower level.
+        p (numpy.ndarray): Clean probability, float64 in :math:`[0, 1]`.
+        q (numpy.ndarray): Probability that every changed entity is selected, broadcastable.
+        **budget: The adversary's (checked) strength.
+
+    Returns:
+        numpy.ndarray: float64 in :math:`[0, 1]`, of the broadcast shape.
+    """
+    lost = _given_selected(1.0 - p, q)
+    kept = q * noise.worst_case_probability(1.0 - lost, lost, **budget)
+    return np.clip(kept - MARGIN, 0.0, 1.0)
+
+
 def radius(noise: Noise, p_lower: np.ndarray, p_upper: np.ndarray, q: np.ndarray) -> np.ndarray:
     r"""The largest distance at which :func:`is_robust` holds, 0 where there is none.
 
@@ -104,6 +122,30 @@ def native_distance(own: Norm, norm: str | None, coordinates: np.ndarray) -> np.
     if norm not in inverse:
         raise ValueError(f"'norm' must be one of {list(inverse)} (got {norm!r})")
     return np.asarray(coordinates, dtype=np.float64) ** max(inverse[own] - inverse[norm], 0)
+
+
+def distance_scale(
+    own: Norm, norm: str | None, changed: int | np.ndarray, num_features: int | None
+) -> np.ndarray:
+    r"""By what a budget in another norm is multiplied to be one in a noise's own.
+
+    Args:
+        own (str): The noise's own norm.
+        norm (str, optional): The adversary's norm, as in :func:`native_distance`.
+        changed (int or numpy.ndarray): Number of entities that may change.
+        num_features (int, optional): Features of an entity, where they are known.
+
+    Raises:
+        ValueError: If the number of features is needed and not known, or :obj:`norm` is none.
+    """
+    coordinates = np.maximum(changed, 1) * (num_features or np.nan)
+    scale = native_distance(own, norm, coordinates)  # nan**0 is 1: needed or not
+    if np.isnan(scale).any():
+        raise ValueError(
+            f"a budget in '{norm}' needs the number of features of an entity: "
+            "make the certificate with 'num_features'"
+        )
+    return scale
 
 
 def frontiers(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,21 +22,47 @@ class Split:
         train_index (torch.Tensor): What a model is fitted on, int64 :obj:`[num_train]`.
         val_index (torch.Tensor): What decides when training stops, int64 :obj:`[num_val]`.
         test_index (torch.Tensor): What a result is reported on, int64 :obj:`[num_test]`.
+        calibration_index (torch.Tensor, optional): What
+            :class:`~pyg_hiersmooth.certificates.PredictionSets` are calibrated on, int64
+            :obj:`[num_calibration]`, and used for nothing else. (default: nothing)
+
+    Raises:
+        ValueError: If something to calibrate on is used elsewhere, or comes twice.
     """
 
     train_index: Tensor
     val_index: Tensor
     test_index: Tensor
+    calibration_index: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
+
+    def __post_init__(self) -> None:
+        own = self.calibration_index.view(-1).cpu()
+        if own.unique().numel() < own.numel():
+            raise ValueError("'calibration_index' must not hold an object twice (got one that is)")
+        for name, index in self.parts():
+            both = 0 if index is self.calibration_index else int(torch.isin(own, index.cpu()).sum())
+            if both:
+                raise ValueError(
+                    f"'calibration_index' must hold what is used for nothing else (got {both} of "
+                    f"'{name}_index')"
+                )
+
+    def parts(self) -> Iterator[tuple[str, Tensor]]:
+        r"""What it splits into, by name; ``"calibration"`` only where there is some."""
+        yield from (("train", self.train_index), ("val", self.val_index))
+        yield "test", self.test_index
+        if self.calibration_index.numel() > 0:
+            yield "calibration", self.calibration_index
 
     def __repr__(self) -> str:
-        sizes = (len(self.train_index), len(self.val_index), len(self.test_index))
-        return f"{type(self).__name__}(train={sizes[0]}, val={sizes[1]}, test={sizes[2]})"
+        sizes = ", ".join(f"{name}={len(index)}" for name, index in self.parts())
+        return f"{type(self).__name__}({sizes})"
 
 
 class NodeSplit(Split):
     r"""The labelled and the evaluated nodes of a graph, with the arguments of :class:`Split`.
 
-    Nodes in none of the three sets are unlabelled: their features and edges are known during
+    Nodes in none of the sets are unlabelled: their features and edges are known during
     training, their classes are not used.
     """
 
@@ -46,14 +73,17 @@ class NodeSplit(Split):
         Args:
             data (torch_geometric.data.Data): A graph with :obj:`train_mask`, :obj:`val_mask` and
                 :obj:`test_mask`, bool :obj:`[num_nodes]`, or :obj:`[num_nodes, num_splits]` where
-                there are several splits.
+                there are several splits; :obj:`calibration_mask` may be one more.
             column (int): The split to take where there are several. (default: :obj:`0`)
 
         Raises:
             ValueError: If a mask is missing or no mask of the nodes, or :obj:`column` is none.
         """
         indices = []
-        for name in ("train_mask", "val_mask", "test_mask"):
+        names = ["train_mask", "val_mask", "test_mask"]
+        if data.get("calibration_mask") is not None:
+            names.append("calibration_mask")
+        for name in names:
             mask = data.get(name)
             if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
                 kind = "nothing" if mask is None else getattr(mask, "dtype", type(mask).__name__)
@@ -69,19 +99,43 @@ class NodeSplit(Split):
             indices.append(mask.nonzero().view(-1))
         return cls(*indices)
 
+    def to_masks(self, data: Data) -> Data:
+        r"""A copy of a graph with the split as PyG's masks, :obj:`train_mask` and so on, bool
+        :obj:`[num_nodes]`, to be read with :meth:`from_masks`.
+
+        Raises:
+            ValueError: If a node of the split is none of the graph's.
+        """
+        num_nodes = int(data.num_nodes or 0)
+        masked = copy.copy(data)
+        masked.pop("calibration_mask", None)
+        for name, index in self.parts():
+            if index.numel() and not (int(index.min()) >= 0 and int(index.max()) < num_nodes):
+                raise ValueError(
+                    f"'data' must have the nodes of '{name}_index' (got {num_nodes} nodes and "
+                    f"entries from {int(index.min())} to {int(index.max())})"
+                )
+            mask = torch.zeros(num_nodes, dtype=torch.bool, device=index.device)
+            mask[index] = True
+            masked[f"{name}_mask"] = mask
+        return masked
+
 
 def split_nodes(
     y: Tensor,
     num_per_class: int = 20,
     test_ratio: float = 0.1,
     seed: int = 0,
+    calibration: int = 0,
 ) -> NodeSplit:
     r"""Splits the nodes of a graph as in `"Hierarchical Randomized Smoothing"
     <https://arxiv.org/abs/2310.16221>`_ (Scholten et al., NeurIPS 2023).
 
     Of every class, :obj:`num_per_class` random nodes are for training and as many others for
     validation. A random fraction :obj:`test_ratio` of all remaining nodes (rounded up) is for
-    testing, and the rest stays unlabelled. The draws follow the reference protocol node for node:
+    testing, :obj:`calibration` of what then remains are for the calibration of prediction sets, and
+    the rest stays unlabelled. So calibration and test nodes are a random split of random nodes,
+    which is what their coverage is about. The draws follow the reference protocol node for node:
     they are those of NumPy's legacy :class:`numpy.random.RandomState` and, for the test nodes,
     those of scikit-learn's :obj:`train_test_split` with the same seed.
 
@@ -93,12 +147,14 @@ def split_nodes(
         test_ratio (float, optional): The fraction of the remaining nodes to test on, in
             :math:`(0, 1)`. (default: :obj:`0.1`)
         seed (int, optional): The seed, in :math:`[0, 2^{32})`. (default: :obj:`0`)
+        calibration (int, optional): The number of calibration nodes, at least :obj:`0`; the other
+            sets are the same for any number of them. (default: :obj:`0`)
 
     Raises:
         ValueError: If an argument is out of range, if a class has fewer than
-            :obj:`2 * num_per_class` nodes, or if no nodes remain to test on.
+            :obj:`2 * num_per_class` nodes, or if too few nodes remain to test and calibrate on.
     """
-    _check_arguments(y, num_per_class, test_ratio, seed)
+    _check_arguments(y, num_per_class, test_ratio, seed, calibration)
     labels = y.detach().cpu().numpy()
     rng = np.random.RandomState(seed)
 
@@ -124,12 +180,18 @@ def split_nodes(
         )
     # scikit-learn shuffles with a fresh stream and takes the test nodes from the front.
     num_test = math.ceil(test_ratio * rest.size)
-    test_index = rest[np.random.RandomState(seed).permutation(rest.size)[:num_test]]
+    if num_test + calibration > rest.size:
+        raise ValueError(
+            f"'calibration' must be at most the {rest.size - num_test} nodes that are neither for "
+            f"training nor for validation nor for testing (got {calibration})"
+        )
+    shuffled = rest[np.random.RandomState(seed).permutation(rest.size)]
 
     return NodeSplit(
         train_index=torch.from_numpy(train_index),
         val_index=torch.from_numpy(val_index),
-        test_index=torch.from_numpy(test_index),
+        test_index=torch.from_numpy(shuffled[:num_test]),
+        calibration_index=torch.from_numpy(shuffled[num_test : num_test + calibration]),
     )
 
 
@@ -187,7 +249,9 @@ def _rows_and_columns(adjacency: Any, keep: Tensor) -> Any:
     return rest if adjacency.layout == torch.sparse_coo else rest.to_sparse_csr()
 
 
-def _check_arguments(y: Tensor, num_per_class: int, test_ratio: float, seed: int) -> None:
+def _check_arguments(
+    y: Tensor, num_per_class: int, test_ratio: float, seed: int, calibration: int
+) -> None:
     if y.dim() != 1 or y.numel() == 0 or y.is_floating_point() or int(y.min()) < 0:
         raise ValueError(
             f"'y' must hold one class in 0, 1, ... for every node (got {y.dtype} of shape "
@@ -199,3 +263,5 @@ def _check_arguments(y: Tensor, num_per_class: int, test_ratio: float, seed: int
         raise ValueError(f"'test_ratio' must be between 0 and 1, both excluded (got {test_ratio})")
     if not 0 <= seed < 2**32:
         raise ValueError(f"'seed' must be in [0, 2**32) (got {seed})")
+    if not (calibration >= 0 and calibration % 1 == 0):
+        raise ValueError(f"'calibration' must be an integer of at least 0 (got {calibration})")

@@ -94,10 +94,11 @@ def train_node_classifier(
     check_draws(num_draws, consistency, consistency_rampup)
     device = device_of(model)
 
-    held_out = torch.cat([split.val_index, split.test_index])
-    train_graph, position = inductive_subgraph(data, held_out)
+    # Calibration nodes are hidden as test nodes are: only then are they exchangeable.
+    unseen = torch.cat([split.test_index, split.calibration_index.to(split.test_index.device)])
+    train_graph, position = inductive_subgraph(data, torch.cat([split.val_index, unseen]))
     train_index = position.to(device)[split.train_index.to(device)]
-    val_graph, position = inductive_subgraph(data, split.test_index)
+    val_graph, position = inductive_subgraph(data, unseen)
     val_index = position.to(device)[split.val_index.to(device)]
     train_graph, val_graph = train_graph.to(device), val_graph.to(device)
 
@@ -140,7 +141,7 @@ def _check_nodes(data: Data, split: NodeSplit) -> None:
     for name, index in (("train_index", split.train_index), ("val_index", split.val_index)):
         if index.numel() == 0:
             raise ValueError(f"'split' must have at least one node in '{name}' (got none)")
-    parts = torch.cat([split.train_index, split.val_index, split.test_index])
+    parts = torch.cat([index for _, index in split.parts()])
     num_nodes = int(data.num_nodes or 0)
     if int(parts.min()) < 0 or int(parts.max()) >= num_nodes:
         raise ValueError(

@@ -289,3 +289,29 @@ def test_no_warning_where_nothing_can_be_certified() -> None:
             assert not certificate.is_robust(3, **budget)
             if isinstance(noise, AdditiveNoise):
                 assert certificate.radius(3) == 0.0
+
+
+@given(noise_and_budgets(), st.floats(0.0, 1.0), st.floats(1e-3, 1.0))
+@settings(max_examples=300, deadline=None)
+def test_what_an_event_keeps_is_what_the_theory_states(
+    case: tuple[Noise, dict[str, Any], dict[str, Any]], p: float, q: float
+) -> None:
+    noise, budget, more = case
+    budget = noise.check_budget(**budget) if budget else {}
+    kept = float(robustness.worst_case(noise, np.asarray(p), np.asarray(q), **budget))
+    expected = worst_case(noise, p, 0.0, q, budget)[0]
+    assert 0.0 <= kept <= min(expected, p)
+    assert kept >= expected - 1e-6 * (1.0 + expected)
+    more = noise.check_budget(**more) if more else {}
+    assert float(robustness.worst_case(noise, np.asarray(p), np.asarray(q), **more)) <= kept
+    less = float(robustness.worst_case(noise, np.asarray(p), np.asarray(0.9 * q), **budget))
+    assert less <= kept + 1e-12
+
+
+def test_scales_of_distances() -> None:
+    assert robustness.distance_scale("l2", None, 3, None) == 1.0
+    assert robustness.distance_scale("l2", "l1", 3, None) == 1.0
+    assert robustness.distance_scale("l2", "linf", 3, 4) == pytest.approx(12**0.5)
+    assert robustness.distance_scale("l1", "linf", np.array([0, 2]), 4).tolist() == [4, 8]
+    with pytest.raises(ValueError, match="needs the number of features"):
+        robustness.distance_scale("l1", "l2", 3, None)

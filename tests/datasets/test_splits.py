@@ -98,6 +98,59 @@ def test_small_class() -> None:
         split_nodes(torch.tensor([0] * 50 + [2] * 50))
 
 
+def test_calibration_nodes_leave_the_other_sets_as_they_are() -> None:
+    y = labels_of_size(500)
+    without, split = split_nodes(y, seed=3), split_nodes(y, seed=3, calibration=200)
+    for (name, index), (_, expected) in zip(split.parts(), without.parts(), strict=False):
+        assert name == "calibration" or index.tolist() == expected.tolist()
+    assert without.calibration_index.numel() == 0 and "calibration" not in repr(without)
+    assert repr(split) == "NodeSplit(train=80, val=80, test=34, calibration=200)"
+    everything = torch.cat([index for _, index in split.parts()])
+    assert everything.unique().numel() == everything.numel() == 394
+    most = split_nodes(y, calibration=306)
+    assert sum(index.numel() for _, index in most.parts()) == 500
+
+
+def test_calibration_nodes_are_a_random_draw() -> None:
+    """A correct draw fails with probability below 1e-5, were the seeds not fixed: the mean row
+    number of calibration and of test nodes, over 200 splits, within five standard errors."""
+    y = torch.zeros(120, dtype=torch.int64)
+    drawn = [split_nodes(y, 10, 0.2, seed, calibration=20) for seed in range(200)]
+    for name in ("test_index", "calibration_index"):
+        rows = torch.stack([getattr(split, name) for split in drawn]).double()
+        assert abs(float(rows.mean()) - 59.5) < 5 * 34.6 / (20 * 200) ** 0.5
+    # and each of the two orders of a pair of nodes comes about equally often
+    firsts = [int(split.calibration_index[0] > split.test_index[0]) for split in drawn]
+    assert 65 <= sum(firsts) <= 135  # 100 +- 5 standard deviations of 7
+
+
+def test_calibration_nodes_are_used_for_nothing_else() -> None:
+    a, b, c = torch.arange(3), torch.arange(3, 6), torch.arange(6, 9)
+    with pytest.raises(ValueError, match=r"used for nothing else \(got 2 of 'train_index'\)"):
+        NodeSplit(a, b, c, torch.tensor([0, 1, 20]))
+    with pytest.raises(ValueError, match=r"got 1 of 'test_index'"):
+        NodeSplit(a, b, c, torch.tensor([8]))
+    with pytest.raises(ValueError, match="must not hold an object twice"):
+        NodeSplit(a, b, c, torch.tensor([20, 20]))
+    assert NodeSplit(a, b, c, torch.tensor([9])).calibration_index.tolist() == [9]
+
+
+def test_masks_hold_the_split() -> None:
+    split = split_nodes(labels_of_size(300), num_per_class=10, calibration=50)
+    data = Data(x=torch.zeros(300, 1))
+    masked = split.to_masks(data)
+    assert "train_mask" not in data
+    assert masked.calibration_mask.dtype == torch.bool and int(masked.calibration_mask.sum()) == 50
+    again = NodeSplit.from_masks(masked)
+    for (name, index), (_, expected) in zip(again.parts(), split.parts(), strict=True):
+        assert index.tolist() == expected.sort().values.tolist(), name
+    without = split_nodes(labels_of_size(300), num_per_class=10).to_masks(masked)
+    assert "calibration_mask" not in without
+    assert NodeSplit.from_masks(without).calibration_index.numel() == 0
+    with pytest.raises(ValueError, match=r"'data' must have the nodes of 'train_index' \(got 9"):
+        split.to_masks(Data(x=torch.zeros(9, 1)))
+
+
 def test_no_nodes_left_to_test() -> None:
     with pytest.raises(ValueError, match="must leave nodes to test on"):
         split_nodes(torch.zeros(40, dtype=torch.int64))
@@ -114,6 +167,9 @@ def test_no_nodes_left_to_test() -> None:
         ("test_ratio", {"test_ratio": 0.0}),
         ("test_ratio", {"test_ratio": 1.0}),
         ("test_ratio", {"test_ratio": float("nan")}),
+        ("calibration", {"calibration": -1}),
+        ("calibration", {"calibration": 0.5}),
+        ("calibration", {"calibration": 55}),  # 60 remain, 6 of them to test on
         ("seed", {"seed": -1}),
         ("seed", {"seed": 2**32}),
     ],

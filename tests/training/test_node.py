@@ -70,6 +70,24 @@ def test_held_out_nodes_are_never_shown(data: Data) -> None:
     assert model.seen[False] == [(everyone - HIDDEN_IN_VALIDATION,) * 2] * 3
 
 
+def test_calibration_nodes_are_hidden_as_test_nodes_are(data: Data) -> None:
+    model, own = Recorder(), torch.tensor([6, 8])
+    split = replace(SPLIT, calibration_index=own)
+    train_node_classifier(model, data, split, max_epochs=2, progress=False)
+    hidden = {6, 8} | HIDDEN_IN_VALIDATION
+    assert model.seen[True] == [(set(range(10)) - hidden - HIDDEN_IN_TRAINING,) * 2] * 2
+    assert model.seen[False] == [(set(range(10)) - hidden,) * 2] * 2
+    swapped = replace(SPLIT, test_index=own, calibration_index=SPLIT.test_index)
+    runs = []
+    for each in (split, swapped):
+        fitted = new_model()
+        train_node_classifier(fitted, data, each, flip_signs, max_epochs=3, progress=False)
+        runs.append(weights(fitted))
+    assert torch.equal(*runs)
+    with pytest.raises(ValueError, match=r"must hold nodes of 'data'.*10"):
+        train_node_classifier(model, data, replace(split, calibration_index=torch.tensor([10])))
+
+
 def test_held_out_nodes_have_no_influence(data: Data) -> None:
     def run(changed: Tensor | None) -> tuple[TrainingHistory, Tensor]:
         graph = data.clone()

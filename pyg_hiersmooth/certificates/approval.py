@@ -1,0 +1,79 @@
+r"""From which probability on a sample approves a class: chosen on objects of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from pyg_hiersmooth.certificates.ballots import CountedVotes
+from pyg_hiersmooth.certificates.prediction_sets import PredictionSets
+
+
+@dataclass(frozen=True, eq=False)
+class ApprovalChoice:
+    r"""What :func:`choose_approval` chose, and on which objects: calibration and sets refuse them.
+
+    Attributes:
+        approve (float or None): The softmax probability from which on a sample approves a class;
+            :obj:`None` for votes.
+        index (numpy.ndarray): The objects that it was chosen on, int64 ``[K]``.
+        sizes (tuple): Each candidate, and the average size of its sets on these objects.
+    """
+
+    approve: float | None
+    index: np.ndarray
+    sizes: tuple[tuple[float | None, float], ...]
+
+
+def choose_approval(
+    certificates: Sequence[CountedVotes],
+    y: ArrayLike,
+    coverage: float | Fraction = 0.9,
+    r: int = 0,
+    *,
+    eta: float | Fraction = 0.01,
+    class_conditional: bool = False,
+    **budget: Any,
+) -> ApprovalChoice:
+    r"""The way to count ballots whose prediction sets are smallest, on average over some objects.
+
+    Coverage holds for ballots that were chosen without a look at the calibration and the test
+    objects. These are used up by the choice: validation nodes will do, as they need not be
+    exchangeable with any others.
+
+    Args:
+        certificates (sequence of Certificate): The same objects, counted with each ``approve`` that
+            comes into question (without approvals: votes).
+        y (array_like): Their labels, integers ``[K]`` in ``[0, C)``.
+        coverage (float): As in :meth:`PredictionSets.calibrate`. (default: :obj:`0.9`)
+        r (int): Most entities that the adversary changes. (default: :obj:`0`)
+        eta (float): As in :meth:`PredictionSets.calibrate`. (default: :obj:`0.01`)
+        class_conditional (bool): As there. (default: :obj:`False`)
+        **budget: As in :meth:`PredictionSets.sets`.
+
+    Returns:
+        ApprovalChoice: Of equally small sets, those of the candidate that comes first.
+
+    Raises:
+        ValueError: If there are no candidates, or they are about different objects.
+        TypeError, ValueError: As :meth:`PredictionSets.calibrate` and :meth:`PredictionSets.sets`.
+    """
+    certificates = list(certificates)
+    if not certificates:
+        raise ValueError("'certificates' must hold at least one way to count ballots (got none)")
+    index = certificates[0].index
+    if not all(np.array_equal(each.index, index) for each in certificates):
+        raise ValueError("'certificates' must be about the same objects in the same order")
+    sizes = []
+    for each in certificates:
+        sets = PredictionSets.calibrate(
+            each, y, coverage, eta=eta, class_conditional=class_conditional
+        )
+        sizes.append((each.approve, sets.calibration_size(each, r, **budget)))
+    approve, _ = min(sizes, key=lambda candidate: candidate[1])
+    return ApprovalChoice(approve, index.copy(), tuple(sizes))

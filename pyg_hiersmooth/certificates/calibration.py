@@ -1,0 +1,69 @@
+r"""From the scores of calibration objects to the threshold of prediction sets."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+
+
+def as_share(name: str, value: float | Fraction) -> Fraction:
+    r"""A number strictly between 0 and 1 as the decimal it is written as: 0.9 is nine tenths,
+    which no float is.
+
+    Raises:
+        ValueError: If it is not such a number.
+    """
+    try:
+        share = Fraction(str(value))
+    except ValueError:
+        share = Fraction(0)
+    if not 0 < share < 1:
+        raise ValueError(f"'{name}' must be a number between 0 and 1, both excluded (got {value})")
+    return share
+
+
+def calibration_rank(num_objects: int, error: Fraction) -> int:
+    r"""Which of :math:`n` calibration scores, in ascending order from 1, is the threshold:
+    :math:`k = \lfloor \alpha (n + 1) \rfloor`.
+
+    The score of one more exchangeable object is below the :math:`k`-th smallest only if it is among
+    the :math:`k` smallest of all :math:`n + 1`, which has probability :math:`k / (n + 1) \le
+    \alpha` at most (Vovk, Gammerman & Shafer 2005). Counted with fractions: in floats,
+    ``floor((1 - 0.9) * 10)`` is 0.
+
+    Args:
+        num_objects (int): Number :math:`n` of calibration objects.
+        error (Fraction): :math:`\alpha`, in :math:`(0, 1)`.
+    """
+    return floor(error * (num_objects + 1))
+
+
+def num_needed(error: Fraction) -> int:
+    r"""The fewest calibration objects whose :func:`calibration_rank` is not 0."""
+    return ceil(1 / error) - 1
+
+
+def calibrated_threshold(scores: np.ndarray, error: Fraction, whose: str = "") -> np.ndarray:
+    r"""The threshold that the score of one more exchangeable object is below with probability
+    :math:`\alpha` at most.
+
+    Args:
+        scores (numpy.ndarray): Scores of the right class of the calibration objects, ``[n]``.
+        error (Fraction): :math:`\alpha`, in :math:`(0, 1)`.
+        whose (str): Which objects these are, for the error. (default: :obj:`""`)
+
+    Returns:
+        numpy.ndarray: A scalar of the dtype of the scores.
+
+    Raises:
+        ValueError: If there are too few scores.
+    """
+    rank = calibration_rank(len(scores), error)
+    if rank < 1:
+        raise ValueError(
+            f"calibration needs at least {num_needed(error)} objects{whose} for this coverage "
+            f"(got {len(scores)})"
+        )
+    return np.sort(scores)[rank - 1]
