@@ -167,3 +167,10 @@ def test_files_that_pages_link_to_exist() -> None:
             if not (page.parent / link).exists():
                 missing.append((name(page), link))
     assert not missing
+
+
+def test_files_that_contributing_names_exist() -> None:
+    named = re.findall(r"`([\w/.]+(?:\.py|/))`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert len(named) > 10
+    places = (ROOT, ROOT / "pyg_hiersmooth")
+    assert [path for path in named if not any((place / path).exists() for place in places)] == []
