@@ -46,11 +46,8 @@ test-slow: $(VENV)/.installed-$(EXTRAS)  ## Runs the tests that take longest.
 test-oldest: $(OLDEST)/.installed  ## Runs a part of the tests on the oldest versions that are allowed.
 	OMP_NUM_THREADS=1 $(OLDEST)/bin/python $(PYTEST) $(OLDEST_TESTS)
 
-test-install: | $(VENV)  ## Builds, installs the wheel elsewhere, and runs the README's example.
-	rm -rf dist $(FRESH)
-	$(BIN)/python -m pip install --quiet build
-	$(BIN)/python -m build --outdir dist
-	! tar --list --file dist/*.tar.gz | grep /tests/
+test-install: release  ## Installs the wheel elsewhere, and runs the README's example.
+	rm -rf $(FRESH)
 	$(PYTHON) -m venv $(FRESH)
 	$(FRESH)/bin/python $(CPU_TORCH) constraints.txt
 	$(FRESH)/bin/python -m pip install --quiet --constraint constraints.txt pytest \
@@ -64,6 +61,15 @@ lint: $(VENV)/.installed-dev  ## Checks style and types.
 
 docs: $(VENV)/.installed-docs  ## Builds the documentation into docs/_build/html.
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W -q docs docs/_build/html
+
+release: $(VENV)/.installed-release  ## Builds and checks a release, and says what it would upload.
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	! tar --list --file dist/*.tar.gz | grep /tests/
+	$(BIN)/python -m twine check --strict dist/*
+	@echo "Nothing was uploaded. A release would upload:"
+	@ls -s --human-readable dist
+	@echo "with this section of CHANGELOG.md: $$(grep --max-count 1 '^## ' CHANGELOG.md)"
 
 clean:  ## Removes environments and build products.
 	rm -rf $(VENV) $(OLDEST) $(FRESH) build dist *.egg-info docs/_build
@@ -86,4 +92,4 @@ $(VENV):
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python $(CPU_TORCH) constraints.txt
 
-.PHONY: help demo test test-slow test-oldest test-install lint docs clean
+.PHONY: help demo test test-slow test-oldest test-install lint docs release clean

@@ -11,7 +11,9 @@ sys.path.append(str(Path(__file__).parent / "_ext"))
 project = "pyg_hiersmooth"
 author = "The pyg_hiersmooth developers"
 copyright = f"2026, {author}"
-release = pyg_hiersmooth.__version__
+release = version = pyg_hiersmooth.__version__
+changelog = (Path(__file__).parent.parent / "CHANGELOG.md").read_text()
+is_released = f"## {version} (unreleased)" not in changelog
 
 extensions = [
     "mathml",
@@ -48,7 +50,9 @@ if os.environ.get("READTHEDOCS") or os.environ.get("INTERSPHINX"):
     }
 
 html_theme = "furo"
-html_title = "pyg_hiersmooth"
+# Read the Docs builds 'latest' from main, 'stable' and one version for each tag; each says its own.
+html_title = f"pyg_hiersmooth {version}" + ("" if is_released else " (unreleased)")
+html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 html_static_path = ["_static"]
-html_css_files = ["pictures.css"]
+html_css_files = ["site.css"]
 exclude_patterns = ["_build", "_ext"]

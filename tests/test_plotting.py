@@ -210,7 +210,7 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 def test_missing_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install pyg_hiersmooth\[plot\]"):
+    with pytest.raises(ImportError, match=r"pip install matplotlib"):
         plot_certificates({"run": (make_certificate(AblationNoise()), Y)})
 
 

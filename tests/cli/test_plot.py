@@ -141,4 +141,4 @@ def test_missing_matplotlib(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     message = message_of(hiersmooth("plot", finished_run, "--out", tmp_path / "a.png"))
-    assert "pip install pyg_hiersmooth[plot]" in message
+    assert "pip install matplotlib" in message

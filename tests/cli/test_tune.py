@@ -375,4 +375,4 @@ def test_missing_optuna(tune: Program, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "optuna", None)
     message = message_of(tune("--deletions", 1, "--out", tmp_path / "search"))
     assert "'optuna' is not installed" in message
-    assert "pip install pyg_hiersmooth[tune]" in message
+    assert "pip install optuna" in message
