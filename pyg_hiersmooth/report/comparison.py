@@ -10,6 +10,7 @@ from pyg_hiersmooth.report.headline import adversary, headline_attack
 from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
+NOTHING = "<td class=number>-</td>"
 AT_WILL = (
     "<p class=muted>Where nodes are changed at will, a certificate holds against any budget, so "
     "its number stands in every column.</p>"
@@ -23,35 +24,35 @@ def comparison(runs: Sequence[ReportedRun]) -> list[Part]:
 
 
 def _table(runs: Sequence[ReportedRun]) -> str:
-    budgets = list(dict.fromkeys(cell.changes for run in runs for cell in run.summary.certified))
-    budgets = [changes for changes in budgets if changes != "nothing"]
+    budgets = dict.fromkeys(cell.changes for run in runs for cell in run.summary.certified)
+    budgets.pop("nothing", None)
     columns = [[run.summary.accuracy for run in runs]]
     columns += [[_share(run, changes) for run in runs] for changes in budgets]
-    heads = ["without an attack", *budgets]
-    head = "".join(f"<th class=number>{escape(name)}</th>" for name in heads)
-    span = f"<th class=number colspan={len(budgets)}>certified, r = 1</th>" if budgets else ""
-    rows = []
-    for i, run in enumerate(runs):
-        attack = headline_attack(run)
-        told = (
-            ""
-            if attack is None
-            else f"{attack.accuracy:.1%}<small>{escape(adversary(attack))}</small>"
-        )
-        cells = "".join(
-            _cell([column[i] for column in columns][k], column) for k, column in enumerate(columns)
-        )
-        link = f'<a href="#" data-opens="{run.key}">{escape(run.name)}</a>'
-        rows.append(
-            f"<tr><th>{link}<small>{escape(run.described)}</small></th>{cells}"
-            f"<td class=number>{told}</td></tr>"
-        )
+    certified = [_cells(column) for column in columns]
+    heads = "".join(f"<th class=number>{escape(name)}</th>" for name in budgets)
+    rows = "".join(
+        f"<tr><th>{_name(run)}</th>{clean}{_attack(run)}{''.join(shares)}</tr>"
+        for run, clean, *shares in zip(runs, *certified, strict=True)
+    )
     note = AT_WILL if any(run.at_will for run in runs) and len(budgets) > 1 else ""
     return (
-        f"<div class=wide><table><thead><tr><th></th><th></th>{span}<th></th></tr>"
-        f"<tr><th>run</th>{head}<th class=number>one attack on all</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>{note}"
+        "<div class=wide><table class=runs><thead><tr><th></th><th></th><th></th>"
+        f"<th class=span colspan={max(len(budgets), 1)}>certified, r = 1</th></tr><tr><th>run</th>"
+        "<th class=number>without<br>an attack</th><th class=number>one attack<br>on all</th>"
+        f"{heads}</tr></thead><tbody>{rows}</tbody></table></div>{note}"
     )
+
+
+def _name(run: ReportedRun) -> str:
+    link = f'<a href="#" data-opens="{run.key}">{escape(run.name)}</a>'
+    return f"{link}<small>{escape(run.described)}</small>"
+
+
+def _attack(run: ReportedRun) -> str:
+    cell = headline_attack(run)
+    if cell is None:
+        return NOTHING
+    return f"<td class=number>{cell.accuracy:.1%}<small>{escape(adversary(cell))}</small></td>"
 
 
 def _share(run: ReportedRun, changes: str) -> float | None:
@@ -61,9 +62,13 @@ def _share(run: ReportedRun, changes: str) -> float | None:
     return cells[0].accuracy if cells else None
 
 
-def _cell(share: float | None, column: Sequence[float | None]) -> str:
-    if share is None:
-        return "<td class=number>–</td>"
-    others = [other for other in column if other is not None]
-    best = " best" if len(others) > 1 and share == max(others) else ""
-    return f'<td class="number{best}">{share:.1%}</td>'
+def _cells(column: Sequence[float | None]) -> list[str]:
+    r"""The cells of a column, the best one of several in bold."""
+    known = [share for share in column if share is not None]
+    best = max(known) if len(known) > 1 else None
+    return [
+        NOTHING
+        if share is None
+        else f'<td class="number{" best" if share == best else ""}">{share:.1%}</td>'
+        for share in column
+    ]

@@ -16,10 +16,10 @@ from pyg_hiersmooth.report.reported_run import ReportedRun
 CLEAN = "without an attack"
 
 
-def curves(run: ReportedRun) -> list[Part]:
-    r"""A figure for each budget of the noise, and their legend."""
+def curves(run: ReportedRun) -> tuple[list[Part], str]:
+    r"""A figure for each budget of the noise, and the legend of all of them."""
     if run.certificate is None:
-        return []
+        return [], ""
     chart = run.certificate.chart(run.y)
     figures = [_of_panel(run, i, panel) for i, panel in enumerate(chart.panels)]
     entries = [
@@ -30,21 +30,17 @@ def curves(run: ReportedRun) -> list[Part]:
         if (each := tuple(_name(run, i, j) for i in range(len(figures))))
     ]
     entries.append(Entry(CLEAN, TEXT, width=1.0))
-    return [
-        "<div class=charts>",
-        *(part for plot in figures for part in ("<figure>", plot, "</figure>")),
-        "</div>",
-        legend(entries),
-    ]
+    parts = [part for plot in figures for part in ("<figure>", plot, "</figure>")]
+    return parts, legend(entries)
 
 
-def collective_curves(run: ReportedRun) -> list[Part]:
+def collective_curves(run: ReportedRun) -> tuple[list[Part], str]:
     r"""What one attack on all objects leaves, and one on each, over the number of changed nodes:
     between two numbers stands what is proved for the larger.
     """
     together = run.summary.collective
     if together is None or run.certificate is None:
-        return []
+        return [], ""
     plot = accuracy_figure("changed nodes r", True, "changed nodes r")
     _draw_clean(plot, run.summary.accuracy)
     entries = []
@@ -62,7 +58,7 @@ def collective_curves(run: ReportedRun) -> list[Part]:
             told = f"one attack on {whom} {run.noun}, {changes}"
             entries.append(Entry(told, color, dash, curves=(name,)))
     entries.append(Entry(CLEAN, TEXT, width=1.0))
-    return ["<figure>", plot, "</figure>", legend(entries)]
+    return ["<figure>", plot, "</figure>"], legend(entries)
 
 
 def compared(runs: Sequence[ReportedRun]) -> list[Part]:
@@ -95,11 +91,11 @@ def compared(runs: Sequence[ReportedRun]) -> list[Part]:
             shown[run.key].append(f"{run.key}-compared-{k}")
             _draw_after(plot, x, y, color_of(i), f"{run.key}-compared-{k}", panels[0].whole)
         told = "Any change of r nodes" if over_r else "r = 1: one node is changed"
-        parts += [f"<figure><figcaption>{told}</figcaption>", plot, "</figure>"]
+        parts += [f"<figure><figcaption><b>{told}</b></figcaption>", plot, "</figure>"]
     together = accuracy_figure("changed nodes r", True, "changed nodes r")
     for i, run in enumerate(runs):
         if run.summary.collective is not None:
-            changes, (shares, _) = next(iter(run.summary.collective.by_changes.items()))
+            shares, _ = next(iter(run.summary.collective.by_changes.values()))
             x, y = [0, *run.summary.collective.changed], [run.summary.accuracy, *shares]
             shown[run.key].append(f"{run.key}-compared-all")
             draw_before(
@@ -107,7 +103,7 @@ def compared(runs: Sequence[ReportedRun]) -> list[Part]:
             )
     if together.renderers:
         told = "One attack on all nodes"
-        parts += [f"<figure><figcaption>{told}</figcaption>", together, "</figure>"]
+        parts += [f"<figure><figcaption><b>{told}</b></figcaption>", together, "</figure>"]
     entries = [
         Entry(_compared_name(run), color_of(i), curves=tuple(shown[run.key]))
         for i, run in enumerate(runs)

@@ -13,6 +13,7 @@ from bokeh.models import (
     HoverTool,
     NumeralTickFormatter,
 )
+from bokeh.plotting import figure
 from bokeh.transform import linear_cmap
 
 from pyg_hiersmooth.certificates import Certificate
@@ -76,7 +77,11 @@ def graph(
     position = _positions(num_nodes, ends.tobytes())
     source.data["x"], source.data["y"] = position[certificate.index].T
     plot = new_figure(
-        470, tools="pan,wheel_zoom,box_zoom,tap,reset,save", match_aspect=True, min_border=0
+        None,
+        tools="pan,wheel_zoom,box_zoom,tap,reset,save",
+        match_aspect=True,
+        aspect_ratio=1.25,
+        min_border=0,
     )
     plot.axis.visible = plot.grid.visible = False
     places = position[ends].astype(np.float32)  # [2, E, 2]
@@ -90,13 +95,8 @@ def graph(
     near_nodes = ColumnDataSource({"x": [], "y": [], "size": []})
     plot.segment(*names, source=near_edges, color=COLORS[1], alpha="alpha", line_width=1.2)
     plot.scatter("x", "y", source=near_nodes, size="size", color=COLORS[1], alpha=0.9)
-    _draw_certified(
-        plot,
-        run,
-        source,
-        column,
-        certificate.noise.axes[:1] != () and not certificate.noise.axes[0].whole,
-    )
+    whole = run.at_will or certificate.noise.axes[0].whole
+    _draw_certified(plot, source, column, whole)
     show = CustomJS(
         args={
             "source": source,
@@ -109,18 +109,17 @@ def graph(
     )
     source.selected.js_on_change("indices", show)
     caption = (
-        f"<figcaption>The graph. Color: {column}; crosses: wrong, or no prediction. A click shows "
-        "the neighbors of a node and theirs.</figcaption>"
+        f"<figcaption><b>The graph</b> <span>A color tells '{column}' in the table below, a cross "
+        "that the node is wrong or has no prediction. A click on a node shows its neighbors and "
+        "theirs.</span></figcaption>"
     )
     return ["<figure>", caption, plot, "</figure>"], [show]
 
 
-def _draw_certified(
-    plot: object, run: ReportedRun, source: ColumnDataSource, column: str, distance: bool
-) -> None:
+def _draw_certified(plot: figure, source: ColumnDataSource, column: str, whole: bool) -> None:
     most = float(np.nanmax(source.data[column], initial=0.0))
     color = linear_cmap(column, list(PALETTE), low=0.0, high=most or 1.0, nan_color=DOTS)
-    dots = plot.scatter(  # type: ignore[attr-defined]
+    dots = plot.scatter(
         "x",
         "y",
         source=source,
@@ -133,7 +132,7 @@ def _draw_certified(
         selection_line_width=2.5,
     )
     tips = [(name, "@{" + name + "}") for name in ("node", "label", "prediction", column)]
-    plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))  # type: ignore[attr-defined]
+    plot.add_tools(HoverTool(renderers=[dots], tooltips=tips))
     bar = ColorBar(
         color_mapper=color.transform,
         width=8,
@@ -142,10 +141,10 @@ def _draw_certified(
         major_tick_line_color=None,
         bar_line_color=None,
     )
-    if not distance:
+    if whole:
         bar.ticker = BasicTicker(min_interval=1, num_minor_ticks=0)
         bar.formatter = NumeralTickFormatter(format="0")
-    plot.add_layout(bar, "right")  # type: ignore[attr-defined]
+    plot.add_layout(bar, "right")
 
 
 @lru_cache(maxsize=8)

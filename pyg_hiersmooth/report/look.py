@@ -2,11 +2,11 @@ r"""How a report looks: on light and dark pages, on desks and telephones."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bokeh.model import Model
 from bokeh.models import BasicTicker, CustomJS, HoverTool, NumeralTickFormatter
-from bokeh.models.ui import UIElement
 from bokeh.palettes import Viridis256
 from bokeh.plotting import figure
 
@@ -45,8 +45,8 @@ body { background: var(--page); color: var(--text); font: 15px/1.5 system-ui, sa
   margin: 0 auto; max-width: 1180px; padding: 20px 24px 48px; overflow-wrap: anywhere; }
 h1 { font-size: 28px; line-height: 1.2; margin: 8px 0 4px; }
 h2 { font-size: 19px; margin: 36px 0 8px; }
-p { margin: 6px 0; max-width: 76ch; }
-.muted, figcaption { color: var(--muted); font-size: 14px; }
+p { margin: 6px 0; max-width: 90ch; }
+.muted { color: var(--muted); font-size: 14px; max-width: none; }
 .cards { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(215px, 1fr));
   margin: 18px 0 12px; }
 .card { background: var(--card); border-radius: 10px; padding: 14px 16px; }
@@ -60,11 +60,14 @@ th { font-weight: 600; }
 thead th { color: var(--muted); font-size: 13px; }
 td.number, th.number { padding: 5px 0 5px 22px; text-align: right; white-space: nowrap; }
 td.best { font-weight: 700; }
+.runs tbody th { background: var(--page); left: 0; min-width: 230px; position: sticky; }
+.runs thead th.span { text-align: left; padding-left: 22px; }
 td small, th small { color: var(--muted); display: block; font-weight: 400; }
-.charts { display: grid; gap: 8px 28px; grid-template-columns: repeat(auto-fit,
-  minmax(min(100%, 430px), 1fr)); }
+.charts { align-items: start; display: grid; gap: 8px 28px;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
 figure { margin: 10px 0 0; min-width: 0; }
-figcaption { color: var(--text); font-weight: 600; margin-bottom: 4px; }
+figcaption { margin-bottom: 4px; }
+figcaption span { color: var(--muted); font-size: 14px; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 6px 0; }
 .legend button, .legend span { align-items: center; background: none; border: 0;
   color: var(--text); display: inline-flex; font: 14px/1.4 system-ui, sans-serif; gap: 7px;
@@ -82,11 +85,13 @@ a { color: var(--accent); }
 .beside { display: grid; gap: 8px 28px; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); }
 .chosen h3 { margin: 10px 0 2px; font-size: 16px; }
 .chosen td, .chosen th { font-size: 14px; padding: 3px 14px 3px 0; }
+.chosen th { white-space: nowrap; }
 details { margin-top: 32px; }
 summary { cursor: pointer; font-weight: 600; }
 @media (max-width: 760px) { body { padding: 12px 14px 32px; } h1 { font-size: 24px; }
   .beside { grid-template-columns: minmax(0, 1fr); } .cards { grid-template-columns: 1fr 1fr; }
   .card { padding: 10px 12px; } .card b { font-size: 26px; } .card.words { grid-column: 1 / -1; }
+  .runs tbody th { min-width: 150px; position: static; }
   th, td { padding-right: 12px; } td.number, th.number { padding-left: 14px; } }
 """
 
@@ -139,10 +144,10 @@ paint();
 """
 
 
-def painting(elements: Sequence[UIElement]) -> CustomJS:
+def painting(models: Iterable[Model]) -> CustomJS:
     r"""What gives all that is drawn the colors of the reader's page, now and when these change."""
     painted = []
-    for model in {each.id: each for element in elements for each in element.references()}.values():
+    for model in models:
         for name, value in model.properties_with_values(include_defaults=False).items():
             color = getattr(value, "value", value)
             color = tuple(color) if isinstance(color, list) and name == "palette" else color
@@ -156,11 +161,11 @@ def _plain(color: str | tuple[str, ...]) -> str | list[str]:
     return color if isinstance(color, str) else list(color)
 
 
-def new_figure(height: int, **options: Any) -> figure:
+def new_figure(height: int | None, **options: Any) -> figure:
     r"""A figure as wide as there is place, that lets the page shine through and fingers scroll."""
     tools = "box_zoom,reset,save"
     options = {"tools": tools, "active_drag": None, "sizing_mode": "stretch_width", **options}
-    plot = figure(height=height, min_width=0, **options)
+    plot = figure(height=height, **options)
     plot.background_fill_color = plot.border_fill_color = None
     plot.outline_line_color = None
     plot.toolbar.logo = None

@@ -114,6 +114,7 @@ def _table(run: ReportedRun, source: ColumnDataSource, columns: list[str]) -> li
         title=f"Search {run.noun} by a number, or words such as label=3 right=no, and press Enter",
         name=f"{run.key}-search",
         sizing_mode="stretch_width",
+        margin=0,
         stylesheets=[FIELD],
     )
     search.js_on_change(
@@ -132,6 +133,7 @@ def _table(run: ReportedRun, source: ColumnDataSource, columns: list[str]) -> li
         sizing_mode="stretch_width",
         index_position=None,
         autosize_mode="none",
+        margin=(8, 0, 0, 0),
         stylesheets=[ROWS],
     )
     return [search, table]
@@ -178,7 +180,7 @@ def _chosen(
     source.selected.js_on_change("indices", show)
     parts: list[Part] = [
         "<div class=chosen>",
-        f"<figure><figcaption>What the selected {run.settings.task} withstands</figcaption>",
+        f"<figure><figcaption><b>What the selected {run.settings.task} withstands</b></figcaption>",
         plot,
         f"{legends}</figure><div id={run.key}-chosen></div></div>",
     ]

@@ -76,10 +76,8 @@ def _page(run: ReportedRun) -> tuple[list[Part], list[CustomJS]]:
         f"<h1>{escape(run.name)}</h1><p class=muted>{escape(run.described)}</p>",
         headline(run),
         f"<p>{escape(run.summary.aloud(run.noun))}</p>",
-        _certified(run),
-        *curves(run),
-        _one_attack(run),
-        *collective_curves(run),
+        *_certified(run),
+        *_one_attack(run),
         *shown,
         "<details><summary>All settings and versions</summary>",
         facts_table({**settings, **run.versions}),
@@ -88,33 +86,33 @@ def _page(run: ReportedRun) -> tuple[list[Part], list[CustomJS]]:
     return parts, at_once
 
 
-def _certified(run: ReportedRun) -> str:
+def _certified(run: ReportedRun) -> list[Part]:
     cells = run.summary.certified
     if not cells:
-        return ""
+        return []
     rows: dict[str, list[float]] = {}
     for cell in cells:
         rows.setdefault(cell.changes, []).append(cell.accuracy)
     heads = [f"r = {r}" for r in sorted({cell.r for cell in cells})]
-    return (
-        f"<h2>Certified accuracy, an attack on each of the {run.noun}</h2>"
-        f"{_shares_table('changed in all', heads, rows)}"
-    )
+    title = f"Certified accuracy, an attack on each of the {run.noun}"
+    return _section(title, _shares_table(heads, rows), *curves(run))
 
 
-def _one_attack(run: ReportedRun) -> str:
+def _one_attack(run: ReportedRun) -> list[Part]:
     if run.summary.collective is None:
-        return ""
+        return []
     summary = run.summary.collective.only(REPORTED_IN_ALL)
     rows = {changes: shares for changes, (shares, _) in summary.by_changes.items()}
     heads = [f"r = {r}" for r in summary.changed]
-    return (
-        f"<h2>Certified accuracy, one attack on all {run.noun}</h2>"
-        f"{_shares_table('changed in all', heads, rows)}"
-    )
+    title = f"Certified accuracy, one attack on all {run.noun}"
+    return _section(title, _shares_table(heads, rows), *collective_curves(run))
 
 
-def _shares_table(first: str, heads: Sequence[str], rows: Mapping[str, Sequence[float]]) -> str:
+def _section(title: str, table: str, figures: Sequence[Part], legend: str) -> list[Part]:
+    return [f"<h2>{title}</h2><div class=charts>", table, *figures, "</div>", legend]
+
+
+def _shares_table(heads: Sequence[str], rows: Mapping[str, Sequence[float]]) -> str:
     head = "".join(f"<th class=number>{escape(name)}</th>" for name in heads)
     body = "".join(
         f"<tr><th>{escape(name)}</th>"
@@ -122,6 +120,6 @@ def _shares_table(first: str, heads: Sequence[str], rows: Mapping[str, Sequence[
         for name, row in rows.items()
     )
     return (
-        f"<div class=wide><table><thead><tr><th>{escape(first)}</th>{head}</tr></thead>"
+        f"<div class=wide><table><thead><tr><th>changed in all</th>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )

@@ -48,9 +48,10 @@ def as_file(parts: Sequence[Part], title: str, at_once: Sequence[CustomJS] = ())
     places: Sequence[str] = ()
     if drawn:
         document = Document()
-        for element in drawn:
-            document.add_root(element)
-        document.js_on_event("document_ready", painting(drawn), *at_once)
+        with document.models.freeze():  # or each root walks through all models again
+            for element in drawn:
+                document.add_root(element)
+        document.js_on_event("document_ready", painting(document.models), *at_once)
         drawings, places = components(drawn)
         library = Resources(
             "inline", components=["bokeh", "bokeh-widgets", "bokeh-tables"]
