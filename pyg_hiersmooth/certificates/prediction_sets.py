@@ -16,7 +16,7 @@ from pyg_hiersmooth.certificates import robustness, sets_on_disk
 from pyg_hiersmooth.certificates.ballots import Ballots, CountedVotes
 from pyg_hiersmooth.certificates.calibration import as_share, calibrated_threshold
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
-from pyg_hiersmooth.certificates.explanation import html_table
+from pyg_hiersmooth.certificates.views.explanation import html_table
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import Selection

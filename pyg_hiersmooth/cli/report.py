@@ -2,6 +2,7 @@ r"""``hiersmooth report``: runs as one HTML file."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -33,11 +34,32 @@ def report_command(folders: tuple[Path, ...], out: Path) -> None:
       hiersmooth report runs/gcn runs/gat --out report.html
     """
     with one_sentence():
+        _check_writable(out)
         require("bokeh", extra="report")
         load_pytorch()
         from pyg_hiersmooth.report import write_report
 
-        names = run_names(folders)
-        write_report(dict(zip(names, folders, strict=True)), out)
+        write_report(dict(zip(_titles(folders), folders, strict=True)), out)
     runs = "1 run" if len(folders) == 1 else f"{len(folders)} runs"
     click.echo(f"Wrote {runs} to {out}: open it in a browser")
+
+
+def _check_writable(out: Path) -> None:
+    r"""Raises what writing would raise, before PyTorch is loaded."""
+    if out.is_dir() or not os.access(out.absolute().parent, os.W_OK):
+        raise ValueError(f"'--out' must name a file in a folder that can be written (got '{out}')")
+
+
+def _titles(folders: tuple[Path, ...]) -> list[str]:
+    r"""Model and noise of each run, and what tells it from others of that title."""
+    from pyg_hiersmooth.experiment import RunFolder
+    from pyg_hiersmooth.report.reported_run import run_title
+
+    run_names(folders)  # raises where a folder is named twice or holds no run
+    titles = [run_title(RunFolder(folder).read_settings()) for folder in folders]
+    found = list(titles)
+    for title in {title for title in titles if titles.count(title) > 1}:
+        alike = [i for i, other in enumerate(titles) if other == title]
+        for i, name in zip(alike, run_names(tuple(folders[i] for i in alike)), strict=True):
+            found[i] = f"{title}: {name}"
+    return found

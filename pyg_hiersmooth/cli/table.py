@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
-from pyg_hiersmooth.experiment.summary import CollectiveSummary, Summary
+from pyg_hiersmooth.experiment.summary import REPORTED_IN_ALL, CollectiveSummary, Summary
 
 
 def print_summary(summary: Summary, title: str, noun: str = "nodes") -> None:
@@ -58,6 +58,7 @@ def _certified(summary: Summary) -> Table:
 
 
 def _collective(summary: CollectiveSummary, noun: str) -> Table:
+    summary = summary.only(REPORTED_IN_ALL)
     title = f"Certified accuracy, one attack on all {noun} or on each"
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("Changes, in total")

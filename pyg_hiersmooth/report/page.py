@@ -5,18 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
 
-from bokeh.embed import file_html
-from bokeh.layouts import column
-from bokeh.models import Column, TabPanel, Tabs
-from bokeh.models.widgets import Div
-from bokeh.resources import INLINE
+from bokeh.models import CustomJS
 
+from pyg_hiersmooth.experiment.summary import REPORTED_IN_ALL
 from pyg_hiersmooth.files import replace_atomically
-from pyg_hiersmooth.report.curves import compared, curves
-from pyg_hiersmooth.report.look import PROSE, TEMPLATE
+from pyg_hiersmooth.report.comparison import comparison
+from pyg_hiersmooth.report.curves import collective_curves, curves
+from pyg_hiersmooth.report.headline import headline
 from pyg_hiersmooth.report.objects import objects
+from pyg_hiersmooth.report.parts import Part, as_file, facts_table
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 
@@ -32,95 +30,95 @@ def write_report(
 
     Raises:
         ValueError: If there are no folders, or one holds no finished run.
-        OSError: If a file cannot be read or written.
+        OSError: If a file cannot be read or written, which is found out before any work.
     """
     if not folders:
         raise ValueError("'folders' must hold at least one run (got none)")
-    runs = [ReportedRun.read(folder, name) for name, folder in folders.items()]
-    pages = [(run.name, _page(run)) for run in runs]
-    if len(runs) > 1:
-        pages.insert(0, ("Compared", _comparison(runs)))
-    body = Tabs(
-        tabs=[TabPanel(child=page, title=name) for name, page in pages],
-        sizing_mode="stretch_width",
-    )
-    shown = body if len(runs) > 1 else pages[0][1]
-    title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs compared"
-    html = file_html(shown, INLINE, f"Certificates: {escape(title)}", template=TEMPLATE)
     with replace_atomically(path) as file:
-        file.write(html.encode())
+        runs = [
+            ReportedRun.read(folder, name, f"run{i}")
+            for i, (name, folder) in enumerate(folders.items())
+        ]
+        file.write(_html(runs).encode())
 
 
-def _page(run: ReportedRun) -> Column:
+def _html(runs: Sequence[ReportedRun]) -> str:
+    pages: list[tuple[str, str, list[Part]]] = []
+    at_once: list[CustomJS] = []
+    for run in runs:
+        parts, own = _page(run)
+        pages.append((run.key, run.name, parts))
+        at_once += own
+    title = runs[0].name
+    if len(runs) > 1:
+        title = f"{len(runs)} runs compared"
+        pages.insert(0, ("compared", "Compared", comparison(runs)))
+    body: list[Part] = [_tabs(pages)] if len(pages) > 1 else []
+    for i, (key, _, parts) in enumerate(pages):
+        body += [f"<main class=page id={key}{' hidden' if i else ''}>", *parts, "</main>"]
+    return as_file(body, f"Certificates: {title}", at_once)
+
+
+def _tabs(pages: Sequence[tuple[str, str, list[Part]]]) -> str:
+    tabs = "".join(
+        f"<button type=button role=tab aria-selected={'false' if i else 'true'} data-opens={key}>"
+        f"{escape(name)}</button>"
+        for i, (key, name, _) in enumerate(pages)
+    )
+    return f"<nav class=tabs role=tablist>{tabs}</nav>"
+
+
+def _page(run: ReportedRun) -> tuple[list[Part], list[CustomJS]]:
     settings = {name: value for name, value in run.settings.options.items() if value is not None}
-    return column(
-        _prose(
-            f"<h1>{escape(run.name)}</h1><p>{escape(run.summary.aloud(run.noun))}</p>{_facts(run)}{_certified(run)}"
-        ),
-        *curves(run),
-        *objects(run),
-        _prose(f"<h2>Settings and versions</h2>{_table(settings | run.versions)}"),
-        sizing_mode="stretch_width",
-    )
+    shown, at_once = objects(run)
+    parts: list[Part] = [
+        f"<h1>{escape(run.name)}</h1><p class=muted>{escape(run.described)}</p>",
+        headline(run),
+        f"<p>{escape(run.summary.aloud(run.noun))}</p>",
+        *_certified(run),
+        *_one_attack(run),
+        *shown,
+        "<details><summary>All settings and versions</summary>",
+        facts_table({**settings, **run.versions}),
+        "</details>",
+    ]
+    return parts, at_once
 
 
-def _comparison(runs: Sequence[ReportedRun]) -> Column:
-    rows = "".join(
-        f"<tr><th>{escape(run.name)}</th><td class=number>{run.summary.accuracy:.1%}</td>"
-        f"<td class=number>{run.summary.abstained:.1%}</td><td>{escape(_best(run))}</td></tr>"
-        for run in runs
-    )
-    head = "<tr><th>run</th><th>clean</th><th>abstained</th><th>certified accuracy</th></tr>"
-    return column(
-        _prose(f"<h1>Compared</h1><div class=wide><table>{head}{rows}</table></div>"),
-        *compared(runs),
-        sizing_mode="stretch_width",
-    )
-
-
-def _best(run: ReportedRun) -> str:
-    cells = [cell for cell in run.summary.certified if cell.changes != "nothing"][:3]
-    told = (f"r = {cell.r}, {cell.changes}: {cell.accuracy:.1%}" for cell in cells)
-    return "; ".join(told) or "nothing is certified without noise"
-
-
-def _facts(run: ReportedRun) -> str:
-    summary = run.summary
-    facts: dict[str, Any] = {
-        "smoothing": summary.smoothing,
-        "accuracy of the smoothed classifier": f"{summary.accuracy:.1%}",
-        "abstained": f"{summary.abstained:.1%}",
-    }
-    if summary.majority is not None:
-        facts["share of the most frequent class"] = f"{summary.majority:.1%}"
-    if summary.mean_samples is not None:
-        facts["samples on average"] = f"{summary.mean_samples:,.0f}"
-    return _table(facts)
-
-
-def _certified(run: ReportedRun) -> str:
+def _certified(run: ReportedRun) -> list[Part]:
     cells = run.summary.certified
     if not cells:
-        return ""
-    changed = sorted({cell.r for cell in cells})
-    rows: dict[str, list[str]] = {}
+        return []
+    rows: dict[str, list[float]] = {}
     for cell in cells:
-        rows.setdefault(cell.changes, []).append(f"<td class=number>{cell.accuracy:.1%}</td>")
-    head = "".join(f"<th>r = {r}</th>" for r in changed)
-    body = "".join(f"<tr><th>{escape(name)}</th>{''.join(row)}</tr>" for name, row in rows.items())
+        rows.setdefault(cell.changes, []).append(cell.accuracy)
+    heads = [f"r = {r}" for r in sorted({cell.r for cell in cells})]
+    title = f"Certified accuracy, an attack on each of the {run.noun}"
+    return _section(title, _shares_table(heads, rows), *curves(run))
+
+
+def _one_attack(run: ReportedRun) -> list[Part]:
+    if run.summary.collective is None:
+        return []
+    summary = run.summary.collective.only(REPORTED_IN_ALL)
+    rows = {changes: shares for changes, (shares, _) in summary.by_changes.items()}
+    heads = [f"r = {r}" for r in summary.changed]
+    title = f"Certified accuracy, one attack on all {run.noun}"
+    return _section(title, _shares_table(heads, rows), *collective_curves(run))
+
+
+def _section(title: str, table: str, figures: Sequence[Part], legend: str) -> list[Part]:
+    return [f"<h2>{title}</h2><div class=charts>", table, *figures, "</div>", legend]
+
+
+def _shares_table(heads: Sequence[str], rows: Mapping[str, Sequence[float]]) -> str:
+    head = "".join(f"<th class=number>{escape(name)}</th>" for name in heads)
+    body = "".join(
+        f"<tr><th>{escape(name)}</th>"
+        f"{''.join(f'<td class=number>{share:.1%}</td>' for share in row)}</tr>"
+        for name, row in rows.items()
+    )
     return (
-        "<h2>Certified accuracy</h2><div class=wide><table><tr><th>the adversary changes, in "
-        f"total</th>{head}</tr>{body}</table></div>"
+        f"<div class=wide><table><thead><tr><th>changed in all</th>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>"
     )
-
-
-def _table(facts: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
-        for name, value in facts.items()
-    )
-    return f"<div class=wide><table>{rows}</table></div>"
-
-
-def _prose(html: str) -> Div:
-    return Div(text=html, stylesheets=[PROSE], sizing_mode="stretch_width")

@@ -13,6 +13,10 @@ from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.experiment import RunFolder, Settings
 from pyg_hiersmooth.experiment.summary import Summary
+from pyg_hiersmooth.models.registry import MODELS
+
+DESCRIBED = ("groups", "partitions", "p", "p_plus", "p_minus", "std", "scale", "n0", "n", "alpha")
+r"""The settings that stand below the name of a run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,6 +25,7 @@ class ReportedRun:
 
     Attributes:
         name (str): What it is called among others.
+        key (str): The same as a name in the page's own code.
         folder (RunFolder): Where it is kept.
         settings (Settings): What was asked.
         summary (Summary): What came out.
@@ -32,6 +37,7 @@ class ReportedRun:
     """
 
     name: str
+    key: str
     folder: RunFolder
     settings: Settings
     summary: Summary
@@ -41,7 +47,7 @@ class ReportedRun:
     edges: np.ndarray | None
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], name: str) -> ReportedRun:
+    def read(cls, path: str | os.PathLike[str], name: str, key: str = "run") -> ReportedRun:
         r"""Reads a finished run from its folder.
 
         Raises:
@@ -60,12 +66,38 @@ class ReportedRun:
             certificate = Certificate.load(folder.certificate)
         versions = json.loads(folder.settings.read_text(encoding="utf-8")).get("versions", {})
         labels, edges = folder.read_labels(), _edges(settings)
-        return cls(name, folder, settings, summary, versions, certificate, labels, edges)
+        return cls(name, key, folder, settings, summary, versions, certificate, labels, edges)
+
+    @property
+    def described(self) -> str:
+        r"""The dataset and the settings that decide a certificate, in a line."""
+        told = (
+            f"{name} = {value:,}" if isinstance(value, int) else f"{name} = {value:g}"
+            for name in DESCRIBED
+            if (value := self.settings.options.get(name)) is not None
+        )
+        return ", ".join([self.settings.data.dataset, *told, f"seed {self.settings.seed}"])
+
+    @property
+    def at_will(self) -> bool:
+        r"""Whether its adversary changes nodes at will, as there is no budget."""
+        return self.certificate is not None and not self.certificate.noise.axes
 
     @property
     def noun(self) -> str:
         r"""What was certified: nodes or graphs."""
         return f"{self.settings.data.task}s"
+
+
+def run_title(settings: Settings) -> str:
+    r"""Model and noise: ``"APPNP, flips"``."""
+    own = MODELS[settings.data.task].get(settings.data.model)
+    name = settings.data.model.split(":")[-1] if own is None else own.__name__
+    if own is not None and settings.data.task == "graph":
+        name = name.removeprefix("Graph")
+    if settings.smoothing.noise == "none":
+        return f"{name}, no noise"
+    return f"{name}, {'exact ' if settings.smoothing.exact else ''}{settings.smoothing.noise}"
 
 
 def _edges(settings: Settings) -> np.ndarray | None:

@@ -631,7 +631,8 @@ def test_collective_table_and_results(exact_run: tuple[Result, Path]) -> None:
     together = json.loads((folder / "results.json").read_text())["collective"]
     assert (together["method"], together["time_limit"]) == ("lp", 10.0)
     cells = together["certified"]
-    assert [cell["r"] for cell in cells] == [1, 2, 3, 5, 10, 20]
+    assert [cell["r"] for cell in cells] == [*range(1, 21)]
+    cells = [cell for cell in cells if cell["r"] in (1, 2, 3, 5, 10, 20)]
     shown = " ".join(re.findall(r"[\w=.%]+", result.stdout))
     for whom, name in (("anything all", "accuracy"), ("each", "one_by_one")):
         assert f"{whom} {' '.join(f'{cell[name]:.1%}' for cell in cells)}" in shown

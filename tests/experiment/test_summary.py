@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, certify_counts
+from pyg_hiersmooth.choices import AttackMethod
 from pyg_hiersmooth.experiment.summary import (
     CHANGED_IN_ALL,
+    REPORTED_IN_ALL,
     CertifiedAccuracy,
     CollectiveAccuracy,
     CollectiveSummary,
@@ -82,8 +84,8 @@ def test_one_attack_on_all_and_one_on_each(
     together = CollectiveCertificate(certificate, np.eye(30, dtype=bool))
     summary = CollectiveSummary.of(together, Y, "lp", 5.0)
     assert capfd.readouterr().err == "" and (summary.method, summary.time_limit) == ("lp", 5.0)
-    assert len(summary.certified) == budgets * len(CHANGED_IN_ALL) == budgets * 6
-    assert len(summary.by_changes) == budgets and summary.changed == [1, 2, 3, 5, 10, 20]
+    assert len(summary.certified) == budgets * len(CHANGED_IN_ALL) == budgets * 20
+    assert len(summary.by_changes) == budgets and summary.changed == [*range(1, 21)]
     for cell in summary.certified:
         assert cell.one_by_one == certificate.certified_accuracy(Y, cell.r, **cell.budget)
         # Alone in its receptive field, a target falls to one node that is its own.
@@ -94,6 +96,26 @@ def test_one_attack_on_all_and_one_on_each(
     assert each == [c.one_by_one for c in summary.certified if c.changes == changes]
     CollectiveSummary.of(together, Y, "lp", 5.0, progress=True)
     assert f"One attack ({changes})" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["lp", "milp"])
+def test_every_number_of_changed_entities_is_proved(method: AttackMethod) -> None:
+    """Between the numbers of a table nothing is claimed that branching would not prove as well."""
+    certificate = make_certificate(AblationNoise())
+    certificate.simultaneous = True
+    field = np.random.default_rng(0).random((30, 12)) < 0.3
+    together = CollectiveCertificate(certificate, field)
+    summary = CollectiveSummary.of(together, Y, method, 5.0)
+    relaxed = together.curve(Y, CHANGED_IN_ALL, method="lp")
+    branched = together.curve(Y, CHANGED_IN_ALL, method="milp", time_limit=5.0)
+    claimed = np.array([cell.accuracy for cell in summary.certified])
+    assert (relaxed <= claimed + 1e-9).all() and (claimed <= branched + 1e-9).all()
+    assert (np.diff(claimed) <= 0).all() and (relaxed < branched).any()
+    if method == "milp":
+        reported = summary.only(REPORTED_IN_ALL)
+        assert reported.changed == [1, 2, 3, 5, 10, 20]
+        at = np.array(reported.changed) - 1
+        assert [cell.accuracy for cell in reported.certified] == pytest.approx(branched[at])
 
 
 def test_read_aloud() -> None:
