@@ -10,8 +10,8 @@ from torch import Tensor
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.calls.image_forward import ImageForward, as_pixels
-from pyg_hiersmooth.nn.calls.image_list import as_images
-from pyg_hiersmooth.nn.calls.target_index import as_target_index
+from pyg_hiersmooth.nn.calls.inputs.images import as_images
+from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.nn.certificate_plan import Until
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter

@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_hiersmooth.datasets import GraphSplit
-from pyg_hiersmooth.nn.calls.graph_list import as_graphs
+from pyg_hiersmooth.nn.calls.inputs.graphs import as_graphs
 from pyg_hiersmooth.nn.calls.model_call import ModelCall
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.training.fit import TrainingHistory, device_of, fit, logits_of

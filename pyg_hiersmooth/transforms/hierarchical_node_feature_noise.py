@@ -12,6 +12,7 @@ from torch_geometric.transforms import BaseTransform
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import Selection, as_selection
+from pyg_hiersmooth.transforms.noise_mark import mark_noisy
 from pyg_hiersmooth.transforms.selection_per_type import SelectionPerType
 
 
@@ -25,8 +26,10 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     :math:`\mu(x_i)` where :math:`\tau_i = 1` and stays as it is elsewhere; :math:`\tau` is
     appended as the last column. Draws follow :func:`torch.manual_seed`, and differ between the
     workers and the epochs of a :class:`~torch_geometric.loader.DataLoader`. The input is never
-    changed; dtype and device of the features are kept. Sparse features stay sparse under
-    :class:`~pyg_hiersmooth.noise.SparseFlipNoise`, and become dense under other noises.
+    changed; dtype and device of the features are kept. The result is marked by an attribute
+    ``carries_smoothing_noise``, so that nobody smooths it a second time. Sparse features stay
+    sparse under :class:`~pyg_hiersmooth.noise.SparseFlipNoise`, and become dense under other
+    noises.
 
     Args:
         p (float, torch.Tensor, Selection or dict): Probability in :math:`(0, 1]` that a node is
@@ -83,6 +86,7 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
                 store.x = self._sparse(store.x, noisy, selected)
             else:
                 store.x = self._prepare(store.x, selection, sizes)(stream)
+        mark_noisy(data)
         return data
 
     def node_types(self, data: HeteroData) -> list[str]:

@@ -17,8 +17,8 @@ from torch_geometric.nn import GraphNorm, global_add_pool
 from pyg_hiersmooth import models
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.nn import SmoothedGraphClassifier
-from pyg_hiersmooth.nn.calls import graph_list
 from pyg_hiersmooth.nn.calls.forward import OneByOne
+from pyg_hiersmooth.nn.calls.inputs.graphs import stacked_features
 from pyg_hiersmooth.nn.voters import sharded_voter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
@@ -224,7 +224,7 @@ def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
     voter, _ = classifier._voter(graphs, None, VoterOptions(seed=0))
     assert isinstance(voter.voters[0].model.prepared.forward, OneByOne)
     together = votes(classifier, graphs)
-    x = graph_list.stacked_features(graphs)
+    x = stacked_features(graphs)
     apart = torch.zeros_like(together)
     prepared = GAUSSIAN.prepare(x, SIZES)
     with torch.no_grad():
