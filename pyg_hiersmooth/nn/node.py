@@ -98,9 +98,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         num_hops: int | Literal["model"] | None = "model",
     ) -> None:
         super().__init__(model, transform, num_classes)
-        if num_hops == "model":
-            num_hops = model.num_hops if _is_built_in(model) else None  # type: ignore[assignment]
-        self.num_hops = None if num_hops is None else check_count("num_hops", num_hops)
+        hops = _known_hops(model) if num_hops == "model" else num_hops
+        self.num_hops = None if hops is None else check_count("num_hops", hops)
         self._call, self.node_type, self.keep = forward, node_type, check_keep(keep)
         self.neighborhoods: str | None = None
 
@@ -413,7 +412,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         return voter, {"index": targets, "num_entities": x.size(0)}
 
 
-def _is_built_in(model: torch.nn.Module) -> bool:
-    r"""Whether ``num_hops`` of a model means what it means here."""
+def _known_hops(model: torch.nn.Module) -> int | None:
+    r"""What a built-in model knows of itself; others may mean something else by the name."""
     ours = any(kind.__module__.startswith("pyg_hiersmooth.models") for kind in type(model).__mro__)
-    return ours and hasattr(model, "num_hops")
+    return getattr(model, "num_hops", None) if ours else None

@@ -31,5 +31,5 @@ def check_logits(logits: Any, num_outputs: int, num_classes: int | None = None) 
     fits = len(shape) == 2 and shape[0] == num_outputs
     if not fits or shape[1] != (num_classes or shape[1]):
         raise ValueError(f"{takes} (got {shape})")
-    if not logits.is_floating_point():
+    if not logits.dtype.is_floating_point:
         raise ValueError(f"{takes} as floats (got {logits.dtype})")

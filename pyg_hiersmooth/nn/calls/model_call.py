@@ -175,17 +175,15 @@ def adjacency(store: Any) -> Any:
     r"""``adj_t`` or ``edge_index`` of a graph, or of one edge type.
 
     Raises:
-        ValueError: If there is neither, or it is dense.
+        ValueError: If there is neither, or ``adj_t`` is dense.
     """
     takes = "the graph must have 'edge_index' [2, num_edges] or a sparse 'adj_t'"
     for name in ("adj_t", "edge_index"):
         if name not in store:
             continue
         value = store[name]
-        if isinstance(value, Tensor) and value.layout == torch.strided:
-            is_index = not value.is_floating_point() and value.dim() == 2 and value.size(0) == 2
-            if name == "adj_t" or not is_index:
-                raise ValueError(f"{takes} (got a dense '{name}' of shape {list(value.shape)})")
+        if name == "adj_t" and isinstance(value, Tensor) and value.layout == torch.strided:
+            raise ValueError(f"{takes} (got a dense 'adj_t' of shape {list(value.shape)})")
         return value
     raise ValueError(f"{takes} (got {'a dense adj' if 'adj' in store else 'neither'})")
 

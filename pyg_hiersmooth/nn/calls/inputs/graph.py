@@ -31,7 +31,7 @@ def check_clean(graph: Data | HeteroData, where: str) -> None:
         raise ValueError(f"{where} {ALREADY_NOISY}")
 
 
-def as_graph(graph: Graph, where: str = "'data'") -> Graph:
+def as_graph(graph: Graph, where: str = "data") -> Graph:
     r"""A shallow copy of a graph in one form: edges int64 ``[2, num_edges]``, weights of edges of
     the dtype of the features, and features apart from any graph of gradients.
 
@@ -45,7 +45,7 @@ def as_graph(graph: Graph, where: str = "'data'") -> Graph:
             other.
     """
     if not isinstance(graph, Data | HeteroData):
-        raise TypeError(f"{where} must be a Data or HeteroData (got {type(graph).__name__})")
+        raise TypeError(f"'data' must be a Data or HeteroData (got {type(graph).__name__})")
     check_clean(graph, where)
     graph = copy.copy(graph)
     if isinstance(graph, HeteroData):
@@ -67,7 +67,7 @@ def _check_nodes(store: Any, where: str, needs_features: bool) -> None:
     x = store.get("x")
     if x is None:
         if needs_features:
-            raise ValueError(f"{where}: data has no node features 'x'")
+            raise ValueError(f"{where} has no node features 'x'")
         return
     if not isinstance(x, Tensor) or x.dim() != 2:
         shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
@@ -122,8 +122,8 @@ def _edge_index(edge_index: Any, sizes: tuple[int | None, int | None], where: st
     got = f"(got {edge_index.dtype} of shape {list(edge_index.shape)} in {where})"
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         turned = edge_index.dim() == 2 and edge_index.size(1) == 2
-        remedy = ": pass edge_index.t().contiguous()" if turned else ""
-        raise ValueError(f"{takes} {got}{remedy}")
+        remedy = "pass edge_index.t().contiguous()" if turned else "a sparse matrix goes in 'adj_t'"
+        raise ValueError(f"{takes} {got}: {remedy}")
     if edge_index.dtype == torch.bool or edge_index.is_floating_point() or edge_index.is_complex():
         raise ValueError(f"{takes} {got}: pass edge_index.long()")
     if edge_index.dtype != torch.long:

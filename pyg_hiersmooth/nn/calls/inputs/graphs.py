@@ -40,7 +40,7 @@ def stacked_features(graphs: list[Data]) -> Tensor:
 
 def _listed(data: Any) -> list[Any]:
     if isinstance(data, Batch):
-        check_clean(data, "'data'")
+        check_clean(data, "data")
         return data.to_data_list()
     if isinstance(data, Data):
         return [data]
