@@ -27,7 +27,7 @@ from pyg_hiersmooth.experiment.settings import SamplingSettings, Settings, diffe
 from pyg_hiersmooth.experiment.task import build_smoothing
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
-from pyg_hiersmooth.nn.calls.target_index import as_target_index
+from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.ranks import refuse_ranks

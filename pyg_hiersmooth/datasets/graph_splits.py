@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.datasets.labels import as_labels
 from pyg_hiersmooth.datasets.splits import Split
 
 
@@ -20,8 +21,8 @@ def split_graphs(y: Tensor, fold: int = 0, num_folds: int = 10, seed: int = 0) -
     validation, and the others for training.
 
     Args:
-        y (torch.Tensor): The class of every graph, an integer tensor of shape
-            :obj:`[num_graphs]`.
+        y (torch.Tensor): The class of every graph, integers :obj:`[num_graphs]` or
+            :obj:`[num_graphs, 1]`.
         fold (int, optional): The fold for testing, in :obj:`[0, num_folds)`.
             (default: :obj:`0`)
         num_folds (int, optional): The number of folds, at least :obj:`3`. (default: :obj:`10`)
@@ -30,11 +31,7 @@ def split_graphs(y: Tensor, fold: int = 0, num_folds: int = 10, seed: int = 0) -
     Raises:
         ValueError: If an argument is out of range, or there are fewer graphs than folds.
     """
-    labels = y.detach().cpu().numpy()
-    if labels.ndim != 1 or y.is_floating_point():
-        raise ValueError(
-            f"'y' must hold one class for every graph (got {y.dtype} of shape {list(y.shape)})"
-        )
+    labels = as_labels(y, noun="graph").cpu().numpy()
     if not 3 <= num_folds <= labels.size:
         raise ValueError(
             f"'num_folds' must be at least 3 and at most the {labels.size} graphs (got {num_folds})"

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_hiersmooth.datasets.labels import as_labels
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
@@ -140,8 +142,8 @@ def split_nodes(
     those of scikit-learn's :obj:`train_test_split` with the same seed.
 
     Args:
-        y (torch.Tensor): The class of every node, an integer tensor of shape :obj:`[num_nodes]`
-            with values from :obj:`0` on.
+        y (torch.Tensor): The class of every node, integers :obj:`[num_nodes]` or
+            :obj:`[num_nodes, 1]` from :obj:`0` on.
         num_per_class (int, optional): The number of training nodes, and of validation nodes, of
             each class, at least :obj:`1`. (default: :obj:`20`)
         test_ratio (float, optional): The fraction of the remaining nodes to test on, in
@@ -154,8 +156,8 @@ def split_nodes(
         ValueError: If an argument is out of range, if a class has fewer than
             :obj:`2 * num_per_class` nodes, or if too few nodes remain to test and calibrate on.
     """
-    _check_arguments(y, num_per_class, test_ratio, seed, calibration)
-    labels = y.detach().cpu().numpy()
+    _check_arguments(num_per_class, test_ratio, seed, calibration)
+    labels = as_labels(y).cpu().numpy()
     rng = np.random.RandomState(seed)
 
     train, val = [], []
@@ -249,14 +251,7 @@ def _rows_and_columns(adjacency: Any, keep: Tensor) -> Any:
     return rest if adjacency.layout == torch.sparse_coo else rest.to_sparse_csr()
 
 
-def _check_arguments(
-    y: Tensor, num_per_class: int, test_ratio: float, seed: int, calibration: int
-) -> None:
-    if y.dim() != 1 or y.numel() == 0 or y.is_floating_point() or int(y.min()) < 0:
-        raise ValueError(
-            f"'y' must hold one class in 0, 1, ... for every node (got {y.dtype} of shape "
-            f"{list(y.shape)})"
-        )
+def _check_arguments(num_per_class: int, test_ratio: float, seed: int, calibration: int) -> None:
     if num_per_class < 1:
         raise ValueError(f"'num_per_class' must be at least 1 (got {num_per_class})")
     if not 0 < test_ratio < 1:

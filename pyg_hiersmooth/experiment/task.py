@@ -21,6 +21,7 @@ from pyg_hiersmooth.datasets import (
     split_graphs,
     split_nodes,
 )
+from pyg_hiersmooth.datasets.labels import as_labels
 from pyg_hiersmooth.datasets.splits import Split
 from pyg_hiersmooth.experiment.settings import Settings, SmoothingSettings
 from pyg_hiersmooth.models import build_model
@@ -173,7 +174,7 @@ class NodeTask(Task):
         if self.settings.data.normalize_features:
             self.data = NormalizeFeatures()(self.data)
         self._check_features(self.data.x)
-        self.y = self.data.y
+        self.y = as_labels(self.data.y, self.data.num_nodes)
         self.split = split_nodes(self.y, seed=self.settings.seed)
 
 
@@ -209,7 +210,8 @@ class GraphTask(Task):
                 f"{self.settings.data.dataset}, which would become rows of no label or several "
                 f"(got {self.settings.smoothing.noise})"
             )
-        self.data, self.y = dataset, torch.cat([graph.y for graph in dataset])
+        labels = torch.cat([graph.y for graph in dataset])
+        self.data, self.y = dataset, as_labels(labels, len(dataset), noun="graph")
         self.split = split_graphs(self.y, seed=self.settings.seed)
 
 

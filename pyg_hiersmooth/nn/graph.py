@@ -6,13 +6,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.calls.graph_list import as_graphs, stacked_features
-from pyg_hiersmooth.nn.calls.model_call import ModelCall
+from pyg_hiersmooth.nn.calls.inputs.cleaning import Cleaning
+from pyg_hiersmooth.nn.calls.inputs.graphs import as_graphs, stacked_features
+from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
+from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
 from pyg_hiersmooth.nn.calls.structure import check_keep
-from pyg_hiersmooth.nn.calls.target_index import as_target_index
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters
@@ -70,13 +72,18 @@ class SmoothedGraphClassifier(SmoothedClassifier):
         super().__init__(model, transform, num_classes)
         self._call, self.keep = forward, check_keep(keep)
 
-    def _transformed(self, data: Any, transform: Compose) -> Any:
-        return [transform(copy.copy(graph)) for graph in as_graphs(data)]
+    def _cleaned(self, data: Any) -> list[Data]:
+        graphs = as_graphs(data)
+        if self.before is not None:
+            clean = Cleaning(self.before, keep=self.keep, node_level=False)
+            graphs = as_graphs([clean(graph) for graph in graphs])
+        check_call(self.model, Batch.from_data_list(graphs[:1]), self.keep, self._call)
+        return graphs
 
     def _voter(
-        self, data: Any, index: Index, options: VoterOptions
+        self, data: list[Data], index: Index, options: VoterOptions
     ) -> tuple[ShardedVoter, dict[str, Any]]:
-        graphs = as_graphs(data)
+        graphs = data
         sizes = [graph.x.size(0) for graph in graphs]
         targets = as_target_index(index, len(graphs), "graph")
 

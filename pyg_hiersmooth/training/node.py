@@ -7,10 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.datasets import NodeSplit, inductive_subgraph
-from pyg_hiersmooth.nn.calls.model_call import ModelCall, adjacency
+from pyg_hiersmooth.datasets.labels import as_labels, check_classes
+from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
+from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
+from pyg_hiersmooth.nn.calls.logits import check_logits
+from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.training.fit import LogitsAndLabels, TrainingHistory, device_of, fit, logits_of
 from pyg_hiersmooth.training.loss import check_draws, loss_of_draws, weight_at
@@ -89,11 +93,13 @@ def train_node_classifier(
             training needs.
         FloatingPointError: If the training or validation loss is not finite.
     """
-    split = NodeSplit.from_masks(data) if split is None else split
-    _check_nodes(data, split)
+    keep = check_keep(keep)
+    data, split = _checked(data, split)
+    check_call(model, data, keep, forward)
     check_draws(num_draws, consistency, consistency_rampup)
     device = device_of(model)
 
+    known = data.y[torch.cat([split.train_index, split.val_index]).to(data.y.device)]
     # Calibration nodes are hidden as test nodes are: only then are they exchangeable.
     unseen = torch.cat([split.test_index, split.calibration_index.to(split.test_index.device)])
     train_graph, position = inductive_subgraph(data, torch.cat([split.val_index, unseen]))
@@ -102,10 +108,11 @@ def train_node_classifier(
     val_index = position.to(device)[split.val_index.to(device)]
     train_graph, val_graph = train_graph.to(device), val_graph.to(device)
 
-    keep = check_keep(keep)
-
     def logits(graph: Data) -> Tensor:
-        return logits_of(model, graph, forward, keep, transform)
+        found = logits_of(model, graph, forward, keep, transform)
+        check_logits(found, graph.x.size(0))
+        check_classes(known, found.size(1))
+        return found
 
     noisy_train, noisy_val = (
         NoisyGraph(graph, transform, model, logits) for graph in (train_graph, val_graph)
@@ -133,20 +140,27 @@ def train_node_classifier(
     )
 
 
-def _check_nodes(data: Data, split: NodeSplit) -> None:
-    for name in ("x", "y"):
-        if getattr(data, name, None) is None:
-            raise ValueError(f"'data' must have 'x', 'y' and edges (got no '{name}')")
-    adjacency(data)  # raises where there are no edges
-    for name, index in (("train_index", split.train_index), ("val_index", split.val_index)):
-        if index.numel() == 0:
-            raise ValueError(f"'split' must have at least one node in '{name}' (got none)")
-    parts = torch.cat([index for _, index in split.parts()])
-    num_nodes = int(data.num_nodes or 0)
-    if int(parts.min()) < 0 or int(parts.max()) >= num_nodes:
+def _checked(data: Any, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
+    r"""The graph, with dense features and int64 labels, and the split in indices."""
+    if isinstance(data, HeteroData):
         raise ValueError(
-            f"'split' must hold nodes of 'data', in [0, {num_nodes}) (got entries from "
-            f"{int(parts.min())} to {int(parts.max())})"
+            "'data' must be a Data (got HeteroData): train a heterogeneous model in a loop of your "
+            "own, on transform(copy.copy(data)) in every step, and certify it with 'node_type'"
         )
-    if parts.unique().numel() != parts.numel():
+    data = as_graph(data)
+    if data.x.layout != torch.strided:
+        data.x = data.x.to_dense()
+    split = NodeSplit.from_masks(data) if split is None else split
+    parts = [
+        as_target_index(index, data.x.size(0), "node", f"split.{name}")
+        if name in ("train_index", "val_index") or torch.as_tensor(index).numel() > 0
+        else torch.empty(0, dtype=torch.long)
+        for name, index in vars(split).items()
+    ]
+    chosen = torch.cat(parts)
+    if chosen.unique().numel() != chosen.numel():
         raise ValueError("'split' must not hold a node twice (got sets that overlap)")
+    if data.get("y") is None:
+        raise ValueError("'data' must have labels 'y' (got none)")
+    data.y = as_labels(data.y, data.x.size(0), torch.cat(parts[:2]))
+    return data, NodeSplit(*parts)

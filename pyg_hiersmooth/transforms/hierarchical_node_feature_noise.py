@@ -13,6 +13,7 @@ from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.noise.base import Draw
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import Selection, as_selection
+from pyg_hiersmooth.transforms.noise_mark import mark_noisy
 from pyg_hiersmooth.transforms.selection_per_type import SelectionPerType
 from pyg_hiersmooth.transforms.structure_ablation import ablated
 
@@ -27,8 +28,10 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     :math:`\mu(x_i)` where :math:`\tau_i = 1` and stays as it is elsewhere; :math:`\tau` is
     appended as the last column. Draws follow :func:`torch.manual_seed`, and differ between the
     workers and the epochs of a :class:`~torch_geometric.loader.DataLoader`. The input is never
-    changed; dtype and device of the features are kept. Sparse features stay sparse under
-    :class:`~pyg_hiersmooth.noise.SparseFlipNoise`, and become dense under other noises.
+    changed; dtype and device of the features are kept. The result is marked by an attribute
+    ``carries_smoothing_noise``, so that nobody smooths it a second time. Sparse features stay
+    sparse under :class:`~pyg_hiersmooth.noise.SparseFlipNoise`, and become dense under other
+    noises.
 
     Under :class:`~pyg_hiersmooth.noise.AblationNoise` of ``"messages"`` or ``"nodes"`` features
     stay as they are, and selected nodes lose their edges or are removed, as
@@ -91,9 +94,8 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
             else:
                 store.x = self.prepare_given(store.x)(tau, stream)
             selected[store._key] = tau
-        if isinstance(data, HeteroData):
-            return ablated(data, selected, self.noise.of)
-        return ablated(data, tau, self.noise.of)
+        mark_noisy(data)
+        return ablated(data, selected if isinstance(data, HeteroData) else tau, self.noise.of)
 
     def node_types(self, data: HeteroData) -> list[str]:
         r"""The node types of a graph that get noise.

@@ -178,7 +178,7 @@ def test_a_subgraph_of_a_neighbor_loader() -> None:
     assert torch.equal(votes, node_votes(plain)[:10])
 
 
-@pytest.mark.parametrize("adjacency", [{"edge_index": torch.eye(4)}, {"adj": torch.eye(4)}, {}])
+@pytest.mark.parametrize("adjacency", [{"adj": torch.eye(4)}, {"adj_t": torch.eye(4)}, {}])
 def test_a_dense_or_missing_adjacency(adjacency: dict[str, Tensor]) -> None:
     with pytest.raises(ValueError, match=r"must have 'edge_index' \[2, num_edges\] or a sparse"):
         node_votes(Data(x=torch.ones(4, 9), **adjacency))

@@ -17,8 +17,8 @@ from torch_geometric.nn import GraphNorm, global_add_pool
 from pyg_hiersmooth import models
 from pyg_hiersmooth.datasets import load_dataset
 from pyg_hiersmooth.nn import SmoothedGraphClassifier
-from pyg_hiersmooth.nn.calls import graph_list
 from pyg_hiersmooth.nn.calls.forward import OneByOne
+from pyg_hiersmooth.nn.calls.inputs.graphs import stacked_features
 from pyg_hiersmooth.nn.voters import sharded_voter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
@@ -224,7 +224,7 @@ def test_a_model_that_mixes_graphs_gets_one_at_a_time() -> None:
     voter, _ = classifier._voter(graphs, None, VoterOptions(seed=0))
     assert isinstance(voter.voters[0].model.prepared.forward, OneByOne)
     together = votes(classifier, graphs)
-    x = graph_list.stacked_features(graphs)
+    x = stacked_features(graphs)
     apart = torch.zeros_like(together)
     prepared = GAUSSIAN.prepare(x, SIZES)
     with torch.no_grad():
@@ -259,7 +259,7 @@ def test_a_model_that_fails_on_several_graphs_gets_one_at_a_time() -> None:
 
 
 def test_small_graphs_go_through_the_model_by_the_hundred() -> None:
-    voter, _ = smoothed()._voter(make_graph(5), None, VoterOptions(seed=0))
+    voter, _ = smoothed()._voter([make_graph(5)], None, VoterOptions(seed=0))
     assert voter.block_size >= 100
 
 
@@ -313,7 +313,7 @@ def without(graph: Data, name: str) -> Data:
             "all graphs must have features of one size and dtype (graph 0 has 4 of "
             "torch.float32, graph 1 has 2 of torch.float32)",
         ),
-        ([Data(x=torch.ones(3))], ValueError, "must be a matrix [num_nodes, D] (graph 0 has [3])"),
+        ([Data(x=torch.ones(3))], ValueError, "a matrix [num_nodes, D] (got [3] in graph 0)"),
         (
             DataLoader([make_graph(3)] * 4, sampler=SubsetRandomSampler([0])),
             ValueError,
@@ -322,8 +322,8 @@ def without(graph: Data, name: str) -> Data:
         (
             Data(x=torch.ones(3, 4), edge_index=torch.eye(3)),
             ValueError,
-            "the graph must have 'edge_index' [2, num_edges] or a sparse 'adj_t' "
-            "(got a dense 'edge_index' of shape [3, 3])",
+            "'edge_index' must be integers [2, num_edges] (got torch.float32 of shape [3, 3] in "
+            "graph 0): a sparse matrix goes in 'adj_t'",
         ),
         (Data(x=torch.ones(3, 4), adj=torch.eye(3)), ValueError, "(got a dense adj)"),
         (make_graph(3, 0, 6), ValueError, "the model failed on features of shape [3, 7]"),

@@ -21,6 +21,9 @@ from pyg_hiersmooth.nn.calls.structure import (
     structure_of,
 )
 
+IN_ANY_ORDER = ("edge_weight", "node_type", "batch", "ptr", "num_nodes")
+r"""What a model may take besides a matrix, which has an order of edges of its own."""
+
 
 class _Matrix(NamedTuple):
     r"""How the edges are held in a matrix."""
@@ -51,11 +54,11 @@ class GraphForward:
         self.rows = [int(graph.num_nodes or 0) for graph in graphs]
         self.outputs = self.rows if node_level else [1] * len(graphs)
         self._graphs = graphs
-        whole = graphs[0] if node_level else Batch.from_data_list(list(graphs))
-        self.graph = structure_of(whole, keep)
+        structures = [structure_of(graph, keep) for graph in graphs]
+        self.graph = structures[0] if node_level else Batch.from_data_list(structures)
         self._copies = {1: self.graph}
         self._matrix: _Matrix | None = None
-        self._left_out = left_out(whole, self.graph)
+        self._left_out = left_out(graphs[0], structures[0])
 
     def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
         if copies not in self._copies:
@@ -73,8 +76,9 @@ class GraphForward:
             return "'forward' is given the graph as it is"
         if "adj_t" in self.graph:
             return "as given"
-        if self._is_taken("edge_attr", model):
-            return "the model takes 'edge_attr'"
+        for name in self.graph.keys():  # noqa: SIM118
+            if name not in IN_ANY_ORDER and self._is_taken(name, model):
+                return f"the model takes '{name}'"
         if self._is_taken("edge_weight", model) and self.graph.edge_weight.dim() != 1:
             return "edges have several weights"
         return why_no_matrix(self.graph)
@@ -124,7 +128,8 @@ class GraphForward:
         if name not in self.graph:
             return False
         positional, named = extra_arguments(model, self.graph)
-        return any(value is self.graph[name] for value in (*positional, *named.values()))
+        taken = self.graph[name]
+        return name in named or any(value is taken for value in positional)
 
     def unit(self, index: int) -> Forward:
         if len(self.rows) == 1:

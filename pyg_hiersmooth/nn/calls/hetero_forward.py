@@ -3,6 +3,7 @@ r"""Calls models on copies of a heterogeneous graph."""
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Collection
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch_geometric.data import Batch, HeteroData
 
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import hint
-from pyg_hiersmooth.nn.calls.model_call import ModelCall, adjacency
+from pyg_hiersmooth.nn.calls.model_call import ModelCall, adjacency, names_taken
 from pyg_hiersmooth.nn.calls.structure import (
     graph_in_dtype,
     graph_tensors,
@@ -35,6 +36,46 @@ def noised_type(transform: HierarchicalNodeFeatureNoise, data: HeteroData) -> st
             f"{[noised, *others]})"
         )
     return noised
+
+
+def check_hetero_call(
+    model: torch.nn.Module, graph: HeteroData, keep: Collection[str] = (), forward: Any = None
+) -> None:
+    r"""As :func:`~pyg_hiersmooth.nn.calls.model_call.check_call`, for
+    ``model(x_dict, edge_index_dict, ...)``.
+
+    Raises:
+        ValueError: If the model cannot be called so, or what its ``forward`` names is withheld.
+    """
+    if forward is not None:
+        return
+    structure, taken = structure_of(graph, keep), names_taken(model)
+    given = _named(model, structure)
+    missing = left_out(graph, structure)
+    for name, default in taken.items():
+        base = name.removesuffix("_dict")
+        if base in missing:
+            raise ValueError(
+                f"'{type(model).__name__}.forward' takes '{name}', which the graph has as "
+                f"'{base}', but which may depend on the features: pass keep=('{base}',) if it does "
+                "not, or forward=lambda model, x, data: ... to leave it out"
+            )
+        if name not in given and default is inspect.Parameter.empty:
+            raise ValueError(
+                f"'{type(model).__name__}.forward' needs '{name}', which the graph does not have: "
+                f"give it '{base}', or pass forward=lambda model, x, data: ..."
+            )
+
+
+def _named(model: torch.nn.Module, graph: HeteroData) -> dict[str, Any]:
+    r"""What a model is called with besides features and edges: dictionaries by type, of what its
+    ``forward`` names, with or without the ending ``_dict``.
+    """
+    found = {
+        name: graph.collect(name.removesuffix("_dict"), allow_empty=True)
+        for name in names_taken(model)
+    }
+    return {name: values for name, values in found.items() if values}
 
 
 class HeteroForward:
@@ -78,7 +119,7 @@ class HeteroForward:
         else:
             edges = {edge_type: adjacency(graph[edge_type]) for edge_type in graph.edge_types}
             clean = graph.collect("x", allow_empty=True)
-            logits = model({**clean, self.noised: x}, edges)
+            logits = model({**clean, self.noised: x}, edges, **_named(model, graph))
         return logits[self.target] if isinstance(logits, dict) else logits
 
     @property

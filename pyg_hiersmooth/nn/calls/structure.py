@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from pyg_hiersmooth.transforms.noise_mark import NOISE_MARK
+
 STRUCTURE = frozenset(
     {
         *("edge_index", "adj_t", "adj", "edge_weight", "edge_attr", "edge_type", "node_type"),
@@ -77,7 +79,7 @@ def left_out(graph: Data | HeteroData, structure: Data | HeteroData) -> list[str
     r"""Names of the attributes that a graph has and its structure lacks, besides ``x``."""
     pairs = zip(graph.stores, structure.stores, strict=True)
     names = {name for full, part in pairs for name in set(full.keys()) - set(part.keys())}
-    return sorted(names - {"x"})
+    return sorted(names - {"x", NOISE_MARK})
 
 
 def graph_tensors(attributes: dict[str, Any]) -> list[Tensor]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from pyg_hiersmooth.nn.calls.image_list import as_images
+from pyg_hiersmooth.nn.calls.inputs.images import as_images
 
 IMAGES = torch.rand(3, 1, 4, 5, generator=torch.Generator().manual_seed(0))
 

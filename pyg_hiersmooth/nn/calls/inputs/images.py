@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_hiersmooth.nn.calls.dataset_items import all_items
+from pyg_hiersmooth.nn.calls.inputs.items import all_items
 
 
 def as_images(images: Any) -> Tensor:

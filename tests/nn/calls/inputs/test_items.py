@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler
 
-from pyg_hiersmooth.nn.calls.dataset_items import all_items
+from pyg_hiersmooth.nn.calls.inputs.items import all_items
 
 
 class Letters(Dataset[str]):

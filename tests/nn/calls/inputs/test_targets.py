@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from pyg_hiersmooth.nn.calls.target_index import as_target_index
+from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import torch
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader
 
-from pyg_hiersmooth.nn.calls.graph_list import as_graphs, stacked_features
+from pyg_hiersmooth.nn.calls.inputs.graphs import as_graphs, stacked_features
 
 
 def graphs() -> list[Data]:

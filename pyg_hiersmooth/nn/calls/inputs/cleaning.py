@@ -1,0 +1,201 @@
+r"""What a ``Compose`` does to a graph before the noise: done once, and tried.
+
+The certificate counts changed rows of the result. It is about changed rows of the user's graph only
+where each row of the result depends on one row of the graph, and nothing else depends on features.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.transforms import Compose
+
+from pyg_hiersmooth.nn.calls.inputs.graph import Graph, as_graph
+from pyg_hiersmooth.nn.calls.inputs.items import same
+from pyg_hiersmooth.nn.calls.structure import STRUCTURE
+from pyg_hiersmooth.sampling.generators import generator_states
+
+ROW = "row_before_transform"
+r"""An attribute that carries the numbers of nodes through a transform."""
+
+CHANGED = 8
+r"""The most rows that are changed in a trial."""
+
+
+class Cleaning:
+    r"""Does to a graph what comes before the noise.
+
+    Args:
+        transform (Compose): What comes before it.
+        noised (str, optional): The node type whose features get noise, in heterogeneous graphs.
+        keep (tuple of str): Attributes besides the structure that the model gets.
+        node_level (bool): Whether nodes are classified, which keep their numbers then.
+    """
+
+    def __init__(
+        self,
+        transform: Compose,
+        noised: str | None = None,
+        keep: Collection[str] = (),
+        node_level: bool = True,
+    ) -> None:
+        self.transform, self.noised, self.node_level = transform, noised, node_level
+        self.seen = STRUCTURE.union(keep)
+        self.names = ", ".join(type(each).__name__ for each in transform.transforms)
+
+    def __call__(self, graph: Graph) -> Graph:
+        r"""The graph that the noise is added to.
+
+        Raises:
+            ValueError: If the transform draws random numbers, mixes rows, makes edges of features,
+                or changes which nodes there are.
+        """
+        graph = as_graph(graph)
+        x = self._store(graph).x
+        drawn = generator_states(x.device)
+        cleaned = self._applied(graph, x)
+        if generator_states(x.device) != drawn:
+            self._refuse_draws()
+        rows = self._rows(cleaned, x.size(0))
+        for source in exchanges(x):
+            self._try(graph, cleaned, rows, changed_rows(x, source), source)
+        return as_graph(cleaned, f"the graph after {self.names}")
+
+    def _try(self, graph: Graph, cleaned: Graph, rows: Tensor, x: Tensor, source: Tensor) -> None:
+        again = self._applied(graph, x)
+        self._rows(again, x.size(0))
+        changed = source != torch.arange(len(source))
+        before, after = self._store(cleaned).x, self._store(again).x
+        fits = isinstance(after, Tensor) and after.shape == before.shape
+        moved = differing_rows(before, after) if fits else torch.arange(before.size(0))
+        owners = rows[moved]
+        if bool((~changed[owners]).any()) or owners.unique().numel() < owners.numel():
+            self._refuse(graph, cleaned, "rows of other nodes moved")
+        if not same(self._rest(cleaned), self._rest(again)):
+            self._refuse(graph, cleaned, "edges or other attributes moved")
+
+    def _applied(self, graph: Graph, x: Tensor) -> Graph:
+        given = copy.copy(graph)
+        store = self._store(given)
+        store.x = x.clone()
+        store[ROW] = torch.arange(x.size(0), device=x.device)
+        return self.transform(given)
+
+    def _store(self, graph: Any) -> Any:
+        return graph if self.noised is None else graph[self.noised]
+
+    def _rows(self, cleaned: Graph, num_nodes: int) -> Tensor:
+        r"""Which row of the graph each row of the result comes from, int64."""
+        store = self._store(cleaned)
+        found = store.get("x")
+        left = found.size(0) if isinstance(found, Tensor) else 0
+        rows = store.get(ROW)
+        if rows is not None:
+            del store[ROW]
+        before = torch.arange(num_nodes)
+        rows = before if rows is None else rows.cpu()
+        if self.node_level and not (left == num_nodes and torch.equal(rows, before)):
+            raise ValueError(
+                "what comes before the noise must keep all nodes in their order, since those of "
+                f"the given graph are asked about (got {left} of {num_nodes} nodes, or another "
+                f"order, from {self.names}): apply it to the data yourself, and name the nodes of "
+                "its result"
+            )
+        if len(rows) != left:
+            raise ValueError(
+                "what comes before the noise must keep attributes of nodes with the nodes (got "
+                f"others from {self.names}): apply it to the data yourself"
+            )
+        return rows
+
+    def _rest(self, graph: Graph) -> dict[Any, dict[str, Any]]:
+        r"""What else a model may see."""
+        rest = {}
+        for store in graph.stores:
+            own = self.noised is None or store._key == self.noised
+            names = self.seen if own else self.seen | {"x"}
+            rest[store._key] = {name: store[name] for name in names if name in store}
+        return rest
+
+    def _refuse(self, graph: Graph, cleaned: Graph, what: str) -> None:
+        once_more = self._applied(graph, self._store(graph).x)
+        self._rows(once_more, self._store(graph).x.size(0))
+        parts = [(self._store(each).x, self._rest(each)) for each in (cleaned, once_more)]
+        if not same(*parts):
+            self._refuse_draws()
+        raise ValueError(
+            "what comes before the noise must do to each row of features what depends on that row "
+            f"alone, since the certificate counts changed rows (got {self.names}, and {what} when "
+            "a few rows were changed): apply it to the data yourself, and certify changes of its "
+            "result"
+        )
+
+    def _refuse_draws(self) -> None:
+        raise ValueError(
+            "what comes before the noise must do the same to the data every time (got random "
+            f"numbers in {self.names}): apply it to the data yourself"
+        )
+
+
+def exchanges(x: Tensor) -> Iterator[Tensor]:
+    r"""Which row stands in for each row, int64 ``[N]``: once for the rows with the largest and
+    smallest number and a few more, and once these two in place of a few others.
+    """
+    num_rows = x.size(0)
+    if num_rows < 2 or x.size(1) == 0:
+        return
+    if num_rows < 4:
+        for row in range(num_rows):
+            source = torch.arange(num_rows)
+            source[row] = (row + 1) % num_rows
+            yield source
+        return
+    largest, smallest = _extreme_rows(x)
+    generator = torch.Generator().manual_seed(0)
+    order = torch.randperm(num_rows, generator=generator)
+    ordinary = order[(order != largest) & (order != smallest)]
+    first = torch.tensor(list(dict.fromkeys([largest, smallest, *ordinary.tolist()])))
+    count = min(CHANGED, num_rows // 2)
+    source = torch.arange(num_rows)
+    source[first[:count]] = first[count : 2 * count]
+    yield source
+    source = torch.arange(num_rows)
+    few = ordinary[: max(1, count - 2)]
+    source[few[::2]], source[few[1::2]] = largest, smallest
+    yield source
+
+
+def changed_rows(x: Tensor, source: Tensor) -> Tensor:
+    r"""Features with some rows in place of others, or, where that makes no difference, with other
+    numbers in them.
+    """
+    coo = x.layout == torch.sparse_csr
+    taken = (x.to_sparse_coo() if coo else x).index_select(0, source.to(x.device))
+    other = taken.to_sparse_csr() if coo else taken
+    if x.layout != torch.strided or not torch.equal(x, other):
+        return other
+    changed = (source != torch.arange(len(source))).to(x.device)
+    return torch.where(changed.view(-1, 1), (x + 1).to(x.dtype), x)
+
+
+def differing_rows(one: Tensor, other: Tensor) -> Tensor:
+    r"""The rows in which two matrices of one shape differ, int64; NaN is like NaN."""
+    if one.layout == torch.strided and other.layout == torch.strided:
+        unlike = (one != other) & ~((one != one) & (other != other))
+        return unlike.any(dim=1).nonzero().view(-1).cpu()
+    difference = (one.to_sparse_coo() - other.to_sparse_coo()).coalesce()
+    return difference.indices()[0][difference.values() != 0].unique().cpu()
+
+
+def _extreme_rows(x: Tensor) -> tuple[int, int]:
+    if x.layout == torch.strided:
+        return int(x.amax(dim=1).argmax()), int(x.amin(dim=1).argmin())
+    entries = x.to_sparse_coo().coalesce()
+    rows, values = entries.indices()[0], entries.values()
+    if values.numel() == 0:
+        return 0, 0
+    return int(rows[values.argmax()]), int(rows[values.argmin()])
