@@ -12,7 +12,7 @@ _HOMES = {
     "noise": ("AblationNoise", "GaussianNoise", "LaplaceNoise", "SparseFlipNoise", "UniformNoise"),
     "selection": ("BernoulliSelection", "FixedSizeSelection", "PartitionSelection"),
     "training": ("train_graph_classifier", "train_node_classifier"),
-    "transforms": ("HierarchicalNodeFeatureNoise",),
+    "transforms": ("HierarchicalEdgeNoise", "HierarchicalNodeFeatureNoise"),
 }
 _EXPORTS = {name: home for home, names in _HOMES.items() for name in names}
 

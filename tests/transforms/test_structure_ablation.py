@@ -91,7 +91,7 @@ def edges_of(graph: Data) -> list[tuple[float, ...]]:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(case=graphs())
 def test_messages_are_kept_as_a_plain_loop_keeps_them(
     layout: str, case: tuple[Data, Tensor]
@@ -106,7 +106,7 @@ def test_messages_are_kept_as_a_plain_loop_keeps_them(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(case=graphs())
 def test_nodes_are_removed_as_a_plain_loop_removes_them(
     layout: str, case: tuple[Data, Tensor]
@@ -149,7 +149,7 @@ def assert_same_form(out: Data, graph: Data, num_nodes: int) -> None:
 
 @pytest.mark.parametrize("remove", [without_messages, without_nodes])
 @pytest.mark.parametrize("layout", ["edge_index", "by col", "csr", "coo", "SparseTensor"])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(cases=st.lists(graphs(least=2), min_size=1, max_size=4))
 def test_a_batch_is_ablated_as_its_graphs_are(
     remove: Any, layout: str, cases: list[tuple[Data, Tensor]]
