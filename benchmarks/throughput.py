@@ -44,14 +44,19 @@ class ReadyFeatures(FeatureSource):
     r"""Returns one draw of another source again and again."""
 
     def __init__(self, source: FeatureSource) -> None:
+        super().__init__(source.transform, source.x, source.sizes)
         self.ready, self.source = source.draw([RandomStream(0)]), source
+        self.selected = source.select(RandomStream(0))
         self.description = "ready"
 
-    def written_out(self, stream: RandomStream) -> Tensor:
-        return self.source.written_out(stream)
+    def select(self, stream: RandomStream) -> Tensor:
+        return self.selected
 
-    def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
+    def draw_given(self, *args: object, **kwargs: object) -> Tensor:
         return self.ready
+
+    def written_out(self, selected: Tensor, stream: RandomStream) -> Tensor:
+        return self.source.written_out(selected, stream)
 
 
 class PeakMemory:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -60,6 +60,9 @@ class SmoothedGraphClassifier(SmoothedClassifier):
     """
 
     noun = "graph"
+    not_ablated: ClassVar[dict[str, str]] = {
+        "messages": "pooling reads silent nodes; remove them, of='nodes'"
+    }
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -53,6 +53,9 @@ class SmoothedImageClassifier(SmoothedClassifier):
     """
 
     noun = "image"
+    not_ablated: ClassVar[dict[str, str]] = dict.fromkeys(
+        ("messages", "nodes"), "pixels have neither edges nor rows that could go"
+    )
     is_always_dense = True
 
     def __init__(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Collection
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from scipy import sparse
@@ -86,6 +86,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     """
 
     noun = "node"
+    not_ablated: ClassVar[dict[str, str]] = {
+        "nodes": "targets would be removed as well; ablate their messages, of='messages'"
+    }
 
     def __init__(
         self,
@@ -138,6 +141,10 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         graph = as_graph(data)
         noised = None
         if isinstance(graph, HeteroData):
+            if self.transform.noise.of != "features":
+                raise ValueError(
+                    f"{self.transform.noise} is certified for homogeneous graphs (got HeteroData)"
+                )
             if self.node_type is None:
                 raise ValueError("a HeteroData needs SmoothedNodeClassifier(..., node_type=...)")
             noised = noised_type(self.transform, graph)
@@ -219,6 +226,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         r"""What samples neighbourhoods of a graph, or why there are none."""
         if self.num_hops is None:
             return "'num_hops' is not known"
+        if self.transform.noise.of != "features":
+            return "its edges change from sample to sample"
         if not isinstance(data, Data) or self.node_type is not None:
             return "not a homogeneous one"
         x = data.get("x")

@@ -66,6 +66,9 @@ class SmoothedClassifier(torch.nn.Module, ABC):
     noun: ClassVar[str]
     r"""What is classified: ``node``, ``graph`` or ``image``."""
 
+    not_ablated: ClassVar[dict[str, str]] = {}
+    r"""What cannot be ablated here, and why."""
+
     is_always_dense: ClassVar[bool] = False
     r"""Whether noisy features are always written out."""
 
@@ -82,6 +85,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 "'transform' must be a HierarchicalNodeFeatureNoise "
                 f"(got {type(transform).__name__})"
             )
+        if (why := self.not_ablated.get(transform.noise.of)) is not None:
+            raise ValueError(f"'transform' cannot have {transform.noise} here: {why}")
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"'model' must be a torch.nn.Module (got {type(model).__name__})")
         self.model = model

@@ -3,7 +3,7 @@ r"""Draws of smoothed features: dense, or already mapped by the first linear lay
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -29,8 +29,16 @@ class FeatureSource(ABC):
 
     description: str
 
-    @abstractmethod
-    def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
+    def __init__(
+        self, transform: HierarchicalNodeFeatureNoise, x: Tensor, sizes: list[int]
+    ) -> None:
+        self.transform, self.x, self.sizes = transform, x, sizes
+
+    def select(self, stream: RandomStream) -> Tensor:
+        r"""The indicator, bool ``[N]``: the first that is drawn from a stream."""
+        return self.transform.selection.sample_batch(self.sizes, stream)
+
+    def draw(self, streams: Sequence[RandomStream], rows: Tensor | None = None) -> Tensor:
         r"""One draw from each stream, below each other: ``[len(streams) * N, D (+ 1)]``.
 
         Args:
@@ -38,10 +46,24 @@ class FeatureSource(ABC):
             rows (torch.Tensor, optional): The rows of each draw that are returned, in place of all
                 :math:`N`, int64. (default: :obj:`None`)
         """
+        selected = [self.select(stream) for stream in streams]
+        kept = None if rows is None else [rows] * len(selected)
+        return self.draw_given(selected, streams, kept)
 
     @abstractmethod
-    def written_out(self, stream: RandomStream) -> Tensor:
-        r"""The draw of a stream as a dense matrix ``[N, D (+ 1)]``."""
+    def draw_given(
+        self,
+        selected: Sequence[Tensor],
+        streams: Sequence[RandomStream],
+        rows: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        r"""As :meth:`draw`, given the indicators that were drawn from the streams before, and the
+        rows of each draw.
+        """
+
+    @abstractmethod
+    def written_out(self, selected: Tensor, stream: RandomStream) -> Tensor:
+        r"""The draw of a stream, given its indicator, as a dense matrix ``[N, D (+ 1)]``."""
 
 
 class DenseFeatures(FeatureSource):
@@ -54,14 +76,20 @@ class DenseFeatures(FeatureSource):
         sizes: list[int],
         reason: str,
     ) -> None:
-        self._smooth, self.reason = transform.prepare(x, sizes), reason
+        super().__init__(transform, x, sizes)
+        self._smooth, self.reason = transform.prepare_given(x), reason
         self.description = f"dense features ({reason})"
 
-    def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
-        return _below_each_other([self._smooth(stream) for stream in streams], rows)
+    def draw_given(
+        self,
+        selected: Sequence[Tensor],
+        streams: Sequence[RandomStream],
+        rows: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        return _below_each_other(list(map(self._smooth, selected, streams)), rows)
 
-    def written_out(self, stream: RandomStream) -> Tensor:
-        return self._smooth(stream)
+    def written_out(self, selected: Tensor, stream: RandomStream) -> Tensor:
+        return self._smooth(selected, stream)
 
 
 class ProjectedFeatures(FeatureSource):
@@ -80,7 +108,7 @@ class ProjectedFeatures(FeatureSource):
         maps: list[LinearMap],
         num_columns: int,
     ) -> None:
-        self.transform, self.x, self.sizes = transform, x, sizes
+        super().__init__(transform, x, sizes)
         self.num_columns = num_columns
         self.maps = {linear_map.key: i for i, linear_map in enumerate(maps)}
         self._versions = [(m.weight, m.weight._version) for m in maps]
@@ -94,24 +122,23 @@ class ProjectedFeatures(FeatureSource):
         self._dense_draw: Draw | None = None
         self.description = f"noise after {len(maps)} first linear map(s)"
 
-    def draw(self, streams: list[RandomStream], rows: Tensor | None = None) -> Tensor:
-        drawn = [self._draw_hidden(stream) for stream in streams]
-        return self._stand_in(_below_each_other(drawn, rows))
+    def draw_given(
+        self,
+        selected: Sequence[Tensor],
+        streams: Sequence[RandomStream],
+        rows: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        return self._stand_in(_below_each_other(list(map(self._draw, selected, streams)), rows))
 
-    def written_out(self, stream: RandomStream) -> Tensor:
+    def written_out(self, selected: Tensor, stream: RandomStream) -> Tensor:
         x = self.x if self.x.layout == torch.strided else self.x.to_dense()
         if self._dense_draw is None:
             weight = self.weight[: x.size(1)].contiguous()
             self._dense_draw = self.transform.noise.sample_unprojected(x, weight)
-        selected = self.transform.selection.sample_batch(self.sizes, stream)
         noisy = self._dense_draw(selected, stream)
         if not self.transform.append_indicator:
             return noisy
         return torch.cat([noisy, selected.view(-1, 1).to(noisy.dtype)], dim=1)
-
-    def draw_given(self, selected: Tensor, stream: RandomStream) -> Tensor:
-        r"""One draw given the indicator, bool ``[N]``, that was drawn from the stream before."""
-        return self._stand_in(self._hidden_given(selected, stream))
 
     def mapped(self, features: Tensor) -> Tensor:
         r"""What the model gets in place of given features ``[N, D (+ 1)]``."""
@@ -129,10 +156,7 @@ class ProjectedFeatures(FeatureSource):
         shape = (stacked.size(0), self.num_columns)
         return LinearInput(shape, stacked.dtype, stacked.device, product)
 
-    def _draw_hidden(self, stream: RandomStream) -> Tensor:
-        return self._hidden_given(self.transform.selection.sample_batch(self.sizes, stream), stream)
-
-    def _hidden_given(self, selected: Tensor, stream: RandomStream) -> Tensor:
+    def _draw(self, selected: Tensor, stream: RandomStream) -> Tensor:
         hidden = self._hidden_draw(selected, stream)
         if self.transform.append_indicator:
             hidden.addcmul_(selected.view(-1, 1).to(hidden.dtype), self.indicator)
@@ -143,9 +167,9 @@ class ProjectedFeatures(FeatureSource):
         return weight._version != version
 
 
-def _below_each_other(draws: list[Tensor], rows: Tensor | None) -> Tensor:
+def _below_each_other(draws: list[Tensor], rows: Sequence[Tensor] | None) -> Tensor:
     if rows is not None:
-        draws = [draw.index_select(0, rows) for draw in draws]
+        draws = [draw.index_select(0, own) for draw, own in zip(draws, rows, strict=True)]
     return torch.cat(draws) if len(draws) > 1 else draws[0]
 
 

@@ -77,7 +77,10 @@ class NoisyGraph:
         return [self._call(self._draw()) for _ in range(num_draws)]
 
     def _logits_of_products(self, maps: list[LinearMap], num_draws: int) -> list[Tensor]:
-        draw = self._draws(self._transform, self._source(maps).draw_given)
+        source = self._source(maps)
+        draw = self._draws(
+            self._transform, lambda selected, stream: source.draw_given([selected], [stream])
+        )
         with not_swallowed():
             return [self._call(draw()) for _ in range(num_draws)]
 

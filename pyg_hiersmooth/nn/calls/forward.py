@@ -3,6 +3,7 @@ r"""What a model is called on besides features: the objects that stay the same i
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -23,10 +24,16 @@ class Forward(Protocol):
     outputs: list[int]
     r"""Rows of logits of each unit."""
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
+    def __call__(
+        self, model: torch.nn.Module, x: Tensor, copies: int, seed: int, graph: Any = None
+    ) -> Any:
         r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``; the
-        global generators are seeded with :obj:`seed`.
+        global generators are seeded with :obj:`seed`. A noisy graph takes the place of
+        :meth:`copies_of` the objects, and has as many nodes as there are rows of features.
         """
+
+    def copies_of(self, copies: int) -> Any:
+        r"""The structure of so many copies of the objects, which is not to be changed."""
 
     def unit(self, index: int) -> Forward:
         r"""One unit on its own."""
@@ -62,20 +69,31 @@ class OneByOne:
 
     def __init__(self, forward: Forward) -> None:
         self.rows, self.outputs = forward.rows, forward.outputs
+        self._whole = forward
         self._units = [forward.unit(i) for i in range(len(forward.rows))]
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Tensor:
-        logits = []
-        for part, unit in zip(x.split(self.rows * copies), self._units * copies, strict=True):
+    def __call__(
+        self, model: torch.nn.Module, x: Tensor, copies: int, seed: int, graph: Any = None
+    ) -> Tensor:
+        units, rows, graphs = self._units * copies, self.rows * copies, [None] * len(x)
+        if graph is not None:
+            graphs = graph.to_data_list()
+            rows = [each.num_nodes for each in graphs]
+        logits: list[Tensor | None] = []
+        for part, unit, own in zip(x.split(rows), units, graphs, strict=False):
             seed_generators(seed, x.device)
-            logits.append(unit(model, part, 1, seed).clone())
-        return torch.cat(logits)
+            logits.append(unit(model, part, 1, seed, own).clone() if len(part) else None)
+        return with_empty_rows(logits)
+
+    def copies_of(self, copies: int) -> Any:
+        return self._whole.copies_of(copies)
 
     def unit(self, index: int) -> Forward:
         return self._units[index]
 
     def some(self, indices: list[int]) -> Forward:
         chosen = copy.copy(self)
+        chosen._whole = self._whole.some(indices)
         chosen._units = [self._units[i] for i in indices]
         chosen.rows = [self.rows[i] for i in indices]
         chosen.outputs = [self.outputs[i] for i in indices]
@@ -83,6 +101,7 @@ class OneByOne:
 
     def in_dtype(self, dtype: torch.dtype) -> OneByOne:
         cast = copy.copy(self)
+        cast._whole = self._whole.in_dtype(dtype)
         cast._units = [unit.in_dtype(dtype) for unit in self._units]
         return cast
 
@@ -101,3 +120,16 @@ class OneByOne:
 
     def hint(self) -> str:
         return self._units[0].hint()
+
+
+def with_empty_rows(logits: Sequence[Tensor | None]) -> Tensor:
+    r"""Logits below each other, and zeros for objects of which nothing is left.
+
+    Raises:
+        ValueError: If nothing is left of all of them.
+    """
+    some = next((each for each in logits if each is not None), None)
+    if some is None:
+        raise ValueError("nothing is left of all objects: nodes must remain in one of them")
+    empty = some.new_zeros(1, some.size(-1))
+    return torch.cat([empty if each is None else each for each in logits])

@@ -60,10 +60,37 @@ class GraphForward:
         self._matrix: _Matrix | None = None
         self._left_out = left_out(graphs[0], structures[0])
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
+    def __call__(
+        self,
+        model: torch.nn.Module,
+        x: Tensor,
+        copies: int,
+        seed: int,
+        graph: Data | None = None,
+    ) -> Any:
+        if graph is not None and not self.node_level:
+            return self._without_empty_graphs(model, x, graph)
+        return self.call(model, x, copy.copy(self.copies_of(copies) if graph is None else graph))
+
+    def _without_empty_graphs(self, model: torch.nn.Module, x: Tensor, graph: Data) -> Any:
+        r"""Logits of graphs of a noisy batch, of which some may have no nodes left: zeros."""
+        if "ptr" not in graph:
+            return self.call(model, x, copy.copy(graph))
+        present = graph.ptr.diff() > 0
+        if bool(present.all()):
+            return self.call(model, x, copy.copy(graph))
+        if not bool(present.any()):
+            raise ValueError("nothing is left of all graphs: nodes must remain in one of them")
+        left = Batch.from_data_list([graph.get_example(int(i)) for i in present.nonzero()])
+        found = self.call(model, x, left)
+        logits = found.new_zeros(present.numel(), found.size(-1))
+        logits[present] = found
+        return logits
+
+    def copies_of(self, copies: int) -> Data:
         if copies not in self._copies:
             self._copies[copies] = side_by_side(self._copies[1], copies)
-        return self.call(model, x, copy.copy(self._copies[copies]))
+        return self._copies[copies]
 
     @property
     def form(self) -> str:

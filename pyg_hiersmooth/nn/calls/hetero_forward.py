@@ -110,10 +110,20 @@ class HeteroForward:
         self._copies: dict[int, HeteroData] = {1: self.graph}
         self._left_out = left_out(graph, self.graph)
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
+    def copies_of(self, copies: int) -> HeteroData:
         if copies not in self._copies:
             self._copies[copies] = Batch.from_data_list([self.graph] * copies)
-        graph = copy.copy(self._copies[copies])
+        return self._copies[copies]
+
+    def __call__(
+        self,
+        model: torch.nn.Module,
+        x: Tensor,
+        copies: int,
+        seed: int,
+        graph: HeteroData | None = None,
+    ) -> Any:
+        graph = copy.copy(self.copies_of(copies) if graph is None else graph)
         if self.call is not None:
             logits = self.call(model, x, graph)
         else:

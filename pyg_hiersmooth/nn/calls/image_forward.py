@@ -36,8 +36,13 @@ class ImageForward:
         self.size, self.normalize, self.has_indicator = size, normalize, has_indicator
         self.rows, self.outputs = [size[0] * size[1]] * num_images, [1] * num_images
 
-    def __call__(self, model: torch.nn.Module, x: Tensor, copies: int, seed: int) -> Any:
+    def __call__(
+        self, model: torch.nn.Module, x: Tensor, copies: int, seed: int, graph: Any = None
+    ) -> Any:
         return model(self.as_images(x))
+
+    def copies_of(self, copies: int) -> None:
+        return None
 
     def as_images(self, x: Tensor) -> Tensor:
         r"""Rows of pixels as the images that the model sees."""

@@ -86,17 +86,18 @@ class IsolatedModel:
         self.forward = forward
         self.renew()
 
-    def __call__(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
-        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``.
+    def __call__(self, x: Tensor, copies: int = 1, seed: int = 0, graph: Any = None) -> Any:
+        r"""Logits ``[copies * sum(outputs), C]`` for features ``[copies * sum(rows), D]``, on a
+        noisy graph if one is given.
 
         Raises:
             ValueError: If several units share random numbers.
         """
         seed_generators(seed, self.device)
         if copies * len(self.forward.rows) == 1 or isinstance(self.forward, OneByOne):
-            return self.forward(self.model, x, copies, seed)
+            return self.forward(self.model, x, copies, seed, graph)
         before = generator_states(self.device)
-        logits = self.forward(self.model, x, copies, seed)
+        logits = self.forward(self.model, x, copies, seed, graph)
         if generator_states(self.device) != before:
             raise ValueError(
                 f"'{type(self.model).__name__}' draws random numbers, which the samples of a block "
@@ -111,11 +112,11 @@ class IsolatedModel:
         seed_generators(5, self.device)
         return drawn != generator_states(self.device)
 
-    def answer(self, x: Tensor, copies: int = 1, seed: int = 0) -> Any:
+    def answer(self, x: Tensor, copies: int = 1, seed: int = 0, graph: Any = None) -> Any:
         r"""Logits of their own memory, as those of a call, for features that stay as they are: a
         model may write into what it is given, or into what it returned before.
         """
-        logits = self(x if isinstance(x, LinearInput) else x.clone(), copies, seed)
+        logits = self(x if isinstance(x, LinearInput) else x.clone(), copies, seed, graph)
         return logits.clone() if isinstance(logits, Tensor) else logits
 
     def answer_probe(self, x: Tensor, seed: int = 0) -> Any:

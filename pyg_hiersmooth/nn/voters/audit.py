@@ -8,11 +8,13 @@ copy at a time. It may differ only where rounding decides between two classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyg_hiersmooth.errors import AuditError
+from pyg_hiersmooth.nn.calls.structure import graph_in_dtype
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.precision import cast
 
@@ -32,6 +34,7 @@ def check_votes(
     seed: int,
     sample: int,
     shortcuts: Sequence[str],
+    graph: Any = None,
 ) -> None:
     r"""Checks the votes of one sample against those of a pristine copy of the model.
 
@@ -45,11 +48,12 @@ def check_votes(
         seed (int): The seed that the sample gives the global generators.
         sample (int): The number of the sample.
         shortcuts (list of str): The shortcuts that sampling took, with how to go on without each.
+        graph (Data, optional): The noisy structure of the sample, where that gets noise.
 
     Raises:
         AuditError: If a vote is another one.
     """
-    logits = plain.answer(features, seed=seed)[targets]
+    logits = plain.answer(features, seed=seed, graph=graph)[targets]
     expected = logits.argmax(-1)
     wrong = (predictions != expected).nonzero().view(-1)
     if wrong.numel() == 0:
@@ -57,7 +61,9 @@ def check_votes(
     logits, exact = logits[wrong], None
     if precision is not None:
         precise = plain.in_dtype(precision)
-        exact = precise.answer(cast(features, precision), seed=seed)[targets][wrong].double()
+        graph = None if graph is None else graph_in_dtype(graph, precision)
+        answer = precise.answer(cast(features, precision), seed=seed, graph=graph)
+        exact = answer[targets][wrong].double()
     if bool(_is_tie(logits, exact, expected[wrong], predictions[wrong]).all()):
         return
     ways = " or ".join(shortcuts) or "what it keeps from call to call"

@@ -18,6 +18,7 @@ from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.model_state import first_difference, state_of
 from pyg_hiersmooth.nn.isolation.precision import cast, in_high_precision
 from pyg_hiersmooth.nn.isolation.probes import unrelated_probe
+from pyg_hiersmooth.nn.isolation.silence import check_silence
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures, feature_source
@@ -58,8 +59,9 @@ class ModelTrial:
         self.precise = in_high_precision(self.prepared, draw, logits)
         if self.precise is not self.prepared:
             model.precision = self.precise.precision
-        if self.options.dense:
-            model.adjacency = adjacency_as_given(self.prepared, "as asked")
+        if self.options.dense or model.transform.noise.of != "features":
+            why = "as asked" if self.options.dense else "its edges change from sample to sample"
+            model.adjacency = adjacency_as_given(self.prepared, why)
         else:
             model.adjacency = choose_adjacency(self.precise, self._draws, self._cast(draw).dtype)
         form = self.precise.forward
@@ -104,6 +106,8 @@ class ModelTrial:
         self._choose_source()
         draws = [model.trial_draw(number) for number in range(2)]
         check_deterministic(self.prepared, draws, self.options.enumerate_outcomes)
+        if model.transform.noise.of == "messages":
+            check_silence(self.precise, self._two_draws())
         model.logits(range(model.block_size))
         self.prepared.watch()
 

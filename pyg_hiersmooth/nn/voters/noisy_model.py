@@ -27,6 +27,7 @@ from pyg_hiersmooth.sampling.features import (
 from pyg_hiersmooth.sampling.generators import generators_put_back
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.transforms.structure_ablation import ablated
 
 MAX_TRIAL_BYTES = 2**30
 r"""Largest dense features that are written out only to try a model."""
@@ -96,12 +97,45 @@ class NoisyModel:
         Raises:
             AuditError: If one is another.
         """
-        stream = RandomStream(self.options.seed, *self.path, sample, device=self.device)
-        seed, features = stream.seed(), self.source.written_out(stream)
+        stream, selected, features = self._written_out(sample)
         self.plain.renew()
+        graph = self._structure(self.plain.forward, [selected], [stream])
+        if self.transform.noise.of == "nodes":
+            features = features[~selected]
         check_votes(
-            predictions, targets, self.plain, self.precision, features, seed, sample, self.shortcuts
+            predictions,
+            targets,
+            self.plain,
+            self.precision,
+            features,
+            stream.seed(),
+            sample,
+            self.shortcuts,
+            graph,
         )
+
+    def _written_out(self, sample: int) -> tuple[RandomStream, Tensor, Tensor]:
+        r"""The stream of a sample, its indicator, and its features, written out."""
+        stream = self._stream(sample)
+        selected = self.source.select(stream)
+        return stream, selected, self.source.written_out(selected, stream)
+
+    def _stream(self, sample: int) -> RandomStream:
+        return RandomStream(self.options.seed, *self.path, sample, device=self.device)
+
+    def _structure(
+        self, forward: Forward, selected: list[Tensor], streams: list[RandomStream]
+    ) -> Any:
+        r"""The noisy structure of as many copies of the objects as there are samples; :obj:`None`
+        where the structure gets no noise.
+        """
+        of = self.transform.noise.of
+        if of == "features":
+            return None
+        noised = getattr(forward, "noised", None)
+        rows = torch.cat(selected)
+        graph = forward.copies_of(len(selected))
+        return ablated(graph, rows if noised is None else {noised: rows}, of)
 
     def audit_among(
         self, larger: Any, sample: int, predictions: Tensor, targets: Tensor, nodes: Tensor
@@ -115,8 +149,8 @@ class NoisyModel:
             targets (torch.Tensor): The nodes of the neighborhood that they are about.
             nodes (torch.Tensor): The nodes of the neighborhood, among all, int64, ascending.
         """
-        stream = RandomStream(self.options.seed, *self.path, sample, device=self.device)
-        seed, own = stream.seed(), self.source.written_out(stream)[: len(nodes)]
+        stream, _, own = self._written_out(sample)
+        seed, own = stream.seed(), own[: len(nodes)]
         features = larger.draw(AUDITED + sample)
         place = torch.searchsorted(larger.nodes, nodes).to(self.device)
         features = features.index_copy(0, place, own)
@@ -144,7 +178,9 @@ class NoisyModel:
     @cached_property
     def smooth(self) -> Callable[[RandomStream], Tensor]:
         r"""Draws noisy features, written out."""
-        return self.transform.prepare(self.x, self.sizes)
+        draw = self.transform.prepare_given(self.x)
+        selection, sizes = self.transform.selection, self.sizes
+        return lambda stream: draw(selection.sample_batch(sizes, stream), stream)
 
     @cached_property
     def source(self) -> FeatureSource:
@@ -155,14 +191,18 @@ class NoisyModel:
 
     def logits(self, samples: range) -> Any:
         r"""Logits of as many samples as a block has."""
-        streams = [
-            RandomStream(self.options.seed, *self.path, sample, device=self.device)
-            for sample in samples
-        ]
-        features = self.source.draw(streams, self._rows)
+        streams = [self._stream(sample) for sample in samples]
+        selected = [self.source.select(stream) for stream in streams]
+        rows = None if self._rows is None else [self._rows] * len(samples)
+        left = selected if rows is None else [each[self._rows] for each in selected]
+        graph = self._structure(self.prepared.forward, left, streams)
+        if self.transform.noise.of == "nodes":
+            of = [torch.arange(len(each)) for each in selected] if rows is None else rows
+            rows = [own[~kept] for own, kept in zip(of, left, strict=True)]
+        features = self.source.draw_given(selected, streams, rows)
         try:
             with not_swallowed():
-                return self.prepared(features, len(samples), streams[0].seed())
+                return self.prepared(features, len(samples), streams[0].seed(), graph)
         except NotLinearError as error:
             # To draw this sample anew would favour the samples that did not get here.
             raise ValueError(
