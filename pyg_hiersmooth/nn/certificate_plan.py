@@ -24,6 +24,7 @@ from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.sampling import audited_samples
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.sampling.rounds import Decided
+from pyg_hiersmooth.sampling.tally import Counts
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 Until = Question | Sequence[Question] | None
@@ -169,15 +170,28 @@ class CertificatePlan:
 
         return answered
 
-    def certificate(self, votes: Sequence[Tensor], **objects: Any) -> Certificate:
+    def certificate(
+        self,
+        votes: Sequence[Tensor],
+        counts: Counts | None = None,
+        approve: float | None = None,
+        **objects: Any,
+    ) -> Certificate:
         r"""The certificate from the votes of all :attr:`parts`.
 
         Args:
             votes (list): The votes, int64 ``[M, C]``, or of each target until it was decided.
+            counts (Counts, optional): All that was counted of the last part.
+            approve (float, optional): The level of its approvals.
             **objects: What a certificate keeps of the objects.
         """
+        if counts is not None and approve is not None:
+            objects |= {"approvals": counts.approvals[0], "approve": approve}
         if self.exact:
-            return certify_counts(self.transform, votes[0], self.kind, **objects)
+            outcomes = None if counts is None else counts.outcomes
+            return certify_counts(
+                self.transform, votes[0], self.kind, mask_predictions=outcomes, **objects
+            )
         sure: dict[str, Any] = {"simultaneous": self.simultaneous, **objects}
         if self.until is not None:
             return certify_anytime(self.transform, votes[0], self.alpha, self.kind, **sure)

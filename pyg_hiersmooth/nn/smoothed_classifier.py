@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -151,6 +151,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         checkpoint: str | os.PathLike[str] | None = None,
         dense: bool = False,
         audit: float | None = None,
+        approve: float | Sequence[float] | None = None,
     ) -> Tensor:
         r"""Counts the classes that the model predicts under noise.
 
@@ -183,9 +184,14 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             audit (float, optional): Share of the samples in :math:`(0, 1]` that a pristine copy of
                 the model is asked about again, without any shortcut; another vote refuses the run.
                 (default: 8 of the first 32 samples and one in 1,000 of the rest)
+            approve (float or list of float, optional): Softmax probability in [0, 1] from which on a
+                sample *approves* a class, or several such levels: counts approvals instead of
+                votes. (default: :obj:`None`)
 
         Returns:
-            torch.Tensor: Votes, int64 ``[M, C]``; each row sums to :obj:`num_samples`.
+            torch.Tensor: Votes, int64 ``[M, C]``; each row sums to :obj:`num_samples`. With
+            :obj:`approve`, the number of samples that approve each class, int64 ``[M, C]``, or
+            ``[len(approve), M, C]`` for several levels.
 
         Raises:
             TypeError: If :obj:`data` is of another kind.
@@ -198,7 +204,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         num_samples = check_count("num_samples", num_samples, 1)
         start = check_count("start", start, 0)
         data = self._cleaned(data)
-        options = self._options(seed, block_size, dense)
+        options = self._options(seed, block_size, dense, approve=_check_levels(approve))
         voter = self._voter(data, self._index(index, node_index), options)[0]
         settings = self._settings(voter, checkpoint is not None)
         current_ranks().compare(settings)
@@ -206,7 +212,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         if checkpoint is not None:
             kept = VoteCheckpoint(checkpoint, {**settings, "start": start})
         with generators_put_back(voter.device), torch.no_grad():
-            return sample_votes(
+            counts = sample_votes(
                 voter,
                 num_samples,
                 start,
@@ -217,6 +223,10 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                     options.seed, range(start, start + num_samples), _check_share(audit)
                 ),
             )
+        found = voter.tally.read(counts)
+        if approve is None:
+            return found.votes
+        return found.approvals if isinstance(approve, Sequence) else found.approvals[0]
 
     @collective()
     def certify(
@@ -238,6 +248,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         dense: bool = False,
         until: Until = None,
         audit: float | None = None,
+        approve: float | None = None,
     ) -> Certificate:
         r"""Samples, and certifies the votes.
 
@@ -267,6 +278,9 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
             audit (float, optional): As in :meth:`sample_votes`; of an exact certificate, one in
                 ten of the outcomes and at least 8 are asked about again by default.
+            approve (float, optional): Softmax probability in [0, 1] from which on a sample approves
+                a class; the certificate then keeps ``approvals`` as well, for
+                :class:`~pyg_hiersmooth.certificates.PredictionSets`. (default: :obj:`None`)
 
         Returns:
             Certificate: For the targets, in the order of :obj:`index`.
@@ -287,7 +301,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         )
         share, targets = _check_share(audit), self._index(index, node_index)
         data = self._cleaned(data)
-        options = self._options(seed, block_size, dense, plan.exact)
+        levels = _check_levels(approve)
+        options = self._options(seed, block_size, dense, plan.exact, levels)
         voter, objects = self._voter(data, targets, options)
         objects["num_features"] = voter.features[0].size(1)
         settings = self._settings(voter, checkpoint is not None)
@@ -310,7 +325,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 else:
                     told = "Outcomes" if plan.exact else name.replace("_", "-").capitalize()
                     votes.append(sample_votes(voter, count, start, description=told, **shared))
-        return plan.certificate(votes, **objects)
+        counts = [voter.tally.read(each) for each in votes]
+        return plan.certificate([each.votes for each in counts], counts[-1], approve, **objects)
 
     def _cleaned(self, data: Any) -> Any:
         r"""The data that the noise is added to: checked, and with what comes before the noise done.
@@ -345,7 +361,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         self.cost = None
         if not progress or not current_ranks().is_first:
             return
-        empty = Counted.none(voter.num_targets, voter.num_classes)
+        empty = Counted.none(voter.num_targets, voter.tally.width)
         num_left = sum(
             count - (kept[name].load(empty, count).num_samples if name in kept else 0)
             for name, (_, count) in plan.parts.items()
@@ -361,13 +377,21 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         return plan.hints()
 
     def _options(
-        self, seed: int, block_size: int | None, dense: bool, enumerate_outcomes: bool = False
+        self,
+        seed: int,
+        block_size: int | None,
+        dense: bool,
+        enumerate_outcomes: bool = False,
+        approve: tuple[float, ...] = (),
     ) -> VoterOptions:
+        outcomes = self.transform.selection.num_outcomes() if enumerate_outcomes else 0
         return VoterOptions(
             seed=check_count("seed", seed, 0),
             block_size=None if block_size is None else check_count("block_size", block_size, 1),
             dense=dense or self.is_always_dense,
             enumerate_outcomes=enumerate_outcomes,
+            approve=approve,
+            num_outcomes=outcomes or 0,
         )
 
     def _index(self, index: Index, node_index: Index) -> Index:
@@ -437,9 +461,20 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             "objects": fingerprint(*voter.objects),
             "features": fingerprint(*voter.features),
             "adjacency": voter.adjacency_name,
+            "num_classes": self.num_classes,
+            "approve": voter.options.approve,
             # Show what has no tensors, such as another way to call the model.
-            "logits": voter.fingerprint(),
+            "answers": voter.fingerprint(),
         }
+
+
+def _check_levels(approve: float | Sequence[float] | None) -> tuple[float, ...]:
+    if approve is None:
+        return ()
+    levels = tuple(approve) if isinstance(approve, Sequence) else (approve,)
+    if not levels or not all(0.0 <= level <= 1.0 for level in levels):
+        raise ValueError(f"'approve' must be a probability in [0, 1], or several (got {approve})")
+    return tuple(map(float, levels))
 
 
 def _check_share(audit: float | None) -> float | None:
@@ -459,7 +494,7 @@ def _kept_votes(
     """
     if folder is None or not current_ranks().is_first:
         return {}
-    empty = Counted.none(voter.num_targets, voter.num_classes)
+    empty = Counted.none(voter.num_targets, voter.tally.width)
     kept = {}
     for name, (start, count) in plan.parts.items():
         kept[name] = VoteCheckpoint(

@@ -19,7 +19,7 @@ from pyg_hiersmooth.files import one_line, replace_atomically
 FORMAT = "pyg_hiersmooth votes 2"
 FORMAT_WITHOUT_CHECKSUM = "pyg_hiersmooth votes 1"
 SECONDS_BETWEEN_SAVES = 2.0
-ADDED_LATER = ("adjacency",)
+ADDED_LATER = ("adjacency", "answers", "num_classes", "approve")
 r"""Settings that files of earlier versions lack, which are continued all the same."""
 
 
@@ -27,7 +27,7 @@ class Counted(NamedTuple):
     r"""Votes and the number of samples that cast them, which only change together."""
 
     votes: Tensor
-    r"""int64 ``[M, C]``."""
+    r"""int64 ``[M, C]``, perhaps with more columns that add up over samples."""
     num_samples: int
     r"""Of the target that took most, where each may have a number of its own."""
 
@@ -37,9 +37,9 @@ class Counted(NamedTuple):
         return int(self.votes.sum())
 
     @classmethod
-    def none(cls, num_targets: int, num_classes: int) -> Counted:
+    def none(cls, num_targets: int, width: int) -> Counted:
         r"""No votes yet."""
-        return cls(torch.zeros(num_targets, num_classes, dtype=torch.long), 0)
+        return cls(torch.zeros(num_targets, width, dtype=torch.long), 0)
 
     def plus(self, votes: Tensor, num_samples: int) -> Counted:
         r"""These votes and those of more samples."""
@@ -84,8 +84,7 @@ class VoteCheckpoint:
         r"""What was saved, and whether that says already what number of samples was asked for."""
         if not os.path.exists(self.path):
             return empty, False
-        votes, done, settings = read_votes(self.path)
-        counted = Counted(votes, done)
+        counted, settings = _read(self.path)
         for name, value in self.settings.items():
             if name in ADDED_LATER and name not in settings:
                 continue
@@ -211,6 +210,11 @@ def read_votes(path: str | os.PathLike[str]) -> tuple[Tensor, int, dict[str, Any
         OSError: If there is no such file, or it cannot be read.
         ValueError: If it is not a file of votes, or is damaged.
     """
+    counted, settings = _read(path)
+    return counted.votes[:, : settings.get("num_classes")], counted.num_samples, settings
+
+
+def _read(path: str | os.PathLike[str]) -> tuple[Counted, dict[str, Any]]:
     with open(path, "rb") as file:
         raw = file.read()
     try:
@@ -223,14 +227,14 @@ def read_votes(path: str | os.PathLike[str]) -> tuple[Tensor, int, dict[str, Any
             raise ValueError(f"unknown format {values['format']!r}")
         if values["format"] == FORMAT and checksum != _checksum(counted, settings):
             raise ValueError("its checksum is another")
-        taken = counted.votes.sum(1).tolist()
+        taken = counted.votes[:, : values.get("num_classes")].sum(1).tolist()
         if values.get("anytime"):
             taken = [max(taken, default=counted.num_samples)]
         if any(each != counted.num_samples for each in taken):
             raise ValueError("the votes do not add up")
     except Exception as error:  # damaged bytes make their readers fail in many ways
         raise ValueError(f"'{path}' is not a file of votes: {one_line(error)}") from error
-    return counted.votes, counted.num_samples, values
+    return counted, values
 
 
 def _checksum(counted: Counted, settings: str) -> str:
@@ -240,9 +244,12 @@ def _checksum(counted: Counted, settings: str) -> str:
 
 
 def same_setting(kept: Any, value: Any) -> bool:
-    r"""Whether two settings are the same; lists of floats may differ by rounding."""
+    r"""Whether two settings are the same; lists of floats may differ by rounding: by that of
+    double precision where they have so many digits.
+    """
     if isinstance(value, list) and isinstance(kept, list) and len(kept) == len(value):
-        tolerance = 1e-4 * max((abs(each) for each in value), default=0.0)
+        precise = any(len(f"{each!r}".lstrip("-0.").replace(".", "")) > 7 for each in value)
+        tolerance = (1e-8 if precise else 1e-4) * max((abs(each) for each in value), default=0.0)
         return bool(np.allclose(kept, value, rtol=0.0, atol=tolerance))
     return bool(kept == value)
 

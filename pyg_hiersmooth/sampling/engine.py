@@ -18,6 +18,7 @@ from pyg_hiersmooth.errors import AuditError
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 from pyg_hiersmooth.sampling.ranks import Ranks, collective, current_ranks, num_local_ranks
+from pyg_hiersmooth.sampling.tally import Ballots, Tally
 
 MAX_CHUNK = 64
 r"""Most samples that are counted before progress is reported and may be saved."""
@@ -45,6 +46,11 @@ class Voter(ABC):
     device: torch.device
     block_size: int = 1
 
+    @property
+    def tally(self) -> Tally:
+        r"""What is counted of the samples: by default their votes."""
+        return Tally(self.num_classes)
+
     @abstractmethod
     def predict(self, samples: range) -> Tensor:
         r"""Classes that the samples vote for: int64 ``[len(samples), M]``."""
@@ -60,13 +66,17 @@ class Voter(ABC):
     def verify(self) -> None:  # noqa: B027
         r"""Raises a :class:`ValueError` if votes may have depended on one another."""
 
-    def audit(self, sample: int, predictions: Tensor) -> None:  # noqa: B027
-        r"""Raises an :class:`~pyg_hiersmooth.errors.AuditError` if the votes of a sample, int64
-        ``[M]``, are not those of a voter that takes no shortcut.
+    def cast(self, samples: range) -> Ballots:
+        r"""All that the samples say about the targets: by default the classes they vote for."""
+        return Ballots(self.predict(samples))
+
+    def audit(self, sample: int, ballots: Ballots) -> None:  # noqa: B027
+        r"""Raises an :class:`~pyg_hiersmooth.errors.AuditError` if the ballots of one sample are
+        not those of a voter that takes no shortcut.
         """
 
     def count(self, samples: range, audited: Collection[int] = ()) -> Tensor:
-        r"""Votes of the samples: int64 ``[M, C]``.
+        r"""Ballots of the samples, counted: int64 ``[M, tally.width]``.
 
         Args:
             samples (range): The samples.
@@ -75,19 +85,12 @@ class Voter(ABC):
         Raises:
             ValueError: If the votes may have depended on one another.
         """
-        predictions = self.predict(samples)
+        ballots = self.cast(samples)
         self.verify()
         for place, sample in enumerate(samples):
             if sample in audited:
-                self.audit(sample, predictions[place])
-        return self._counted(predictions)
-
-    def _counted(self, predictions: Tensor) -> Tensor:
-        cells = predictions + torch.arange(
-            0, self.num_targets * self.num_classes, self.num_classes, device=self.device
-        )
-        votes = cells.view(-1).bincount(minlength=self.num_targets * self.num_classes)
-        return votes.view(self.num_targets, self.num_classes).cpu()
+                self.audit(sample, ballots.of(slice(place, place + 1)))
+        return self.tally.count(ballots, samples)
 
 
 @collective()
@@ -121,7 +124,7 @@ def sample_votes(
             :func:`~pyg_hiersmooth.sampling.audited_samples`. (default: none)
 
     Returns:
-        torch.Tensor: int64 ``[M, C]``.
+        torch.Tensor: int64 ``[M, tally.width]``, of which the first :math:`C` columns are votes.
 
     Raises:
         ValueError: If the ranks were given different numbers of samples, targets or classes.
@@ -135,10 +138,11 @@ def sample_votes(
             "start": start,
             "num_targets": voter.num_targets,
             "num_classes": voter.num_classes,
+            "width": voter.tally.width,
         }
     )
     kept = checkpoint if ranks.is_first else None
-    counted = Counted.none(voter.num_targets, voter.num_classes)
+    counted = Counted.none(voter.num_targets, voter.tally.width)
     if kept is not None:
         counted = kept.load(counted, num_samples)
     num_counted = ranks.from_rank_zero(lambda: counted.num_samples)
@@ -224,7 +228,7 @@ def _count_rounds(
             if ranks.rank < len(in_round):
                 votes = next(own)
             else:
-                votes = torch.zeros(voter.num_targets, voter.num_classes, dtype=torch.long)
+                votes = torch.zeros(voter.num_targets, voter.tally.width, dtype=torch.long)
         yield Counted(ranks.sum(votes), sum(map(len, in_round)))
 
 

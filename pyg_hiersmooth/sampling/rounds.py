@@ -61,30 +61,30 @@ def sample_until(
         audited (set of int): As there.
 
     Returns:
-        torch.Tensor: int64 ``[M, C]``.
+        torch.Tensor: int64 ``[M, tally.width]``.
     """
     ranks = current_ranks()
     kept = checkpoint if ranks.is_first else None
-    empty = Counted.none(voter.num_targets, voter.num_classes)
+    empty = Counted.none(voter.num_targets, voter.tally.width)
     votes = ranks.from_rank_zero(
         lambda: kept.load(empty, num_samples).votes if kept else empty.votes
     ).clone()
     needs_more = torch.ones(voter.num_targets, dtype=torch.bool)
 
     def look(positions: Tensor) -> None:
-        needs_more[positions] = ~decided(votes[positions], positions)
+        needs_more[positions] = ~decided(votes[positions, : voter.num_classes], positions)
         bar.update(int((~needs_more[positions]).sum()))
 
     narrow = narrowed or voter.only
     among, made, made_at = torch.arange(voter.num_targets), voter, 0
     hidden = not (progress and ranks.is_first)
     with tqdm(total=voter.num_targets, desc="Decided targets", disable=hidden) as bar:
-        taken = votes.sum(1)
+        taken = votes[:, : voter.num_classes].sum(1)
         looks = [n for n in taken.unique().tolist() if n > 0 and _is_look(n, num_samples)]
         for n in looks:
             look((taken == n).nonzero().view(-1))
         while True:
-            taken = votes.sum(1)
+            taken = votes[:, : voter.num_classes].sum(1)
             left = needs_more & (taken < num_samples)
             if not bool(left.any()):
                 return votes

@@ -21,6 +21,7 @@ from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError
 from pyg_hiersmooth.sampling.row_selection import RowSelection
+from pyg_hiersmooth.sampling.tally import Ballots
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 CHEAPER = "cheaper"
@@ -80,14 +81,14 @@ class NeighborhoodVoter(ShardedVoter):
             list(voters.values()), [self.nodes[number] for number in voters], order, self._trial
         )
 
-    def audit_of(self, number: int, sample: int, predictions: Tensor) -> None:
+    def audit_of(self, number: int, sample: int, ballots: Ballots) -> None:
         r"""Compares with the larger graph, whose other nodes get draws of their own; each sample
         audits a few of many neighborhoods.
         """
         if (number + sample) % -(-len(self.voters) // AUDITED_AT_ONCE) == 0:
             voter, nodes = self.voters[number], self.nodes[number]
             larger = self._trial.larger(nodes[voter.targets.cpu()].numpy())
-            voter.model.audit_among(larger, sample, predictions, voter.targets, nodes)
+            voter.model.audit_among(larger, sample, ballots, voter.targets, nodes, self.tally)
 
     def verify(self) -> None:
         path = first_difference(self._baseline, self._state())

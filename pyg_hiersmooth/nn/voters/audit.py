@@ -17,6 +17,7 @@ from pyg_hiersmooth.errors import AuditError
 from pyg_hiersmooth.nn.calls.structure import graph_in_dtype
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.precision import cast
+from pyg_hiersmooth.sampling.tally import Ballots, Tally
 
 ROUNDING_FACTOR = 4.0
 r"""How much larger than the rounding error of a row the gap of a tie to rounding may be."""
@@ -25,8 +26,9 @@ ULPS = 8.0
 r"""The rounding error of a row, in units of its last place, where no higher precision tells."""
 
 
-def check_votes(
-    predictions: Tensor,
+def check_ballots(
+    ballots: Ballots,
+    tally: Tally,
     targets: Tensor,
     plain: IsolatedModel,
     precision: torch.dtype | None,
@@ -36,10 +38,11 @@ def check_votes(
     shortcuts: Sequence[str],
     graph: Any = None,
 ) -> None:
-    r"""Checks the votes of one sample against those of a pristine copy of the model.
+    r"""Checks the ballots of one sample against those of a pristine copy of the model.
 
     Args:
-        predictions (torch.Tensor): The votes that were counted, int64 ``[M]``.
+        ballots (Ballots): What was counted of the sample.
+        tally (Tally): How ballots are read from logits.
         targets (torch.Tensor): The outputs that they are about, int64 ``[M]``.
         plain (IsolatedModel): A copy that was never called, on the objects as given.
         precision (torch.dtype, optional): A higher precision that the model takes, in which ties
@@ -54,35 +57,53 @@ def check_votes(
         AuditError: If a vote is another one.
     """
     logits = plain.answer(features, seed=seed, graph=graph)[targets]
-    expected = logits.argmax(-1)
-    wrong = (predictions != expected).nonzero().view(-1)
+    expected = tally.ballots(logits.unsqueeze(0))
+    differs = (ballots.classes != expected.classes)[0]
+    if ballots.approved is not None and expected.approved is not None:
+        differs |= (ballots.approved != expected.approved)[0].flatten(1).any(1)
+    wrong = differs.nonzero().view(-1)
     if wrong.numel() == 0:
         return
-    logits, exact = logits[wrong], None
+    exact = None
     if precision is not None:
         precise = plain.in_dtype(precision)
         graph = None if graph is None else graph_in_dtype(graph, precision)
-        answer = precise.answer(cast(features, precision), seed=seed, graph=graph)
-        exact = answer[targets][wrong].double()
-    if bool(_is_tie(logits, exact, expected[wrong], predictions[wrong]).all()):
+        exact = precise.answer(cast(features, precision), seed=seed, graph=graph)[targets][wrong]
+    rounding = _rounding(logits[wrong], exact)
+    truth = logits[wrong].double() if exact is None else exact.double()
+    was, ought = ballots.on(wrong), expected.on(wrong)
+    tied = _is_tie(truth, rounding, was.classes[0], ought.classes[0])
+    if was.approved is not None and ought.approved is not None:
+        near = _is_near(truth, rounding, tally.levels)
+        tied &= (near | (was.approved == ought.approved)[0]).flatten(1).all(1)
+    if bool(tied.all()):
         return
     ways = " or ".join(shortcuts) or "what it keeps from call to call"
     raise AuditError(
-        f"in sample {sample}, {wrong.numel()} of {predictions.numel()} votes are not those of a "
-        f"fresh copy of '{type(plain.model).__name__}' called the plain way: the model answers "
+        f"in sample {sample}, {wrong.numel()} of {len(targets)} votes are not those of a fresh "
+        f"copy of '{type(plain.model).__name__}' called the plain way: the model answers "
         f"differently with {ways}"
     )
 
 
-def _is_tie(logits: Tensor, exact: Tensor | None, expected: Tensor, predictions: Tensor) -> Tensor:
-    r"""Whether no more than rounding decides between two classes, bool ``[K]``."""
-    epsilon = torch.finfo(logits.dtype).eps if logits.is_floating_point() else 0.0
-    logits = logits.double()
+def _rounding(logits: Tensor, exact: Tensor | None) -> Tensor:
+    r"""How far rounding may move the logits of a row against each other, float64 ``[K]``."""
     if exact is None:
-        exact, rounding = logits, ULPS * epsilon * logits.abs().amax(-1)
-    else:
-        error = logits - exact
-        rounding = ROUNDING_FACTOR * (error - error.mean(-1, keepdim=True)).abs().amax(-1)
-    pair = torch.stack([expected, predictions], dim=1)
-    first, second = exact.gather(1, pair).unbind(1)
+        epsilon = torch.finfo(logits.dtype).eps if logits.is_floating_point() else 0.0
+        return ULPS * epsilon * logits.double().abs().amax(-1)
+    error = logits.double() - exact.double()
+    return ROUNDING_FACTOR * (error - error.mean(-1, keepdim=True)).abs().amax(-1)
+
+
+def _is_tie(truth: Tensor, rounding: Tensor, some: Tensor, others: Tensor) -> Tensor:
+    r"""Whether no more than rounding decides between two classes, bool ``[K]``."""
+    first, second = truth.gather(1, torch.stack([some, others], dim=1)).unbind(1)
     return (first - second).abs() <= rounding
+
+
+def _is_near(truth: Tensor, rounding: Tensor, levels: Sequence[float]) -> Tensor:
+    r"""Whether no more than rounding decides on an approval, bool ``[K, L, C]``; a softmax moves by
+    at most half of what its logits do.
+    """
+    shares = truth.softmax(-1).unsqueeze(1)
+    return (shares - shares.new_tensor(levels).view(-1, 1)).abs() <= rounding.view(-1, 1, 1)

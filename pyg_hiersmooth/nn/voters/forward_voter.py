@@ -10,14 +10,16 @@ from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
+from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
+from pyg_hiersmooth.sampling.tally import Ballots, side_by_side
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
-FINGERPRINT_SAMPLES = 4
+FINGERPRINT_SAMPLES, PROJECTIONS = 2, 8
 
 
 class ForwardVoter(ModelVoter):
@@ -135,13 +137,17 @@ class ForwardVoter(ModelVoter):
         return fewer
 
     def predict(self, samples: range) -> Tensor:
-        predictions = []
+        return self.cast(samples).classes
+
+    def cast(self, samples: range) -> Ballots:
+        parts = []
         # Blocks start at multiples of their size, so that they are the same in every run.
         start = samples.start - samples.start % self.block_size
         for first in range(start, samples.stop, self.block_size):
-            block = self._predict_block(range(first, first + self.block_size))
-            predictions.append(block[max(samples.start - first, 0) : samples.stop - first])
-        return torch.cat(predictions)
+            block = self._cast_block(range(first, first + self.block_size))
+            inside = slice(max(samples.start - first, 0), samples.stop - first)
+            parts.append(block.of(inside))
+        return side_by_side(parts, 0)
 
     def answer(self, features: Tensor, copies: int) -> Tensor:
         r"""Logits of the targets, ``[copies, M, C]``, for given features ``[copies * N, D (+ 1)]``,
@@ -152,23 +158,28 @@ class ForwardVoter(ModelVoter):
     def verify(self) -> None:
         self.model.prepared.verify()
 
-    def audit(self, sample: int, predictions: Tensor) -> None:
-        self.model.audit(sample, predictions, self._among_all)
+    def audit(self, sample: int, ballots: Ballots) -> None:
+        self.model.audit(sample, ballots, self._among_all, self.tally)
 
     def fingerprint(self) -> list[float]:
         with self.model.trying():
-            logits = torch.stack(
-                [self.model.logits(range(i, i + 1)).clone() for i in range(FINGERPRINT_SAMPLES)]
-            )
-            signs = torch.randn(logits[0].shape, generator=torch.Generator().manual_seed(0))
-            shares = (logits.cpu().double() * signs).sum((1, 2)) / logits[0].numel() ** 0.5
-        return [float(f"{value:.6g}") for value in shares.tolist()]
+            model = self.model.precise()
+            draws = [self.model.trial_draw(number) for number in range(FINGERPRINT_SAMPLES)]
+            if model.precision is not None:
+                draws = [cast(draw, model.precision) for draw in draws]
+            logits = torch.stack([model.answer(draw) for draw in draws]).cpu().double()
+            logits -= logits.mean(-1, keepdim=True)
+            generator = torch.Generator().manual_seed(0)
+            signs = torch.randn(PROJECTIONS, *logits[0].shape, generator=generator).double()
+            shares = torch.einsum("knc,pnc->kp", logits, signs).flatten() / logits[0].numel() ** 0.5
+        digits = 6 if model.precision is None else 10
+        return [float(f"{value:.{digits}g}") for value in shares.tolist()]
 
-    def _predict_block(self, samples: range) -> Tensor:
+    def _cast_block(self, samples: range) -> Ballots:
         logits = self._logits(samples)
         if not bool(torch.isfinite(logits).all()):
             raise ValueError("the model returned logits that are NaN or infinite")
-        return logits.argmax(-1)
+        return self.tally.ballots(logits)
 
     def _logits(self, samples: range) -> Tensor:
         return self._of_targets(self.model.logits(samples), len(samples))

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter
+from pyg_hiersmooth.sampling.tally import Tally
 
 
 class ModelVoter(Voter):
@@ -20,6 +21,10 @@ class ModelVoter(Voter):
 
     targets: Tensor
     options: VoterOptions
+
+    @property
+    def tally(self) -> Tally:
+        return Tally(self.num_classes, self.options.approve, self.options.num_outcomes)
 
     @property
     def asked(self) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
-from pyg_hiersmooth.nn.voters.audit import check_votes
+from pyg_hiersmooth.nn.voters.audit import check_ballots
 from pyg_hiersmooth.nn.voters.block_size import grown_block_size
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.random import RandomStream
@@ -26,6 +26,7 @@ from pyg_hiersmooth.sampling.features import (
 )
 from pyg_hiersmooth.sampling.generators import generators_put_back
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
+from pyg_hiersmooth.sampling.tally import Ballots, Tally
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 from pyg_hiersmooth.transforms.structure_ablation import ablated
 
@@ -91,8 +92,8 @@ class NoisyModel:
         given = self._given
         return self._whole.fresh(OneByOne(given) if len(given.rows) > 1 else given)
 
-    def audit(self, sample: int, predictions: Tensor, targets: Tensor) -> None:
-        r"""Checks the votes of a sample on some outputs against those of a pristine copy.
+    def audit(self, sample: int, ballots: Ballots, targets: Tensor, tally: Tally) -> None:
+        r"""Checks the ballots of a sample on some outputs against those of a pristine copy.
 
         Raises:
             AuditError: If one is another.
@@ -102,8 +103,9 @@ class NoisyModel:
         graph = self._structure(self.plain.forward, [selected], [stream])
         if self.transform.noise.of == "nodes":
             features = features[~selected]
-        check_votes(
-            predictions,
+        check_ballots(
+            ballots,
+            tally,
             targets,
             self.plain,
             self.precision,
@@ -138,16 +140,23 @@ class NoisyModel:
         return ablated(graph, rows if noised is None else {noised: rows}, of)
 
     def audit_among(
-        self, larger: Any, sample: int, predictions: Tensor, targets: Tensor, nodes: Tensor
+        self,
+        larger: Any,
+        sample: int,
+        ballots: Ballots,
+        targets: Tensor,
+        nodes: Tensor,
+        tally: Tally,
     ) -> None:
         r"""As :meth:`audit`, on a larger graph, for the votes on a neighborhood.
 
         Args:
             larger (Larger): The larger graph.
             sample (int): The number of the sample.
-            predictions (torch.Tensor): Its votes, int64 ``[M]``.
+            ballots (Ballots): What it says.
             targets (torch.Tensor): The nodes of the neighborhood that they are about.
             nodes (torch.Tensor): The nodes of the neighborhood, among all, int64, ascending.
+            tally (Tally): How ballots are read from logits.
         """
         stream, _, own = self._written_out(sample)
         seed, own = stream.seed(), own[: len(nodes)]
@@ -157,7 +166,7 @@ class NoisyModel:
         plain = self.prepared.fresh(larger.forward)
         ways = [*self.shortcuts, "neighborhoods (pass num_hops=None)"]
         asked = place[targets]
-        check_votes(predictions, asked, plain, self.precision, features, seed, sample, ways)
+        check_ballots(ballots, tally, asked, plain, self.precision, features, seed, sample, ways)
 
     def precise(self) -> IsolatedModel:
         r"""The model in the highest precision that it takes."""

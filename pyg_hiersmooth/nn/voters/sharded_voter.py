@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
+from pyg_hiersmooth.sampling.tally import Ballots, side_by_side
 
 ENTITIES_PER_SHARD = 8192
 r"""Most entities of a shard of more than one object; votes depend on it."""
@@ -103,23 +104,27 @@ class ShardedVoter(ModelVoter):
         for voter in self.voters:
             voter.verify()
 
-    def audit(self, sample: int, predictions: Tensor) -> None:
-        side_by_side = torch.empty(
-            sum(voter.num_targets for voter in self.voters), dtype=torch.long
-        )
-        side_by_side = side_by_side.to(self.device).index_copy_(0, self.targets, predictions)
-        parts = side_by_side.split([voter.num_targets for voter in self.voters])
+    def audit(self, sample: int, ballots: Ballots) -> None:
+        place = torch.empty(sum(voter.num_targets for voter in self.voters), dtype=torch.long)
+        place = place.to(self.device).index_copy_(0, self.targets, _numbers(self.targets))
+        parts = place.split([voter.num_targets for voter in self.voters])
         for number, part in enumerate(parts):
-            self.audit_of(number, sample, part)
+            self.audit_of(number, sample, ballots.on(part))
 
-    def audit_of(self, number: int, sample: int, predictions: Tensor) -> None:
+    def audit_of(self, number: int, sample: int, ballots: Ballots) -> None:
         r"""As :meth:`audit`, for one of the voters."""
-        self.voters[number].audit(sample, predictions)
+        self.voters[number].audit(sample, ballots)
 
     def fingerprint(self) -> list[float]:
         r"""Those of all voters."""
         return [value for voter in self.voters for value in voter.fingerprint()]
 
     def predict(self, samples: range) -> Tensor:
-        predictions = torch.cat([voter.predict(samples) for voter in self.voters], dim=1)
-        return predictions.index_select(1, self.targets)
+        return self.cast(samples).classes
+
+    def cast(self, samples: range) -> Ballots:
+        return side_by_side([voter.cast(samples) for voter in self.voters], 1).on(self.targets)
+
+
+def _numbers(targets: Tensor) -> Tensor:
+    return torch.arange(targets.numel(), device=targets.device)

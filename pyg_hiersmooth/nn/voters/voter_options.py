@@ -19,12 +19,16 @@ class VoterOptions:
         dense (bool): Whether to write noisy features out in any case.
         enumerate_outcomes (bool): Whether sample :math:`i` is the outcome :math:`i` of a selection
             that lists them.
+        approve (tuple of float): Softmax probabilities from which on a sample approves a class.
+        num_outcomes (int): Listed outcomes whose votes are kept apart; 0 keeps none.
     """
 
     seed: int
     block_size: int | None = None
     dense: bool = False
     enumerate_outcomes: bool = False
+    approve: tuple[float, ...] = ()
+    num_outcomes: int = 0
 
     def smoothing(self, transform: HierarchicalNodeFeatureNoise) -> HierarchicalNodeFeatureNoise:
         r"""The transform whose samples are those that are asked for."""
