@@ -19,7 +19,7 @@ from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.views.explanation import html_table
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import Noise
-from pyg_hiersmooth.selection import Selection
+from pyg_hiersmooth.selection import FixedSizeSelection, Selection
 from pyg_hiersmooth.serialization import to_dict
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ class PredictionSets:
         else:
             thresholds = [calibrated_threshold(scores, error)]
         sizes = certificate.num_entities
-        return cls(
+        found = cls(
             selection=certificate.selection,
             noise=certificate.noise,
             nominal=float(share),
@@ -203,6 +203,12 @@ class PredictionSets:
             num_entities=int(sizes[0]) if sizes is not None and len(set(sizes)) == 1 else None,
             num_features=certificate.num_features,
         )
+        if found._ablated != "features" and isinstance(found.selection, FixedSizeSelection):
+            raise ValueError(
+                f"'certificate' must select by BernoulliSelection or PartitionSelection where the "
+                f"number of entities may change, as under {found.noise} (got {found.selection})"
+            )
+        return found
 
     @property
     def exact(self) -> bool:
@@ -300,7 +306,8 @@ class PredictionSets:
         r"""What is guaranteed, in a sentence; arguments as in :meth:`sets`."""
         r, budget = self._checked(r, budget)
         who = " of each class" if self.class_conditional else ""
-        taken_over = ", or the object itself is taken over" if self._takes_over and r > 0 else ""
+        over = self._ablated == "messages" and r > 0
+        taken_over = ", or the object itself is taken over" if over else ""
         attack = "without an attack"
         if r > 0:
             strength = f", in all by {self.noise.describe(**budget)}" if self.noise.axes else ""
@@ -394,8 +401,8 @@ class PredictionSets:
         return [("approve", self.approve), ("eta", None if self.exact else self.eta)]
 
     @property
-    def _takes_over(self) -> bool:
-        return getattr(self.noise, "of", "features") == "messages"
+    def _ablated(self) -> str:
+        return getattr(self.noise, "of", "features")
 
     def _sets(
         self, certificate: CountedVotes, r: int, budget: Mapping[str, Any]
@@ -438,6 +445,8 @@ class PredictionSets:
         ``[1 or M, 1 or C]``, votes if exact.
         """
         reached, strength = self._checked(r, budget)
+        if self._ablated != "features":  # entities may be added, so r may exceed their number
+            num_entities = None
         entities = None if num_entities is None else np.atleast_1d(num_entities)[:, None]
         if self.exact:
             return np.atleast_2d(

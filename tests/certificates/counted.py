@@ -39,7 +39,8 @@ def exact(counts: Any, start: int = 0, selection: Any = None, **kept: Any) -> Co
         "approve": 0.1,
         "exact": True,
     }
-    return Counted(selection, AblationNoise(), **{**settings, **kept})
+    noise = kept.pop("noise", None) or AblationNoise()
+    return Counted(selection, noise, **{**settings, **kept})
 
 
 def sampled(

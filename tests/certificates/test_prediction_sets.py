@@ -276,6 +276,30 @@ def test_objects_of_different_sizes_have_thresholds_of_their_own() -> None:
         sets.threshold(1)
 
 
+@pytest.mark.parametrize("of", ["messages", "nodes"])
+def test_more_entities_than_there_were_may_be_changed_where_some_are_added(of: str) -> None:
+    counts, y = ballots(200, N_SAMPLES)
+    noise, sizes = AblationNoise(), np.full(200, 2)
+    noise.of = of  # type: ignore[attr-defined]
+    selection = BernoulliSelection(0.9)
+    cal = sampled(counts, selection, noise, N_SAMPLES, num_entities=sizes)
+    sets = PredictionSets.calibrate(cal, y)
+    assert sets.threshold(3) < sets.threshold(2)  # type: ignore[operator]
+    q, clean = 0.9**3, float(sets.clean_threshold[0])
+    assert sets.threshold(3) == pytest.approx(clean - (1 - q), abs=1e-9)
+    test = found(noise, num_entities=sizes[:60])
+    assert (sets.sets(test, 3) >= sets.sets(test, 2)).all()
+    assert sets.sets(test, 3).sum() == sets.sets(found(noise), 3).sum()
+    partition = PartitionSelection(10, 10)
+    few = exact(counts // 5, num_entities=np.full(200, 2), noise=noise)
+    exactly = PredictionSets.calibrate(few, y)
+    assert exactly.threshold(2) - exactly.threshold(3) == pytest.approx(0.1)  # type: ignore
+    assert partition.num_exposing(3, 2) == 20  # what features on a fixed graph would lose
+    fixed = sampled(counts, FixedSizeSelection(2), noise, N_SAMPLES, num_entities=sizes)
+    with pytest.raises(ValueError, match=r"must select by Bernoulli.*got FixedSizeSelection"):
+        PredictionSets.calibrate(fixed, y)
+
+
 def test_class_conditional_thresholds_are_those_of_each_class_alone() -> None:
     counts, y = ballots(200, 100)
     counts[y == 2] //= 2
