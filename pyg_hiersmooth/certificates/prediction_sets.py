@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import robustness, sets_on_disk
-from pyg_hiersmooth.certificates.ballots import Ballots, CountedVotes
+from pyg_hiersmooth.certificates.ballots import Ballots
 from pyg_hiersmooth.certificates.calibration import as_share, calibrated_threshold
+from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.views.explanation import html_table
 from pyg_hiersmooth.extras import require
@@ -118,7 +119,7 @@ class PredictionSets:
     @classmethod
     def calibrate(
         cls,
-        certificate: CountedVotes,
+        certificate: Certificate,
         y: ArrayLike,
         coverage: float | Fraction = 0.9,
         *,
@@ -220,7 +221,7 @@ class PredictionSets:
         r"""Whether the coverage holds for the objects of each class by themselves."""
         return len(self.clean_threshold) > 1
 
-    def sets(self, certificate: CountedVotes, r: int = 0, **budget: Any) -> np.ndarray:
+    def sets(self, certificate: Certificate, r: int = 0, **budget: Any) -> np.ndarray:
         r"""The set of each object, bool ``[M, C]``.
 
         The objects are as they are *found*, clean or attacked: the sets hold the right class if an
@@ -255,7 +256,7 @@ class PredictionSets:
             )
         return approved
 
-    def coverage(self, certificate: CountedVotes, y: ArrayLike, r: int = 0, **budget: Any) -> float:
+    def coverage(self, certificate: Certificate, y: ArrayLike, r: int = 0, **budget: Any) -> float:
         r"""The share of objects whose set holds the label. Of a finite number of test objects it
         spreads around its mean, which is at least :attr:`nominal`.
 
@@ -268,15 +269,15 @@ class PredictionSets:
         approved = self.sets(certificate, r, **budget)
         return _covered(approved, _labels(y, Ballots.of(certificate)))
 
-    def size(self, certificate: CountedVotes, r: int = 0, **budget: Any) -> float:
+    def size(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The average number of classes in a set; arguments as in :meth:`sets`."""
         return _mean(self.sets(certificate, r, **budget).sum(1))
 
-    def singletons(self, certificate: CountedVotes, r: int = 0, **budget: Any) -> float:
+    def singletons(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The share of sets with a single class; arguments as in :meth:`sets`."""
         return _mean(self.sets(certificate, r, **budget).sum(1) == 1)
 
-    def calibration_size(self, certificate: CountedVotes, r: int = 0, **budget: Any) -> float:
+    def calibration_size(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The average size of the sets of the calibration objects themselves. Nothing is
         guaranteed for them: it serves to compare ways to count ballots. Arguments as in
         :meth:`sets`, with the certificate of the calibration.
@@ -319,7 +320,7 @@ class PredictionSets:
 
     def to_frame(
         self,
-        certificate: CountedVotes,
+        certificate: Certificate,
         y: ArrayLike | None = None,
         changed: Sequence[int] = CHANGED,
         **budget: Any,
@@ -342,7 +343,7 @@ class PredictionSets:
 
     def plot(
         self,
-        certificate: CountedVotes,
+        certificate: Certificate,
         path: str | os.PathLike[str] | None = None,
         ax: Axes | None = None,
         changed: Sequence[int] = range(11),
@@ -405,7 +406,7 @@ class PredictionSets:
         return getattr(self.noise, "of", "features")
 
     def _sets(
-        self, certificate: CountedVotes, r: int, budget: Mapping[str, Any]
+        self, certificate: Certificate, r: int, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""The sets, and which classes are in them whatever the votes; both bool ``[M, C]``."""
         self._check_ballots(certificate)
@@ -413,7 +414,7 @@ class PredictionSets:
         return self._approved(certificate, r, budget)
 
     def _approved(
-        self, certificate: CountedVotes, r: int, budget: Mapping[str, Any]
+        self, certificate: Certificate, r: int, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""As :meth:`_sets`, of any objects."""
         ballots = Ballots.of(certificate)
@@ -466,7 +467,7 @@ class PredictionSets:
         )
         return robustness.worst_case(self.noise, clean, np.atleast_1d(q)[:, None], **strength)
 
-    def _check_ballots(self, certificate: CountedVotes) -> None:
+    def _check_ballots(self, certificate: Certificate) -> None:
         for name in ("selection", "noise"):
             ours, theirs = getattr(self, name), getattr(certificate, name)
             if not _same(ours, theirs):
@@ -492,7 +493,7 @@ class PredictionSets:
                 f"(got {ballots.num_classes})"
             )
 
-    def _check_objects(self, certificate: CountedVotes) -> None:
+    def _check_objects(self, certificate: Certificate) -> None:
         _check_apart("certificate", certificate.index, self.index, "calibration used")
         if self.chosen_index is not None:
             told = "the choice of 'approve' used"
