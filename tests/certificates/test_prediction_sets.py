@@ -253,6 +253,8 @@ def test_distances_in_other_norms() -> None:
     assert sets.threshold(2, eps=0.05, norm="linf") == pytest.approx(
         sets.threshold(2, eps=0.05 * 18**0.5)
     )
+    known = calibrated(noise).sets(test, 2, eps=0.05, norm="linf")  # from the test objects alone
+    assert np.array_equal(known, sets.sets(test, 2, eps=0.05, norm="linf"))
     with pytest.raises(ValueError, match="needs the number of features"):
         calibrated(noise).sets(found(noise), 2, eps=0.05, norm="linf")
     with pytest.raises(ValueError, match="'norm' must be one of"):
