@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.ballots import CountedVotes
+from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.prediction_sets import PredictionSets
 
 
@@ -31,7 +31,7 @@ class ApprovalChoice:
 
 
 def choose_approval(
-    certificates: Sequence[CountedVotes],
+    certificates: Sequence[Certificate],
     y: ArrayLike,
     coverage: float | Fraction = 0.9,
     r: int = 0,

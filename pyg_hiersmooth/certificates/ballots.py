@@ -3,33 +3,12 @@ r"""The ballots that prediction sets are made of, and bounds on their shares."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.confidence_sequences import anytime_lower, anytime_upper
 from pyg_hiersmooth.certificates.vote_bounds import clopper_pearson_lower, clopper_pearson_upper
-from pyg_hiersmooth.noise import Noise
-from pyg_hiersmooth.selection import Selection
-
-
-class CountedVotes(Protocol):
-    r"""What prediction sets are made of: a certificate that kept its votes."""
-
-    selection: Selection
-    noise: Noise
-    index: np.ndarray
-    num_entities: np.ndarray | None
-    num_features: int | None
-    num_samples: np.ndarray | None
-    n0: int | None
-    votes: np.ndarray | None
-    approvals: np.ndarray | None
-    approve: float | None
-
-    @property
-    def exact(self) -> bool:
-        r"""Whether all outcomes were enumerated."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +28,7 @@ class Ballots:
     anytime: bool
 
     @classmethod
-    def of(cls, certificate: CountedVotes) -> Ballots:
+    def of(cls, certificate: Certificate) -> Ballots:
         r"""Approvals where a certificate has them, else votes.
 
         A number of samples that is not known to have been fixed in advance (there are no

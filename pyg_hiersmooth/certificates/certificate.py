@@ -351,14 +351,7 @@ class Certificate:
 
     def _distance_scale(self, own: Norm, norm: str | None, r: int) -> np.ndarray:
         changed = r if self.num_entities is None else np.minimum(r, self.num_entities)
-        coordinates = np.maximum(changed, 1) * (self.num_features or np.nan)
-        scale = robustness.native_distance(own, norm, coordinates)  # nan**0 is 1: needed or not
-        if np.isnan(scale).any():
-            raise ValueError(
-                f"a budget in '{norm}' needs the number of features of an entity: "
-                "make the certificate with 'num_features'"
-            )
-        return scale
+        return robustness.distance_scale(own, norm, changed, self.num_features)
 
     def __getitem__(self, position: int) -> Explanation:
         r"""What it says about the object at a position."""

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import robustness, sets_on_disk
-from pyg_hiersmooth.certificates.ballots import Ballots, CountedVotes
+from pyg_hiersmooth.certificates.ballots import Ballots
 from pyg_hiersmooth.certificates.calibration import as_share, calibrated_threshold
+from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.views.explanation import html_table
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import Noise
-from pyg_hiersmooth.selection import Selection
+from pyg_hiersmooth.selection import FixedSizeSelection, Selection
 from pyg_hiersmooth.serialization import to_dict
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ class PredictionSets:
     @classmethod
     def calibrate(
         cls,
-        certificate: CountedVotes,
+        certificate: Certificate,
         y: ArrayLike,
         coverage: float | Fraction = 0.9,
         *,
@@ -188,7 +189,7 @@ class PredictionSets:
         else:
             thresholds = [calibrated_threshold(scores, error)]
         sizes = certificate.num_entities
-        return cls(
+        found = cls(
             selection=certificate.selection,
             noise=certificate.noise,
             nominal=float(share),
@@ -203,6 +204,12 @@ class PredictionSets:
             num_entities=int(sizes[0]) if sizes is not None and len(set(sizes)) == 1 else None,
             num_features=certificate.num_features,
         )
+        if found._ablated != "features" and isinstance(found.selection, FixedSizeSelection):
+            raise ValueError(
+                f"'certificate' must select by BernoulliSelection or PartitionSelection where the "
+                f"number of entities may change, as under {found.noise} (got {found.selection})"
+            )
+        return found
 
     @property
     def exact(self) -> bool:
@@ -214,7 +221,7 @@ class PredictionSets:
         r"""Whether the coverage holds for the objects of each class by themselves."""
         return len(self.clean_threshold) > 1
 
-    def sets(self, certificate: CountedVotes, r: int = 0, **budget: Any) -> np.ndarray:
+    def sets(self, certificate: Certificate, r: int = 0, **budget: Any) -> np.ndarray:
         r"""The set of each object, bool ``[M, C]``.
 
         The objects are as they are *found*, clean or attacked: the sets hold the right class if an
@@ -249,7 +256,7 @@ class PredictionSets:
             )
         return approved
 
-    def coverage(self, certificate: CountedVotes, y: ArrayLike, r: int = 0, **budget: Any) -> float:
+    def coverage(self, certificate: Certificate, y: ArrayLike, r: int = 0, **budget: Any) -> float:
         r"""The share of objects whose set holds the label. Of a finite number of test objects it
         spreads around its mean, which is at least :attr:`nominal`.
 
@@ -262,15 +269,15 @@ class PredictionSets:
         approved = self.sets(certificate, r, **budget)
         return _covered(approved, _labels(y, Ballots.of(certificate)))
 
-    def size(self, certificate: CountedVotes, r: int = 0, **budget: Any) -> float:
+    def size(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The average number of classes in a set; arguments as in :meth:`sets`."""
         return _mean(self.sets(certificate, r, **budget).sum(1))
 
-    def singletons(self, certificate: CountedVotes, r: int = 0, **budget: Any) -> float:
+    def singletons(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The share of sets with a single class; arguments as in :meth:`sets`."""
         return _mean(self.sets(certificate, r, **budget).sum(1) == 1)
 
-    def calibration_size(self, certificate: CountedVotes, r: int = 0, **budget: Any) -> float:
+    def calibration_size(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The average size of the sets of the calibration objects themselves. Nothing is
         guaranteed for them: it serves to compare ways to count ballots. Arguments as in
         :meth:`sets`, with the certificate of the calibration.
@@ -300,7 +307,8 @@ class PredictionSets:
         r"""What is guaranteed, in a sentence; arguments as in :meth:`sets`."""
         r, budget = self._checked(r, budget)
         who = " of each class" if self.class_conditional else ""
-        taken_over = ", or the object itself is taken over" if self._takes_over and r > 0 else ""
+        over = self._ablated == "messages" and r > 0
+        taken_over = ", or the object itself is taken over" if over else ""
         attack = "without an attack"
         if r > 0:
             strength = f", in all by {self.noise.describe(**budget)}" if self.noise.axes else ""
@@ -312,7 +320,7 @@ class PredictionSets:
 
     def to_frame(
         self,
-        certificate: CountedVotes,
+        certificate: Certificate,
         y: ArrayLike | None = None,
         changed: Sequence[int] = CHANGED,
         **budget: Any,
@@ -335,7 +343,7 @@ class PredictionSets:
 
     def plot(
         self,
-        certificate: CountedVotes,
+        certificate: Certificate,
         path: str | os.PathLike[str] | None = None,
         ax: Axes | None = None,
         changed: Sequence[int] = range(11),
@@ -394,11 +402,11 @@ class PredictionSets:
         return [("approve", self.approve), ("eta", None if self.exact else self.eta)]
 
     @property
-    def _takes_over(self) -> bool:
-        return getattr(self.noise, "of", "features") == "messages"
+    def _ablated(self) -> str:
+        return getattr(self.noise, "of", "features")
 
     def _sets(
-        self, certificate: CountedVotes, r: int, budget: Mapping[str, Any]
+        self, certificate: Certificate, r: int, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""The sets, and which classes are in them whatever the votes; both bool ``[M, C]``."""
         self._check_ballots(certificate)
@@ -406,7 +414,7 @@ class PredictionSets:
         return self._approved(certificate, r, budget)
 
     def _approved(
-        self, certificate: CountedVotes, r: int, budget: Mapping[str, Any]
+        self, certificate: Certificate, r: int, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""As :meth:`_sets`, of any objects."""
         ballots = Ballots.of(certificate)
@@ -438,6 +446,8 @@ class PredictionSets:
         ``[1 or M, 1 or C]``, votes if exact.
         """
         reached, strength = self._checked(r, budget)
+        if self._ablated != "features":  # entities may be added, so r may exceed their number
+            num_entities = None
         entities = None if num_entities is None else np.atleast_1d(num_entities)[:, None]
         if self.exact:
             return np.atleast_2d(
@@ -457,7 +467,7 @@ class PredictionSets:
         )
         return robustness.worst_case(self.noise, clean, np.atleast_1d(q)[:, None], **strength)
 
-    def _check_ballots(self, certificate: CountedVotes) -> None:
+    def _check_ballots(self, certificate: Certificate) -> None:
         for name in ("selection", "noise"):
             ours, theirs = getattr(self, name), getattr(certificate, name)
             if not _same(ours, theirs):
@@ -483,7 +493,7 @@ class PredictionSets:
                 f"(got {ballots.num_classes})"
             )
 
-    def _check_objects(self, certificate: CountedVotes) -> None:
+    def _check_objects(self, certificate: Certificate) -> None:
         _check_apart("certificate", certificate.index, self.index, "calibration used")
         if self.chosen_index is not None:
             told = "the choice of 'approve' used"

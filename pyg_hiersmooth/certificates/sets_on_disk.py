@@ -2,17 +2,16 @@ r"""Prediction sets on disk: NumPy ``.npz`` files of arrays and settings, nothin
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from pyg_hiersmooth.certificates.storage import checksum
 from pyg_hiersmooth.files import one_line, replace_atomically
 from pyg_hiersmooth.serialization import noise_from_dict, selection_from_dict, to_dict
 
@@ -34,8 +33,8 @@ def save(sets: PredictionSets, path: str | os.PathLike[str]) -> None:
     plain = {name: value for name, value in values.items() if name not in arrays}
     settings = json.dumps({"format": FORMAT, **plain, **smoothing})
     with replace_atomically(path) as file:
-        text, checksum = np.array(settings), np.array(_checksum(settings, arrays))
-        np.savez_compressed(file, settings=text, checksum=checksum, **arrays)
+        text, digest = np.array(settings), np.array(checksum(settings, arrays))
+        np.savez_compressed(file, settings=text, checksum=digest, **arrays)
 
 
 def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
@@ -49,8 +48,8 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        text, checksum = str(arrays.pop("settings")), str(arrays.pop("checksum"))
-        if checksum != _checksum(text, arrays):
+        text, digest = str(arrays.pop("settings")), str(arrays.pop("checksum"))
+        if digest != checksum(text, arrays):
             raise ValueError("its checksum is that of another content")
         settings = json.loads(text)
         if (kind := settings.pop("format")) != FORMAT:
@@ -62,11 +61,3 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
         raise ValueError(
             f"'{path}' holds no prediction sets of pyg_hiersmooth: {one_line(error)}"
         ) from error
-
-
-def _checksum(settings: str, arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(settings.encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,7 +45,7 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
     settings = json.dumps({"format": FORMAT, **plain, **smoothing})
     content: dict[str, Any] = {
         "settings": np.array(settings),
-        "checksum": np.array(_checksum(settings, arrays)),
+        "checksum": np.array(checksum(settings, arrays)),
         **arrays,
     }
     with replace_atomically(path) as file:
@@ -72,14 +73,15 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
             _check_complete(smoothing, settings, arrays)
         elif kind != FORMAT:
             raise ValueError(f"unknown format {kind!r}")
-        elif str(arrays.pop("checksum")) != _checksum(text, arrays):
+        elif str(arrays.pop("checksum")) != checksum(text, arrays):
             raise ValueError("its checksum is that of another content")
         return result.from_bounds(smoothing, **settings, **arrays)
     except Exception as error:  # damage shows anywhere in zipfile, zlib, NumPy or JSON
         raise ValueError(f"'{path}' is not a certificate of pyg_hiersmooth: {error}") from error
 
 
-def _checksum(settings: str, arrays: dict[str, np.ndarray]) -> str:
+def checksum(settings: str, arrays: Mapping[str, np.ndarray]) -> str:
+    r"""A digest of settings and arrays, which tells when one of them was changed."""
     digest = hashlib.sha256(settings.encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())

@@ -3,15 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pyg_hiersmooth.certificates import PredictionSets, choose_approval
+from pyg_hiersmooth.certificates import Certificate, PredictionSets, choose_approval
 
-from .counted import Counted, exact
+from .counted import exact
 
 rng = np.random.default_rng(5)
 Y = rng.integers(0, 4, 40)
 
 
-def tuned(approve: float | None, spread: int, start: int = 0) -> Counted:
+def tuned(approve: float | None, spread: int, start: int = 0) -> Certificate:
     """Right classes at 100 votes, others up to `spread`."""
     counts = rng.integers(0, spread + 1, (len(Y), 4))
     counts[np.arange(len(Y)), Y] = 100 - rng.integers(0, 3, len(Y))

@@ -41,7 +41,7 @@ def test_numbers_of_samples_that_were_not_fixed_get_bounds_at_any_time() -> None
 
 def test_approvals_come_before_votes() -> None:
     votes = np.array([[60, 40, 0], [100, 0, 0]])
-    assert Ballots.of(exact(COUNTS, votes=votes)).counts is COUNTS
+    assert np.array_equal(Ballots.of(exact(COUNTS, votes=votes)).counts, COUNTS)
     assert Ballots.of(exact(COUNTS, votes=votes, approvals=None)).counts is votes
 
 
@@ -53,4 +53,4 @@ def test_of_one_class_and_of_none() -> None:
 
 def test_bounds_alone_are_refused() -> None:
     with pytest.raises(ValueError, match="'certificate' must hold the votes"):
-        Ballots.of(exact(COUNTS, approvals=None))
+        Ballots.of(exact(COUNTS, votes=None, approvals=None))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import beta
 
-from pyg_hiersmooth.certificates import PredictionSets
+from pyg_hiersmooth.certificates import Certificate, PredictionSets
 from pyg_hiersmooth.certificates.approval import ApprovalChoice
 from pyg_hiersmooth.datasets import NodeSplit
 from pyg_hiersmooth.noise import (
@@ -33,7 +33,7 @@ from pyg_hiersmooth.selection import (
     Selection,
 )
 
-from .counted import Counted, exact, sampled
+from .counted import exact, sampled
 
 C = 4
 N_SAMPLES = 500
@@ -62,7 +62,7 @@ def calibrated(noise: Noise, selection: Selection | None = None, **options: Any)
     return PredictionSets.calibrate(sampled(counts, selection, noise, N_SAMPLES), y, **options)
 
 
-def found(noise: Noise, selection: Selection | None = None, **kept: Any) -> Counted:
+def found(noise: Noise, selection: Selection | None = None, **kept: Any) -> Certificate:
     selection = BernoulliSelection(0.9) if selection is None else selection
     return sampled(ballots(60, N_SAMPLES, 1)[0], selection, noise, N_SAMPLES, start=1_000, **kept)
 
@@ -253,6 +253,8 @@ def test_distances_in_other_norms() -> None:
     assert sets.threshold(2, eps=0.05, norm="linf") == pytest.approx(
         sets.threshold(2, eps=0.05 * 18**0.5)
     )
+    known = calibrated(noise).sets(test, 2, eps=0.05, norm="linf")  # from the test objects alone
+    assert np.array_equal(known, sets.sets(test, 2, eps=0.05, norm="linf"))
     with pytest.raises(ValueError, match="needs the number of features"):
         calibrated(noise).sets(found(noise), 2, eps=0.05, norm="linf")
     with pytest.raises(ValueError, match="'norm' must be one of"):
@@ -274,6 +276,29 @@ def test_objects_of_different_sizes_have_thresholds_of_their_own() -> None:
         assert np.array_equal(together[rows], alone[rows])
     with pytest.raises(ValueError, match="number of entities"):
         sets.threshold(1)
+
+
+@pytest.mark.parametrize("of", ["messages", "nodes"])
+def test_more_entities_than_there_were_may_be_changed_where_some_are_added(of: str) -> None:
+    counts, y = ballots(200, N_SAMPLES)
+    noise, sizes = AblationNoise(of=of), np.full(200, 2)
+    selection = BernoulliSelection(0.9)
+    cal = sampled(counts, selection, noise, N_SAMPLES, num_entities=sizes)
+    sets = PredictionSets.calibrate(cal, y)
+    assert sets.threshold(3) < sets.threshold(2)  # type: ignore[operator]
+    q, clean = 0.9**3, float(sets.clean_threshold[0])
+    assert sets.threshold(3) == pytest.approx(clean - (1 - q), abs=1e-9)
+    test = found(noise, num_entities=sizes[:60])
+    assert (sets.sets(test, 3) >= sets.sets(test, 2)).all()
+    assert sets.sets(test, 3).sum() == sets.sets(found(noise), 3).sum()
+    partition = PartitionSelection(10, 10)
+    few = exact(counts // 5, num_entities=np.full(200, 2), noise=noise)
+    exactly = PredictionSets.calibrate(few, y)
+    assert exactly.threshold(2) - exactly.threshold(3) == pytest.approx(0.1)  # type: ignore
+    assert partition.num_exposing(3, 2) == 20  # what features on a fixed graph would lose
+    fixed = sampled(counts, FixedSizeSelection(2), noise, N_SAMPLES, num_entities=sizes)
+    with pytest.raises(ValueError, match=r"must select by Bernoulli.*got FixedSizeSelection"):
+        PredictionSets.calibrate(fixed, y)
 
 
 def test_class_conditional_thresholds_are_those_of_each_class_alone() -> None:
@@ -327,8 +352,8 @@ def test_numbers_of_samples() -> None:
     taken[3] += 1
     smoothing = BernoulliSelection(0.9), AblationNoise()
     with pytest.raises(ValueError, match=r"equally many samples .*got 500 to 501"):
-        PredictionSets.calibrate(sampled(counts, *smoothing, n=1, num_samples=taken), y)
-    stopped = sampled(counts, *smoothing, n=1, num_samples=taken, n0=None)
+        PredictionSets.calibrate(sampled(counts, *smoothing, n=N_SAMPLES, num_samples=taken), y)
+    stopped = sampled(counts, *smoothing, n=N_SAMPLES, num_samples=taken, n0=None)
     wide = PredictionSets.calibrate(stopped, y)
     fixed = PredictionSets.calibrate(sampled(counts, *smoothing, n=N_SAMPLES), y)
     assert wide.threshold() < fixed.threshold()  # type: ignore[operator]
@@ -364,21 +389,15 @@ def test_other_votes_are_refused() -> None:
     with pytest.raises(ValueError, match="must have the smoothing of the calibration"):
         sets.sets(exact(counts, 500, PartitionSelection(10, 10, seed=1)))
     with pytest.raises(ValueError, match="must have the smoothing of the calibration"):
-        sets.sets(foreign_noise(counts))
+        sets.sets(exact(counts, 500, noise=AblationNoise(torch.ones(3))))
     with pytest.raises(ValueError, match=r"must hold exact votes, .*got sampled"):
-        sets.sets(exact(counts, 500, exact=False))
+        sets.sets(exact(counts, 500, largest_r=None))
     with pytest.raises(ValueError, match=r"with approve=0.1 \(got approve=0.2\)"):
         sets.sets(exact(counts, 500, approve=0.2))
     with pytest.raises(ValueError, match=r"about the 4 classes .*got 3"):
         sets.sets(exact(counts[:, :3], 500))
     with pytest.raises(ValueError, match="must be the one of the calibration"):
         sets.calibration_size(exact(counts, 500))
-
-
-def foreign_noise(counts: np.ndarray) -> Counted:
-    other = exact(counts, 500)
-    other.noise = AblationNoise(torch.ones(3))
-    return other
 
 
 def test_a_noise_that_cannot_be_compared_is_the_same_only_as_itself() -> None:
@@ -389,13 +408,10 @@ def test_a_noise_that_cannot_be_compared_is_the_same_only_as_itself() -> None:
 
     counts, y = ballots(200, 100)
     own = Own(object())
-    cal, test = exact(counts), exact(counts, 500)
-    cal.noise = test.noise = own
-    sets = PredictionSets.calibrate(cal, y)
-    sets.sets(test)
-    test.noise = Own(object())
+    sets = PredictionSets.calibrate(exact(counts, noise=own), y)
+    sets.sets(exact(counts, 500, noise=own))
     with pytest.raises(ValueError, match="must have the smoothing"):
-        sets.sets(test)
+        sets.sets(exact(counts, 500, noise=Own(own._secret)))
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, -1.0, 2.0, float("nan")])
@@ -439,8 +455,7 @@ def test_statements() -> None:
     assert sets.statement(3) == (
         f"{start}, the right class is in the set, whoever changes at most 3 entities."
     )
-    messages = exact(counts)
-    messages.noise.of = "messages"  # type: ignore[attr-defined]
+    messages = exact(counts, noise=AblationNoise(of="messages"))
     over = PredictionSets.calibrate(messages, y, class_conditional=True)
     assert over.statement(2) == (
         f"{start} of each class, the right class is in the set, or the object itself is taken "
