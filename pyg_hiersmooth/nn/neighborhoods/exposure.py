@@ -1,4 +1,4 @@
-r"""Through how much of a selection each node reaches each target, where selected nodes are silent."""
+r"""Through how much of a selection nodes reach targets, where selected nodes are silent."""
 
 from __future__ import annotations
 
