@@ -25,6 +25,7 @@ from pyg_hiersmooth.certificates.checks import (
     check_receptive_field,
 )
 from pyg_hiersmooth.certificates.exposures import check_exposure, exposed_needs, with_own
+from pyg_hiersmooth.certificates.views import display
 from pyg_hiersmooth.choices import AttackMethod, check_choice
 from pyg_hiersmooth.extras import require
 
@@ -270,13 +271,15 @@ class CollectiveCertificate:
         :meth:`curve`. Needs the extra ``frame``.
         """
         pandas = require("pandas", extra="frame")
-        return pandas.DataFrame(
+        table = pandas.DataFrame(
             {
                 "r": list(changed),
                 "collective": self.curve(y, changed, **options),
                 "one_by_one": self.one_by_one(y, changed, **options),
             }
         )
+        table.attrs["threat"] = self.threat
+        return table
 
     def plot(
         self,
@@ -296,7 +299,8 @@ class CollectiveCertificate:
             "one attack on each": self.one_by_one(y, changed, **options),
         }
         clean_accuracy = self.certificate.clean_accuracy(y)
-        return plot_collective(changed, curves, clean_accuracy, self.certificate.smoothing, path)
+        title = f"{self.certificate.smoothing}\nagainst: {self.threat}"
+        return plot_collective(changed, curves, clean_accuracy, title, path)
 
     def _budget(self, options: Mapping[str, Any]) -> dict[str, Any]:
         names = self.certificate.noise.budget
@@ -346,10 +350,10 @@ class CollectiveCertificate:
         return most
 
     def __repr__(self) -> str:
-        if self.receptive_field is None:
-            return f"{self.__class__.__name__}({self.certificate})"
-        return (
-            f"{self.__class__.__name__}({self.certificate}, "
-            f"{self.receptive_field.shape[1]} entities, "
-            f"{self.receptive_field.nnz / max(len(self), 1):.1f} in a receptive field)"
-        )
+        certificate = display.described(self.certificate)
+        reach = ""
+        if self.receptive_field is not None:
+            _, num_entities = self.receptive_field.shape
+            mean = self.receptive_field.nnz / max(len(self), 1)
+            reach = f", {num_entities} entities, {mean:.1f} in a receptive field"
+        return f"{type(self).__name__}({certificate}{reach}) against: {self.threat}"
