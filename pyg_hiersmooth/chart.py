@@ -46,11 +46,13 @@ class Chart:
 
     Attributes:
         smoothing (str): The selection and the noise.
+        threat (str): The adversary, in one sentence.
         clean_accuracy (float): Accuracy without an adversary; abstentions count as wrong.
         panels (tuple of Panel): Certified accuracy over each budget.
     """
 
     smoothing: str
+    threat: str
     clean_accuracy: float
     panels: tuple[Panel, ...]
 

@@ -136,7 +136,7 @@ def plot_certificates(
         for chart, style in zip(charts.values(), LINE_STYLES, strict=False):
             each.axhline(chart.clean_accuracy, color="0.45", linewidth=0.9, linestyle=style)
     axes[0].set_ylabel("Certified accuracy")
-    _draw_legends(axes, list(charts), by_budget[0][0], whole=ax is None)
+    _draw_legends(axes, _names(charts), by_budget[0][0], whole=ax is None)
     if ax is None:
         _set_title(figure, _title(charts))
     return _saved(figure, path)
@@ -207,13 +207,21 @@ def _draw_legends(axes: list[Axes], names: list[str], panel: Panel, whole: bool)
         )
 
 
+def _names(charts: Mapping[str, Chart]) -> list[str]:
+    r"""What runs are called, with their adversaries where they have different ones."""
+    if len({chart.threat for chart in charts.values()}) == 1:
+        return list(charts)
+    return [f"{name}, against: {chart.threat}" for name, chart in charts.items()]
+
+
 def _title(charts: Mapping[str, Chart]) -> str:
     smoothings = {chart.smoothing for chart in charts.values()}
+    threats = [f"against: {threat}" for threat in {chart.threat for chart in charts.values()}]
     if len(smoothings) > 1:
-        return "Certified accuracy"
+        return "\n".join(["Certified accuracy", *(threats if len(threats) == 1 else [])])
     (smoothing,) = smoothings
     named = [name for name in charts if len(charts) == 1 and name not in smoothing]
-    return "\n".join([*named, smoothing])
+    return "\n".join([*named, smoothing, *threats])
 
 
 def _in_words(smoothing: str) -> str:

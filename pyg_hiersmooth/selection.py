@@ -15,6 +15,13 @@ from pyg_hiersmooth.random import RandomStream
 class Selection(ABC):
     r"""A distribution of the indicator :math:`\tau \in \{0, 1\}^N` over an object's entities."""
 
+    @property
+    def extends(self) -> bool:
+        r"""Whether entities that are appended to an object leave the selection of the others as it
+        was, and are selected like them: what bears an adversary who adds some.
+        """
+        return False
+
     @abstractmethod
     def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
         r"""Draws :math:`\tau` for one object: bool ``[num_entities]``."""
@@ -98,6 +105,10 @@ class BernoulliSelection(Selection):
                 "'p' must be a probability in (0, 1], or a one-dimensional tensor of them "
                 f"(got {p})"
             )
+
+    @property
+    def extends(self) -> bool:
+        return not isinstance(self.p, Tensor)
 
     def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
         if isinstance(self.p, Tensor):
@@ -245,6 +256,10 @@ class PartitionSelection(Selection):
         if dealing not in DEALINGS:
             raise ValueError(f"'dealing' must be 'blocks' or 'shuffled' (got {dealing!r})")
         self.dealing = dealing
+
+    @property
+    def extends(self) -> bool:
+        return self.dealing == "blocks"
 
     @property
     def num_masks(self) -> int:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates import robustness, storage
+from pyg_hiersmooth.certificates import exposures, new_nodes, robustness, storage
 from pyg_hiersmooth.certificates.checks import (
+    ReceptiveField,
     check_ballots,
     check_count,
+    check_extends,
     check_integers,
     check_listed,
     check_probabilities,
@@ -60,6 +62,9 @@ class Certificate:
       own norm, or in ``norm="l1" | "l2" | "linf"``);
     * ``additions`` and ``deletions`` of ones, for flips;
     * nothing more, for ablation.
+
+    Ablated messages or nodes are about more than features: :attr:`threat` says in a sentence who
+    the adversary of a certificate is.
 
     Nothing changed (``r=0`` or a budget of zero) never alters a prediction.
 
@@ -170,6 +175,7 @@ class Certificate:
                 smoothing that draws.
         """
         check_kind(kind)
+        check_extends(transform.selection, transform.noise)
         predicted = check_integers("prediction", prediction)
         size = len(predicted)
         lower = check_probabilities("p_lower", p_lower, size)
@@ -263,18 +269,43 @@ class Certificate:
         r"""The selection and the noise, and whether the certificate is exact, in words."""
         return f"{self.selection}, {self.noise}{', exact' if self.exact else ''}"
 
-    def is_robust(self, r: int, **budget: Any) -> np.ndarray:
+    @property
+    def threat(self) -> str:
+        r"""The adversary that this certificate is about, in one sentence."""
+        return self.noise.threat()
+
+    def is_robust(
+        self,
+        r: int,
+        *,
+        only: str | None = None,
+        exposure: ReceptiveField | None = None,
+        **budget: Any,
+    ) -> np.ndarray:
         r"""Whether no adversary within budget can change the prediction, bool ``[M]``.
 
         Args:
             r (int): Most entities that the adversary changes, non-negative.
+            only (str, optional): ``"new_nodes"`` for an adversary who appends :obj:`r` nodes with
+                all their edges, and changes nothing else: for ablated messages or nodes, as
+                :func:`~pyg_hiersmooth.certificates.new_nodes.robust_to_new_nodes` says.
+                (default: :obj:`None`)
+            exposure (scipy.sparse, optional): Through how many outcomes each node reaches each
+                target, or with which probability, ``[M, N]``, for an adversary who changes the
+                features of :obj:`r` other nodes of a fixed graph: for ablated messages, as
+                :func:`~pyg_hiersmooth.certificates.exposures.robust_to_features` says.
+                (default: :obj:`None`)
             **budget: ``eps`` (and ``norm``), ``additions`` and ``deletions``, or nothing.
 
         Raises:
-            TypeError: If a budget does not belong to the noise, or is missing.
-            ValueError: If a budget is negative or not a number of its kind.
+            TypeError: If a budget does not belong to the noise, or is missing; or if another
+                adversary is asked for than there is to the noise.
+            ValueError: If a budget is negative or not a number of its kind, or the certificate
+                lacks what :obj:`only` or :obj:`exposure` need.
         """
         r = check_count("r", r)
+        if only is not None or exposure is not None:
+            return self._robust_to_less(r, only, exposure, budget)
         own, scale = self.noise.norm, np.asarray(1.0)
         if own is not None:
             scale = self._distance_scale(own, budget.pop("norm", None), r)
@@ -283,7 +314,7 @@ class Certificate:
         if reached == 0:
             return ~self.abstained
         if self.largest_r is not None:
-            changed = reached if self.num_entities is None else np.minimum(r, self.num_entities)
+            changed = reached if self._present is None else np.minimum(r, self._present)
             return changed <= self.largest_r
         if own is not None:
             budget = {name: distance * scale for name, distance in budget.items()}
@@ -291,6 +322,21 @@ class Certificate:
             self.noise, self.p_lower, self.p_upper, self.prob_all_selected(reached), **budget
         )
         return robust & ~self.abstained
+
+    def _robust_to_less(
+        self, r: int, only: str | None, exposure: ReceptiveField | None, budget: dict[str, Any]
+    ) -> np.ndarray:
+        r"""Against one of the adversaries that can do less than :attr:`threat`."""
+        if only is not None and exposure is not None:
+            raise ValueError("'only' and 'exposure' are two adversaries: ask for one (got both)")
+        if only not in (None, "new_nodes"):
+            raise ValueError(f"'only' must be 'new_nodes' (got {only!r})")
+        if exposure is None:
+            robust = new_nodes.robust_to_new_nodes(self, r)
+        else:
+            robust = exposures.robust_to_features(self, r, exposure)
+        self.noise.check_budget(**budget)
+        return robust
 
     def radius(self, r: int, norm: str | None = None) -> np.ndarray:
         r"""The largest certified ``eps`` for :obj:`r` changed entities, float64 ``[M]``; 0 where
@@ -347,7 +393,12 @@ class Certificate:
         r"""The probability :math:`q` that all of :obj:`r` entities are selected, float64, of one
         object or of each, ``[M]``.
         """
-        return self.selection.prob_all_selected(r, self.num_entities)
+        return self.selection.prob_all_selected(r, self._present)
+
+    @property
+    def _present(self) -> np.ndarray | None:
+        r"""How many entities there are to change; :obj:`None` if the adversary may add some."""
+        return self.num_entities if self.noise.fixes_graph else None
 
     def _distance_scale(self, own: Norm, norm: str | None, r: int) -> np.ndarray:
         changed = r if self.num_entities is None else np.minimum(r, self.num_entities)

@@ -125,13 +125,34 @@ def check_listed(
     return outcomes
 
 
+def as_matrix(values: ReceptiveField) -> Any:
+    r"""What is sparse as it is, anything else as an array."""
+    return values if sparse.issparse(values) else np.asarray(values)
+
+
+def check_extends(selection: Selection, noise: Noise) -> None:
+    r"""Refuses selections that do not bear the nodes which an adversary may add."""
+    if not noise.fixes_graph and not selection.extends:
+        raise ValueError(
+            f"an adversary against {noise} may add nodes, which needs a selection that leaves all "
+            "other nodes as they were: one probability for all, or a PartitionSelection that deals "
+            f"in blocks (got {selection})"
+        )
+
+
 def check_receptive_field(
-    receptive_field: ReceptiveField, num_targets: int, num_entities: int | None = None
+    receptive_field: ReceptiveField,
+    num_targets: int,
+    num_entities: int | None = None,
+    index: np.ndarray | None = None,
 ) -> sparse.csr_array:
-    r"""Which entities can reach which target, as a canonical bool CSR array ``[M, N]``."""
-    given: Any = (
-        receptive_field if sparse.issparse(receptive_field) else np.asarray(receptive_field)
-    )
+    r"""Which entities can reach which target, as a canonical bool CSR array ``[M, N]``.
+
+    With the :obj:`index` of the targets, int64 ``[M]``, it must be about them, in that order: it
+    knows its targets (:class:`~pyg_hiersmooth.certificates.reach.Reach`), or every target lies in
+    its own field.
+    """
+    given = as_matrix(receptive_field)
     shape = given.shape
     fits = len(shape) == 2 and shape[0] == num_targets and num_entities in (None, shape[1])
     if not fits:
@@ -145,4 +166,22 @@ def check_receptive_field(
     field = sparse.csr_array(given.astype(bool))
     field.eliminate_zeros()
     field.sum_duplicates()
+    if index is not None:
+        _check_targets(getattr(receptive_field, "targets", None), field, index)
     return field
+
+
+def _check_targets(known: np.ndarray | None, field: sparse.csr_array, index: np.ndarray) -> None:
+    row = np.repeat(np.arange(len(index)), np.diff(field.indptr))
+    in_own_field = np.bincount(row[field.indices == index[row]], minlength=len(index)) > 0
+    if known is not None and not np.array_equal(known, index):
+        raise ValueError(
+            "'receptive_field' must be of the certificate's targets, in their order (got one of "
+            "other targets, or in another order)"
+        )
+    if known is None and not in_own_field.all():
+        raise ValueError(
+            "'receptive_field' must hold each target in its own row, where it does not say which "
+            f"targets it is about (row {int(in_own_field.argmin())} lacks node "
+            f"{int(index[in_own_field.argmin()])}; rows in another order?)"
+        )

@@ -8,16 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import sparse
 
-from pyg_hiersmooth.certificates.attack_program import METHODS, max_changed_predictions
-from pyg_hiersmooth.certificates.breaking_points import POWER, breaking_points
+from pyg_hiersmooth.certificates.attack_program import (
+    METHODS,
+    SMALLEST,
+    max_changed_predictions,
+)
+from pyg_hiersmooth.certificates.breaking_points import POWER, BreakingPoints, breaking_points
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import (
     ReceptiveField,
+    as_matrix,
     check_count,
     check_integers,
     check_receptive_field,
 )
+from pyg_hiersmooth.certificates.exposures import check_exposure, exposed_needs, with_own
+from pyg_hiersmooth.certificates.views import display
 from pyg_hiersmooth.choices import AttackMethod, check_choice
 from pyg_hiersmooth.extras import require
 
@@ -38,18 +46,31 @@ class CollectiveCertificate:
     (Schuchardt et al. 2021, *Collective Robustness Certificates*). A prediction that is certified
     by itself never counts as fallen, so there are never fewer than one by one.
 
+    Where messages are ablated, the certificates are about *other* nodes, and of all targets those
+    that are themselves changed count as fallen. Then there are two adversaries:
+
+    * without :obj:`receptive_field`, the one of :attr:`Certificate.threat`, who takes over nodes
+      and changes edges. He fells at most :obj:`r` targets besides those that one by one may fall;
+    * with it, one who changes features, the graph fixed. Numbers instead of bools say more: the
+      outcomes through which a node reaches a target, or the probability that it does (*exposures*;
+      see :func:`~pyg_hiersmooth.certificates.exposures.exposed_needs`).
+
     Args:
         certificate (Certificate): The certificates of the targets, all nodes of one graph, which
             must hold at once.
-        receptive_field (scipy.sparse or array_like): Which entities' features can reach which
-            target, bool ``[M, N]``. It is a fact about the model, and taken at its word.
+        receptive_field (scipy.sparse or array_like, optional): Which entities' features can reach
+            which target, bool ``[M, N]``; for ablated messages also integers (of exact
+            certificates) or floats. It is a fact about the model, and taken at its word.
+            (default: :obj:`None`)
 
     Raises:
         ValueError: If :obj:`certificate` does not hold for all targets at once, or
-            :obj:`receptive_field` does not fit it.
+            :obj:`receptive_field` does not fit it, is about other targets, or is missing.
     """
 
-    def __init__(self, certificate: Certificate, receptive_field: ReceptiveField) -> None:
+    def __init__(
+        self, certificate: Certificate, receptive_field: ReceptiveField | None = None
+    ) -> None:
         if not certificate.simultaneous:
             raise ValueError(
                 "'certificate' must hold for all targets at once (got one that holds for each): "
@@ -64,9 +85,22 @@ class CollectiveCertificate:
             )
         num_entities = None if sizes is None or len(sizes) == 0 else int(sizes[0])
         self.certificate = certificate
-        self.receptive_field = check_receptive_field(
-            receptive_field, len(certificate), num_entities
-        )
+        self.exposes = False
+        self.receptive_field: sparse.csr_array | None = None
+        if receptive_field is not None:
+            kind = as_matrix(receptive_field).dtype.kind
+            self.exposes = certificate.noise.spares_target and kind != "b"
+        if self.exposes:
+            self.receptive_field = check_exposure(certificate, receptive_field)
+        elif receptive_field is not None:
+            self.receptive_field = check_receptive_field(
+                receptive_field, len(certificate), num_entities, certificate.index
+            )
+        elif not certificate.noise.spares_target:
+            raise ValueError(
+                f"'receptive_field' is needed for {certificate.noise} (got None): only of ablated "
+                "messages there is a bound without it"
+            )
 
     def __len__(self) -> int:
         return len(self.certificate)
@@ -114,13 +148,16 @@ class CollectiveCertificate:
         counted = ~self.certificate.abstained
         if correct is not None:
             counted &= self._mask(correct)
+        if self.receptive_field is None:
+            stay = int((counted & self.certificate.is_robust(r)).sum())
+            return max(stay - r, 0)
         r = int(min(r, noise.reach(**budget), self.receptive_field.shape[1]))
-        points = breaking_points(self.certificate, r, **budget)
+        points, reach = self._what_falls(self.receptive_field, r, budget)
         kept = counted[points.target]
         continuous = noise.norm is not None
         fallen = max_changed_predictions(
             points._replace(target=points.target[kept], needs=points.needs[kept]),
-            self.receptive_field,
+            reach,
             np.array([r, *([1.0] if continuous else budget.values())], dtype=np.float64),
             per_entity,
             np.full(len(per_entity), not continuous),
@@ -128,6 +165,38 @@ class CollectiveCertificate:
             time_limit,
         )
         return int(counted.sum()) - fallen
+
+    def _what_falls(
+        self, field: sparse.csr_array, r: int, budget: dict[str, Any]
+    ) -> tuple[BreakingPoints, sparse.csr_array]:
+        r"""What an attack must reach to change predictions, and how far each entity goes."""
+        certificate = self.certificate
+        if not certificate.noise.spares_target:
+            return breaking_points(certificate, r, **budget), field
+        if self.exposes:
+            needs, reach = exposed_needs(certificate, field, SMALLEST)
+        else:
+            needs = certificate.grid(r).sum(1).astype(np.float64)  # one more than it withstands
+            reach = with_own(certificate, field.astype(np.float64), needs)
+        falls = np.flatnonzero(needs > 0) if r > 0 else np.zeros(0, dtype=np.int64)
+        return BreakingPoints(falls, needs[falls, None]), reach
+
+    @property
+    def threat(self) -> str:
+        r"""The adversary that this certificate is about, in one sentence."""
+        noise = self.certificate.noise
+        if not noise.spares_target:
+            return f"{noise.threat()}; one attack on all targets"
+        if self.receptive_field is None:
+            return (
+                "at most r nodes are taken over or edges changed, in any mix, nodes added at the "
+                "end among them; one attack on all targets, of which those taken over count as "
+                "fallen"
+            )
+        return (
+            "the features of at most r nodes change to anything, the graph is fixed; one attack on "
+            "all targets, of which those that are changed count as fallen"
+        )
 
     def certified_accuracy(self, y: ArrayLike, r: int, **options: Any) -> float:
         r"""The share of targets that are right and stay, at least.
@@ -183,10 +252,13 @@ class CollectiveCertificate:
     def one_by_one(
         self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
     ) -> np.ndarray:
-        r"""The same where every target has an attack of its own: what the certificates say one by
-        one. Arguments and result as in :meth:`curve`.
+        r"""The same where every target has an attack of its own (if messages are ablated, on others
+        than itself): what the certificates say one by one. Arguments and result as in
+        :meth:`curve`.
         """
         certificate, budget = self.certificate, self._budget(options)
+        if self.exposes:
+            budget["exposure"] = self.receptive_field
         if y is None:
             return np.array([certificate.certified_ratio(r, **budget) for r in changed])
         return np.array([certificate.certified_accuracy(y, r, **budget) for r in changed])
@@ -199,13 +271,15 @@ class CollectiveCertificate:
         :meth:`curve`. Needs the extra ``frame``.
         """
         pandas = require("pandas", extra="frame")
-        return pandas.DataFrame(
+        table = pandas.DataFrame(
             {
                 "r": list(changed),
                 "collective": self.curve(y, changed, **options),
                 "one_by_one": self.one_by_one(y, changed, **options),
             }
         )
+        table.attrs["threat"] = self.threat
+        return table
 
     def plot(
         self,
@@ -225,7 +299,8 @@ class CollectiveCertificate:
             "one attack on each": self.one_by_one(y, changed, **options),
         }
         clean_accuracy = self.certificate.clean_accuracy(y)
-        return plot_collective(changed, curves, clean_accuracy, self.certificate.smoothing, path)
+        title = f"{self.certificate.smoothing}\nagainst: {self.threat}"
+        return plot_collective(changed, curves, clean_accuracy, title, path)
 
     def _budget(self, options: Mapping[str, Any]) -> dict[str, Any]:
         names = self.certificate.noise.budget
@@ -249,7 +324,8 @@ class CollectiveCertificate:
         r"""The most of each budget that one entity can take, in the units of breaking points:
         float64 ``[B, N]``.
         """
-        noise, num_entities = self.certificate.noise, self.receptive_field.shape[1]
+        noise = self.certificate.noise
+        num_entities = 0 if self.receptive_field is None else self.receptive_field.shape[1]
         limits = dict(max_per_node or {})
         foreign = sorted(set(limits) - set(noise.budget))
         if foreign:
@@ -274,8 +350,10 @@ class CollectiveCertificate:
         return most
 
     def __repr__(self) -> str:
-        return (
-            f"{self.__class__.__name__}({self.certificate}, "
-            f"{self.receptive_field.shape[1]} entities, "
-            f"{self.receptive_field.nnz / max(len(self), 1):.1f} in a receptive field)"
-        )
+        certificate = display.described(self.certificate)
+        reach = ""
+        if self.receptive_field is not None:
+            _, num_entities = self.receptive_field.shape
+            mean = self.receptive_field.nnz / max(len(self), 1)
+            reach = f", {num_entities} entities, {mean:.1f} in a receptive field"
+        return f"{type(self).__name__}({certificate}{reach}) against: {self.threat}"

@@ -75,10 +75,13 @@ def certify_counts(
     ordered = np.sort(counts, axis=1)
     top, next_best = ordered[:, -1], ordered[:, -2]
     rivals = next_best if kind == "multiclass" else outcomes - top
-    largest = _largest_r(transform.selection, top - rivals, outcomes, entities)
+    present = entities if transform.noise.fixes_graph else None  # else, nodes may be added
+    largest = _largest_r(transform.selection, top - rivals, outcomes, present)
     if largest_r is not None:
         if kind == "binary":
             raise ValueError("'largest_r' is about kind='multiclass' (got kind='binary')")
+        if not transform.noise.fixes_graph:
+            raise ValueError(f"'largest_r' is about a fixed graph (got {transform.noise})")
         largest = np.maximum(largest, check_integers("largest_r", largest_r, size, least=-1))
     return Certificate.from_bounds(
         transform,

@@ -13,6 +13,18 @@ from pyg_hiersmooth.random import RandomStream
 ABLATED = ("features", "messages", "nodes")
 r"""What can be ablated of a selected entity."""
 
+THREATS = {
+    "messages": (
+        "at most r other nodes are taken over or edges changed, in any mix, nodes added at the end "
+        "among them; a target that is itself taken over is outside the claim"
+    ),
+    "nodes": (
+        "at most r nodes of a graph are taken over with all their edges, added at the end or cut "
+        "off, or edges changed, in any mix"
+    ),
+}
+r"""The adversaries against whom more than features are ablated."""
+
 
 class AblationNoise(Noise):
     r"""Selected entities lose what an adversary could change of them.
@@ -79,6 +91,9 @@ class AblationNoise(Noise):
         self, p: np.ndarray, complement: np.ndarray, **budget: Any
     ) -> np.ndarray:
         return np.asarray(p)
+
+    def threat(self, entities: str = "entities") -> str:
+        return THREATS.get(self.of) or super().threat(entities)
 
     def _replacement(self, x: Tensor) -> Tensor:
         if self.token is None:

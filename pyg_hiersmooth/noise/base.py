@@ -106,6 +106,30 @@ class Noise(ABC):
         r"""The distance that reported distances are multiples of."""
         return 1.0
 
+    @property
+    def fixes_graph(self) -> bool:
+        r"""Whether its adversary changes features alone, of entities that are there."""
+        return self.of == "features"
+
+    @property
+    def spares_target(self) -> bool:
+        r"""Whether its certificates are about changes of *other* entities than a target itself."""
+        return self.of == "messages"
+
+    def threat(self, entities: str = "entities") -> str:
+        r"""The adversary that a certificate for this noise is about, in one sentence.
+
+        Args:
+            entities (str): What changes, in the plural. (default: :obj:`"entities"`)
+        """
+        if not self.axes:
+            strength = "to anything"
+        elif self.norm is not None:
+            strength = f"by at most {self.axes[0].name} in all ({self.norm} distance)"
+        else:
+            strength = f"by at most so many {' and '.join(self.budget)} in all"
+        return f"the features of at most r {entities} change, {strength}; all else stays"
+
     def reported_budgets(self) -> list[dict[str, Any]]:
         r"""The budgets that a table reports, axis after axis; one that is empty without axes."""
         if not self.axes:

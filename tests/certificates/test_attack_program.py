@@ -101,12 +101,14 @@ def test_targets_and_entities_that_are_alike_count_each() -> None:
         assert attack.max_changed_predictions("milp") == fallen
 
 
-def everything_spent(needs: np.ndarray, per_entity: np.ndarray, field: np.ndarray) -> list[int]:
+def everything_spent(
+    needs: np.ndarray, per_entity: np.ndarray, field: np.ndarray, num_changed: int | None = None
+) -> list[int]:
     """What both methods say where a distance suffices for all entities, and as many as truly fall:
     those that need no more than all entities in their field take."""
     assert per_entity.sum() <= 1.0
     points = BreakingPoints(np.arange(len(needs)), np.column_stack([np.ones(len(needs)), needs]))
-    totals, limits = np.array([len(per_entity), 1.0]), per_entity[None]
+    totals, limits = np.array([num_changed or len(per_entity), 1.0]), per_entity[None]
     continuous = np.zeros(1, bool)
     fallen = [
         max_changed_predictions(
@@ -125,6 +127,7 @@ def test_no_share_is_too_small_for_an_adversary(power: int) -> None:
     field = np.ones((4, 1_100), bool)
     per_entity = np.full(1_100, share)
     assert everything_spent(needs, per_entity, field) == [3, 3, 3]
+    assert everything_spent(needs, per_entity, field, num_changed=950)[:2] == [2, 2]
 
 
 @pytest.mark.parametrize("seed", range(30))

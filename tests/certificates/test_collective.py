@@ -20,6 +20,7 @@ from pyg_hiersmooth.certificates import (
     attack_program,
     certify_counts,
 )
+from pyg_hiersmooth.certificates.reach import Reach
 from pyg_hiersmooth.noise import (
     AblationNoise,
     GaussianNoise,
@@ -72,6 +73,11 @@ def known_r(largest_r: np.ndarray, num_entities: int) -> Certificate:
     )
 
 
+def together(certificate: Certificate, field: Any) -> CollectiveCertificate:
+    """With a field that says it is of the certificate's targets, wherever they are."""
+    return CollectiveCertificate(certificate, Reach.of_targets(field, certificate.index))
+
+
 def fallen_at_most(collective: CollectiveCertificate, r: int, method: str, **budget: Any) -> int:
     stay = collective.num_robust(r, method=method, time_limit=60.0, **budget)
     return int((~collective.certificate.abstained).sum()) - stay
@@ -86,7 +92,7 @@ def test_the_integer_optimum_is_attained_for_ablation(num_entities: int) -> None
         largest_r = generator.choice(
             [-1, 0, 1, 2, num_entities], size=6, p=[0.1, 0.3, 0.3, 0.2, 0.1]
         )
-        collective = CollectiveCertificate(known_r(largest_r, num_entities), field)
+        collective = together(known_r(largest_r, num_entities), field)
         for r in range(num_entities + 2):
             truth = 0
             for rows in combinations(range(num_entities), min(r, num_entities)):
@@ -118,7 +124,7 @@ def test_the_integer_optimum_is_attained_for_flips(
     for _ in range(8):
         field = random_field(generator, 5, num_entities)
         certificate = bounded(noise, generator, 5, num_entities)
-        collective = CollectiveCertificate(certificate, field)
+        collective = together(certificate, field)
         robust = certificate.grid(num_entities, *totals)
         if most is None:  # its own for each entity, whether they reach the same targets or not
             each = generator.integers(0, 4, size=(num_entities, 2))
@@ -152,7 +158,7 @@ def test_the_optimum_is_attained_for_distances(noise: Any, power: int) -> None:
     for trial in range(6):
         field = random_field(generator, num_targets, num_entities)
         certificate = bounded(noise, generator, num_targets, num_entities)
-        collective = CollectiveCertificate(certificate, field)
+        collective = together(certificate, field)
         eps, most = (0.3, 0.6)[trial % 2], (0.9, 0.25)[trial % 2]
         options: dict[str, Any] = {"eps": eps, "max_per_node": {"eps": most}}
         radius = np.array([certificate.radius(r) for r in range(num_entities + 1)])
@@ -190,7 +196,7 @@ def test_tiny_limits_of_a_large_distance(noise: Any, power: int) -> None:
     )
     order = {"l1": 1, "l2": 2}[noise.norm]
     limit = certificate.radius(1)[1] * (1.01 / num_entities) ** (1 / order)
-    collective = CollectiveCertificate(certificate, np.ones((3, num_entities), bool))
+    collective = together(certificate, np.ones((3, num_entities), bool))
     options: dict[str, Any] = {"eps": limit * 10.0 ** (power / order)}
     options["eps"] = max(options["eps"], certificate.radius(1)[1] * 1.01)
     for method in METHODS:
@@ -234,7 +240,7 @@ def test_no_values_fell_more_than_claimed_under_ablation() -> None:
             certificate = certify_counts(
                 smoothing(selection, AblationNoise()), votes, num_entities=num_entities
             )
-            collective = CollectiveCertificate(certificate, field)
+            collective = together(certificate, field)
             ahead = np.where(
                 certificate.prediction == 1, 2 * ones, 2 * (selection.num_masks - ones)
             )
@@ -286,7 +292,7 @@ def test_no_values_fell_more_than_claimed_under_flips() -> None:
                 num_entities=num_entities,
                 simultaneous=True,
             )
-            collective = CollectiveCertificate(certificate, field)
+            collective = together(certificate, field)
             change = objects - objects[clean]
             added, deleted = (change == 1).sum(1), (change == -1).sum(1)
             fallen = ((votes > 0.5) != (share > 0.5)) & ~certificate.abstained
@@ -328,7 +334,7 @@ def test_no_shift_on_a_lattice_fells_more_than_claimed_under_gaussian_noise() ->
             num_entities=num_entities,
             simultaneous=True,
         )
-        collective = CollectiveCertificate(certificate, field)
+        collective = together(certificate, field)
         fallen = (((shares > 0.5) != (clean > 0.5)) & ~certificate.abstained).sum(1)
         for r, eps in product((1, 2, 3, 5), (0.25, 0.5, 0.75)):
             most = int(fallen[(changed <= r) & (distance <= eps)].max())
@@ -358,7 +364,7 @@ def test_it_is_monotone_and_never_below_one_by_one(
     generator = np.random.default_rng(7)
     field = generator.random((30, 40)) < 0.08
     certificate = bounded(noise, generator, 30, 40)
-    collective = CollectiveCertificate(certificate, sparse.csc_matrix(field))
+    collective = together(certificate, sparse.csc_matrix(field))
     y = generator.integers(0, 2, 30)
     gained = 0.0
     before = 1.0
@@ -381,20 +387,20 @@ def test_it_is_monotone_and_never_below_one_by_one(
 
 
 def test_nothing_falls_where_nothing_reaches() -> None:
-    collective = CollectiveCertificate(known_r(np.array([0, 1, 0, -1]), 5), np.zeros((4, 5), int))
+    collective = together(known_r(np.array([0, 1, 0, -1]), 5), np.zeros((4, 5), int))
     assert collective.num_robust(5) == 3  # an abstention stays one
     field = np.eye(4, 5, dtype=bool)
-    collective = CollectiveCertificate(known_r(np.array([0, 1, 0, -1]), 5), field)
+    collective = together(known_r(np.array([0, 1, 0, -1]), 5), field)
     assert [collective.num_robust(r) for r in range(4)] == [3, 2, 1, 1]
     assert collective.num_robust(3, correct=np.array([True, True, False, True])) == 1
     assert collective.num_robust(3, correct=np.zeros(4, dtype=bool)) == 0
     assert len(collective) == 4
-    empty = CollectiveCertificate(known_r(np.array([], dtype=int), 5), np.zeros((0, 5), bool))
+    empty = together(known_r(np.array([], dtype=int), 5), np.zeros((0, 5), bool))
     assert empty.num_robust(3) == 0 and empty.certified_ratio(3) == 0.0
 
 
 def test_labels_of_abstentions_do_not_count() -> None:
-    collective = CollectiveCertificate(known_r(np.array([-1, 3]), 5), np.ones((2, 5), bool))
+    collective = together(known_r(np.array([-1, 3]), 5), np.ones((2, 5), bool))
     assert collective.certified_accuracy([-1, 0], 1) == 0.5
 
 
@@ -402,7 +408,7 @@ def test_any_prices_prove_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """The linear bound does not rest on the solver: wrong prices only make it looser."""
     generator = np.random.default_rng(3)
     field, largest_r = random_field(generator, 8, 6), generator.integers(0, 3, 8)
-    collective = CollectiveCertificate(known_r(largest_r, 6), field)
+    collective = together(known_r(largest_r, 6), field)
     truth = [fallen_at_most(collective, r, "milp") for r in range(5)]
 
     def sloppy(*args: Any, **options: Any) -> Any:
@@ -422,7 +428,7 @@ def test_a_solver_that_fails_proves_nothing_and_says_so(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     largest_r = np.array([0, 0, 3, 1])
-    collective = CollectiveCertificate(known_r(largest_r, 5), np.ones((4, 5), bool))
+    collective = together(known_r(largest_r, 5), np.ones((4, 5), bool))
     failed = [
         SimpleNamespace(status=4, mip_dual_bound=None, ineqlin=None),
         SimpleNamespace(status=1, mip_dual_bound=-np.inf, ineqlin=None),
@@ -440,7 +446,7 @@ def test_a_solver_that_fails_proves_nothing_and_says_so(
 
 
 def test_the_bound_counts_and_not_the_best_attack_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    collective = CollectiveCertificate(known_r(np.zeros(4, int), 5), np.ones((4, 5), bool))
+    collective = together(known_r(np.zeros(4, int), 5), np.ones((4, 5), bool))
     stopped = SimpleNamespace(status=1, fun=-1.0, mip_dual_bound=-2.9999999)
     monkeypatch.setattr(attack_program, "milp", lambda *args, **options: stopped)
     assert collective.num_robust(2) == 1  # three may fall, within the tolerance of the solver
@@ -451,7 +457,7 @@ def test_the_bound_counts_and_not_the_best_attack_found(monkeypatch: pytest.Monk
 
 
 def test_branching_that_fails_leaves_the_linear_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    collective = CollectiveCertificate(known_r(np.zeros(4, int), 5), np.eye(4, 5, dtype=bool))
+    collective = together(known_r(np.zeros(4, int), 5), np.eye(4, 5, dtype=bool))
     failed = SimpleNamespace(status=4, mip_dual_bound=None)
     monkeypatch.setattr(attack_program, "milp", lambda *args, **options: failed)
     with pytest.warns(RuntimeWarning, match="found no bound"):
@@ -459,7 +465,7 @@ def test_branching_that_fails_leaves_the_linear_bound(monkeypatch: pytest.Monkey
 
 
 def test_a_curve_takes_the_better_of_larger_attacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    collective = CollectiveCertificate(known_r(np.zeros(4, int), 9), np.eye(4, 9, dtype=bool))
+    collective = together(known_r(np.zeros(4, int), 9), np.eye(4, 9, dtype=bool))
     assert collective.curve(changed=(0, 1, 3)).tolist() == [1.0, 0.75, 0.25]
     stay = {0: 4, 1: 1, 2: 2, 3: 0}
     monkeypatch.setattr(CollectiveCertificate, "num_robust", lambda self, r, *a, **o: stay[r])
@@ -521,7 +527,7 @@ def test_receptive_fields_that_do_not_fit(field: Any, message: str) -> None:
 
 
 def test_the_receptive_field_is_copied_and_cleaned() -> None:
-    field = sparse.csr_array(np.ones((2, 5), dtype=int))
+    field = Reach.of_targets(np.ones((2, 5), dtype=int), np.arange(2))
     collective = CollectiveCertificate(known_r(np.array([0, 0]), 5), field)
     field.data[:] = 0
     assert collective.num_robust(1) == 0
@@ -571,7 +577,7 @@ def test_wrong_questions() -> None:
 def test_a_program_is_solved_once_for_what_the_budget_reaches() -> None:
     generator = np.random.default_rng(0)
     certificate = bounded(SparseFlipNoise(0.1, 0.3), generator, 6, 9)
-    collective = CollectiveCertificate(certificate, random_field(generator, 6, 9))
+    collective = together(certificate, random_field(generator, 6, 9))
     handed_out: list[int] = []
 
     def watched(numbers: list[int]) -> Iterator[int]:

@@ -30,6 +30,7 @@ def chart(certificate: Certificate, y: ArrayLike) -> Chart:
     """
     return Chart(
         certificate.smoothing,
+        certificate.threat,
         certificate.clean_accuracy(y),
         tuple(_panels(certificate, y)),
     )

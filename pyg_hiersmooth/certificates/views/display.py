@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 def in_one_line(certificate: Certificate) -> str:
     r"""What its ``repr`` is."""
+    return f"{described(certificate)} against: {certificate.threat}"
+
+
+def described(certificate: Certificate) -> str:
+    r"""What it is, without its adversary."""
     holds = ", exact" if certificate.exact else ", simultaneous" if certificate.simultaneous else ""
     sampled = "".join(f", {name}={value}" for name, value in _statistics(certificate))
     return (
@@ -27,6 +32,7 @@ def as_html(certificate: Certificate) -> str:
     rows = [
         ("objects", f"{len(certificate):,}"),
         ("smoothing", certificate.smoothing),
+        ("against", certificate.threat),
         ("kind", certificate.kind + (", all at once" if certificate.simultaneous else "")),
         ("abstained", f"{certificate.abstained.sum() / max(len(certificate), 1):.1%}"),
         *((name, f"{value:,}") for name, value in _statistics(certificate)),

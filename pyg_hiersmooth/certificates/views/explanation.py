@@ -103,6 +103,7 @@ class Explanation:
         if self.receptive_field is not None:
             rows.append(("receptive field", f"{self.receptive_field:,} entities"))
         rows.append(("smoothing", certificate.smoothing))
+        rows.append(("against", certificate.threat))
         if self.prediction >= 0:
             rows += self._region()
         return rows
@@ -127,7 +128,7 @@ class Explanation:
 
     def _region(self) -> list[tuple[str, str]]:
         if self.largest_r is not None:
-            return [("withstands", f"any change of {self.largest_r} entities")]
+            return [("withstands", f"r = {self.largest_r}")]
         rows = []
         for r in CHANGED:
             most = self.largest_budgets(r)

@@ -36,4 +36,6 @@ def to_frame(certificate: Certificate, y: ArrayLike | None) -> pd.DataFrame:
     if y is not None:
         columns["y"] = check_integers("y", y, len(certificate))
         columns["correct"] = certificate.correct(y)
-    return require("pandas", extra="frame").DataFrame(columns)
+    table = require("pandas", extra="frame").DataFrame(columns)
+    table.attrs["threat"] = certificate.threat
+    return table

@@ -3,7 +3,7 @@ r"""The largest budgets that objects withstand, one by one."""
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -48,11 +48,11 @@ def largest_r(certificate: Certificate) -> np.ndarray:
 def _largest_strength(certificate: Certificate, r: int, axis: Axis) -> np.ndarray:
     if not axis.whole:
         return certificate.radius(r)
-    others = {other.name: 0 for other in certificate.noise.axes if other is not axis}
+    budget: dict[str, Any] = {other.name: 0 for other in certificate.noise.axes}
     return _count(
         certificate,
         MOST_COUNT,
-        lambda strength: certificate.is_robust(r, **others, **{axis.name: strength}),
+        lambda strength: certificate.is_robust(r, **{**budget, axis.name: strength}),
     )
 
 

@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from pyg_hiersmooth.certificates.reach import Reach
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
@@ -40,7 +41,7 @@ def receptive_field(
     num_hops: int | None,
     noised: str | None = None,
     target_type: str | None = None,
-) -> sparse.csr_array:
+) -> Reach:
     r"""The entities whose features can reach each target in so many steps of message passing,
     along edges from source to destination, the target itself included.
 
@@ -53,12 +54,13 @@ def receptive_field(
         target_type (str, optional): The node type of the targets, in heterogeneous graphs.
 
     Returns:
-        scipy.sparse.csr_array: bool ``[M, N]``.
+        Reach: bool ``[M, N]``, a sparse array that knows its targets.
     """
     sizes, first = _offsets(graph)
     columns = slice(first[noised], first[noised] + sizes[noised])
     if num_hops is None:
-        return sparse.csr_array(np.ones((targets.numel(), sizes[noised]), dtype=bool))
+        everything = np.ones((targets.numel(), sizes[noised]), dtype=bool)
+        return Reach.of_targets(everything, targets.cpu().numpy())
     total = sum(sizes.values())
     ones = np.ones(targets.numel(), dtype=bool)
     rows = (np.arange(targets.numel()), targets.cpu().numpy() + first[target_type])
@@ -69,7 +71,7 @@ def receptive_field(
         if wider.nnz == reached.nnz:
             break
         reached = wider
-    return sparse.csr_array(reached[:, columns])
+    return Reach.of_targets(reached[:, columns], targets.cpu().numpy())
 
 
 def reached_from(
