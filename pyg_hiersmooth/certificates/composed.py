@@ -34,6 +34,9 @@ class ComposedSmoothing:
     and :math:`p \cdot p_-`: their :math:`L` is that of the flips, and
     :math:`q_\mathrm{edges} = 1`. Under a partition, :math:`q_\mathrm{edges}` counts groups.
 
+    There is no largest number of changed pairs, and none of nodes where the adversary may add some,
+    as under ablated messages: :math:`q` falls with every further one.
+
     Args:
         edges (HierarchicalEdgeNoise): The smoothing of pairs.
         nodes (HierarchicalNodeFeatureNoise, optional): The smoothing of nodes; without one the
@@ -128,7 +131,7 @@ class ComposedSmoothing:
         pairs, all_pairs = self._listed(self.edges, edges, None)
         if self.nodes is None:
             return pairs
-        nodes, all_nodes = self._listed(self.nodes, r, num_nodes)
+        nodes, all_nodes = self._listed(self.nodes, r, self._clipped_at(num_nodes))
         if not shared:
             return all_nodes * all_pairs - (all_nodes - nodes) * (all_pairs - pairs)
         if all_nodes != all_pairs:
@@ -153,7 +156,12 @@ class ComposedSmoothing:
     def _nodes_selected(self, r: int, num_nodes: int | np.ndarray | None) -> np.ndarray:
         if self.nodes is None:
             return np.asarray(1.0)
-        return self.nodes.selection.prob_all_selected(r, num_nodes)
+        return self.nodes.selection.prob_all_selected(r, self._clipped_at(num_nodes))
+
+    def _clipped_at(self, num_nodes: int | np.ndarray | None) -> int | np.ndarray | None:
+        r"""How many nodes can change at most; :obj:`None` where nodes may be added."""
+        fixed = self.nodes is None or self.nodes.noise.of == "features"
+        return num_nodes if fixed else None
 
     def _check_nodes(self, r: int) -> int:
         r = check_count("r", r)

@@ -193,6 +193,21 @@ def test_outcomes_of_two_partitions_that_expose_a_change() -> None:
     assert [int(shared.num_exposing(r, 2, shared=True)) for r in range(5)] == [6, 9, 12, 15, 15]
 
 
+def test_added_nodes_and_pairs_have_no_end() -> None:
+    """Five nodes that were added to a graph of two are five."""
+    bound = np.array([0.99])
+    for of, robust in (("features", True), ("messages", False), ("nodes", False)):
+        smoothing = ComposedSmoothing(ABLATED, node_noise(0.8, AblationNoise(of=of)))
+        assert bool(smoothing.is_robust(bound, 1 - bound, r=5, num_nodes=2)[0]) == robust
+        partition = HierarchicalNodeFeatureNoise(PartitionSelection(10, 1), AblationNoise(of=of))
+        exact = ComposedSmoothing(
+            HierarchicalEdgeNoise(PartitionSelection(10, 1), AblationNoise()), partition
+        )
+        assert int(exact.num_exposing(5, 0, 2, shared=True)) == (2 if robust else 5)
+        assert int(exact.num_exposing(0, 7, 2, shared=True)) == 7
+    assert not ComposedSmoothing(ABLATED).is_robust(bound, 1 - bound, edges=9, num_nodes=2)[0]
+
+
 def test_what_is_refused() -> None:
     half = np.array([0.9])
     with pytest.raises(ValueError, match="one of two smoothings may draw noise"):
