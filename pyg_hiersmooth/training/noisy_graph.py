@@ -24,7 +24,7 @@ from pyg_hiersmooth.sampling.linear_input import (
     find_linear_maps,
     not_swallowed,
 )
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 from pyg_hiersmooth.transforms.structure_ablation import ablated
 
 SPARSE = 0.1
@@ -117,6 +117,9 @@ class NoisyGraph:
     def _dense_draws(self, transform: Callable[[Any], Any] | None) -> Callable[[], Data]:
         if transform is None:
             return lambda: self.graph
+        if isinstance(transform, HierarchicalEdgeNoise):
+            noisy = transform.prepare(self.graph)
+            return lambda: noisy.draw(RandomStream.from_torch(noisy.device))
         if not isinstance(transform, HierarchicalNodeFeatureNoise):
             return lambda: transform(copy.copy(self.graph))
         if transform.noise.of == "nodes":

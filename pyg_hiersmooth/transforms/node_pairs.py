@@ -87,11 +87,9 @@ class NodePairs:
             size = self.num_nodes[graph]
             return graph, inside.div(size, rounding_mode="floor"), inside.remainder(size)
         high = ((8.0 * inside.double() + 1.0).sqrt().sub_(1.0) / 2.0).long()
-        high -= (high * (high + 1)).div(
-            2, rounding_mode="floor"
-        ) > inside  # floats may be off by one
-        high += ((high + 1) * (high + 2)).div(2, rounding_mode="floor") <= inside
-        return graph, inside - (high * (high + 1)).div(2, rounding_mode="floor"), high
+        high -= (_triangular(high) > inside).long()  # floats may be off by one
+        high += (_triangular(high + 1) <= inside).long()
+        return graph, inside - _triangular(high), high
 
 
 def _triangular(number: Tensor) -> Tensor:

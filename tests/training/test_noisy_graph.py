@@ -12,7 +12,7 @@ from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, LaplaceNoise, Noi
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.training.noisy_graph import NoisyGraph
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
 N, D, C = 30, 40, 3
 NOISES = [
@@ -102,6 +102,18 @@ def test_every_draw_loses_the_messages_of_its_own_selected_nodes(p: Any) -> None
         sources = data.edge_index[0].tolist()
         assert kept == [i for i, source in enumerate(sources) if source not in selected]
     assert len({tuple(kept) for _, kept in seen}) > 3
+
+
+def test_edges_get_fresh_noise_in_every_draw() -> None:
+    data, seen = make(), []
+
+    def call(graph: Data) -> Tensor:
+        seen.append(tuple(graph.edge_index.flatten().tolist()))
+        return graph.x
+
+    transform = HierarchicalEdgeNoise(0.5, AblationNoise(), undirected=False)
+    NoisyGraph(data, transform, Net(), call).logits(4)
+    assert len(set(seen)) == 4 and all(len(index) < 180 for index in seen)
 
 
 def test_labels_need_their_nodes() -> None:

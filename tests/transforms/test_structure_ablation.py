@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.nn import GATConv, GCNConv, SAGEConv
 
 from pyg_hiersmooth.transforms.structure_ablation import (
     ablated,
@@ -265,6 +266,36 @@ def test_batches_of_heterogeneous_graphs(remove: Any) -> None:
             for name, value in alone[edge_type].items():
                 assert torch.equal(part[edge_type][name], value)
         assert torch.equal(part["paper"].x, alone["paper"].x)
+
+
+@pytest.mark.parametrize("kind", [GCNConv, GATConv, SAGEConv])
+@settings(max_examples=15, deadline=None)
+@given(case=graphs(least=2), data=st.data())
+def test_selected_nodes_reach_nobody_else(kind: Any, case: Any, data: st.DataObject) -> None:
+    """Other features of selected nodes, other edges at them, and a node more: all the same."""
+    graph, selected = case
+    torch.manual_seed(0)
+    layers = [kind(3, 4), kind(4, 2)]
+
+    def logits(graph: Data, selected: Tensor) -> Tensor:
+        left = without_messages(graph, selected)
+        x = torch.cat([left.x, selected.float().view(-1, 1)], dim=1)
+        return layers[1](layers[0](x, left.edge_index).relu(), left.edge_index)
+
+    taken = torch.cat([selected, torch.tensor([True])])
+    nodes = st.integers(0, graph.num_nodes)
+    pairs = data.draw(st.lists(st.tuples(nodes, nodes), max_size=10))
+    attached = [pair for pair in pairs if taken[pair[0]] or taken[pair[1]]]
+    kept = ~(selected[graph.edge_index].any(0) & (torch.rand(graph.num_edges) < 0.5))
+    added = torch.tensor(attached, dtype=torch.long).reshape(-1, 2).t()
+    attacked = Data(edge_index=torch.cat([graph.edge_index[:, kept], added], 1))
+    attacked.x = torch.cat([graph.x, torch.full((1, 2), 50.0)])
+    attacked.x[taken] += 7.0
+    before, after = logits(graph, selected), logits(attacked, taken)
+    torch.testing.assert_close(after[:-1][~selected], before[~selected])
+
+    left, same = without_nodes(graph, selected), without_nodes(attacked, taken)
+    assert torch.equal(left.x, same.x) and torch.equal(left.edge_index, same.edge_index)
 
 
 def test_what_is_ablated_decides() -> None:
