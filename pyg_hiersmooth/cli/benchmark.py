@@ -39,7 +39,7 @@ QUICK: dict[str, Any] = {
 }
 
 
-@click.command("benchmark", context_settings={"show_default": True})
+@click.command("benchmark", options.GroupedCommand, context_settings={"show_default": True})
 @options.setting(
     "dataset",
     options.DATASET,
@@ -94,7 +94,7 @@ def benchmark_command(
 
     \b
     Example:
-      hiersmooth benchmark
+      hiersmooth benchmark --quick   # minutes; without it the study of the paper: about a day
       hiersmooth benchmark --dataset Cora --model appnp --lr 0.01 --method "node ablation" --p 0.88
       hiersmooth benchmark --dataset Cora_ML --model appnp --lr 0.01 --seed 13 --sweep 30 \\
           --n0 200 --n 1000 --out runs/sweep

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.experiment import Outcome, RunFolder
 
 
-@click.command("certify", context_settings={"show_default": True})
+@click.command("certify", options.GroupedCommand, context_settings={"show_default": True})
 @options.setting(
     "dataset",
     options.DATASET,
     "CitationSBM (synthetic, needs no download), Cora, CiteSeer, PubMed, Cora_ML or ogbn-arxiv; "
-    "RandomMolecules (synthetic) or MUTAG for graphs.",
+    "RandomMolecules (synthetic), MUTAG or ogbg-molhiv for graphs.",
 )
 @options.setting(
     "task",
