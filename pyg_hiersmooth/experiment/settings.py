@@ -368,8 +368,8 @@ def taken(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
 PARTS: dict[str, type[Any]] = {
     "data": DataSettings,
     "smoothing": SmoothingSettings,
-    "training": TrainingSettings,
     "sampling": SamplingSettings,
+    "training": TrainingSettings,
     "collective": CollectiveSettings,
 }
 r"""The parts of settings."""

@@ -104,7 +104,7 @@ def test_every_option_is_in_one_group_of_the_help(command: str) -> None:
         assert len(re.findall(rf"^  .*{flag}[ ,]", text, re.MULTILINE)) >= 1, flag
     titles = re.findall(r"^([A-Z][a-z ]+):$", text, re.MULTILINE)
     assert titles[0] == "Data and model" and titles[-1] == "Run" and "Options" not in titles
-    assert text.index("Smoothing:") < text.index("  --p ") < text.index("Certificates:")
+    assert text.index("Smoothing:") < text.index("  --partitions ") < text.index("Certificates:")
 
 
 def test_settings_of_a_part_have_a_group() -> None:
