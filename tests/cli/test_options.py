@@ -117,7 +117,9 @@ def test_the_help_has_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch)
     widths = []
     for columns in ("80", "110", "300"):
         monkeypatch.setenv("COLUMNS", columns)
-        text = CliRunner().invoke(main, ["certify", "--help"]).output
+        program = click.Context(main, **main.context_settings)
+        command = main.commands["certify"]
+        text = command.get_help(click.Context(command, parent=program, show_default=True))
         widths.append(max(map(len, text.splitlines())))
     assert 70 < widths[0] <= 80 < widths[1] <= 110 < widths[2] <= 120
 

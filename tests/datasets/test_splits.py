@@ -284,6 +284,7 @@ def test_the_masks_of_a_node_type() -> None:
     for start, name in enumerate(("train_mask", "val_mask", "test_mask")):
         data["paper"][name] = torch.arange(6) // 2 == start
     split = NodeSplit.from_masks(data["paper"])
-    assert [index.tolist() for index in vars(split).values()] == [[0, 1], [2, 3], [4, 5]]
+    indices = (split.train_index, split.val_index, split.test_index)
+    assert [index.tolist() for index in indices] == [[0, 1], [2, 3], [4, 5]]
     with pytest.raises(ValueError, match=r"one node type of .* graph, as in data\['paper'\]"):
         NodeSplit.from_masks(data)
