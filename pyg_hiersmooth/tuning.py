@@ -148,6 +148,8 @@ def tune_smoothing(
         raise ValueError(f"'min_clean_accuracy' must be in [0, 1] (got {min_clean_accuracy})")
     check_choice("noise", noise, NOISES)
     seed = check_count("seed", seed)
+    if partitions is not None:
+        partitions = check_count("partitions", partitions, 1)
     which = {"noise": noise, "selection": selection, "partitions": partitions, "kind": kind}
     settings = Settings.of(**which, n0=n0, n=n, alpha=alpha)
     statistics = _statistics(settings.sampling, n0, n)

@@ -23,8 +23,8 @@ def test_importing_the_package_waits_for_nothing() -> None:
 
 def test_what_needs_no_graph_waits_for_neither_pyg_nor_statistics() -> None:
     code = (
-        "import sys, pyg_hiersmooth.certificates, pyg_hiersmooth.sampling, pyg_hiersmooth.selection\n"
-        "import pyg_hiersmooth.noise.noises\n"
+        "import sys, pyg_hiersmooth.certificates, pyg_hiersmooth.sampling\n"
+        "import pyg_hiersmooth.selection, pyg_hiersmooth.noise.noises\n"
         "late = {'torch_geometric', 'torch._dynamo', 'scipy.stats', 'pandas', 'matplotlib'}\n"
         "assert not late & sys.modules.keys(), late & sys.modules.keys()"
     )

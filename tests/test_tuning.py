@@ -615,13 +615,17 @@ def test_storage_of_a_search_with_another_selection(data: Data, tmp_path: Path) 
             tune(data, **FLIPS, **kept, selection="partition", partitions=other)
 
 
+EXACT: dict[str, Any] = {"selection": "partition", **dict.fromkeys(("n0", "n", "alpha"))}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"selection": "coin"}, "'selection' must be one of bernoulli, partition .got 'coin'"),
         ({"partitions": 3}, "'partitions' does nothing with 'selection' bernoulli"),
-        ({"selection": "partition", "partitions": -1}, "'partitions' must be"),
-        ({"selection": "partition", "r": 12}, "'r' must be at most 11 for 'selection' partition"),
+        ({**EXACT, "partitions": -1}, "'partitions' must be"),
+        ({**EXACT, "partitions": 0}, "'partitions' must be"),
+        ({**EXACT, "r": 12}, "'r' must be at most 11 for 'selection' partition"),
         ({"selection": "partition"}, "'n0' does nothing with 'selection' partition and"),
         ({"selection": "partition", "n0": None}, "'n' does nothing with 'selection' partition"),
         (

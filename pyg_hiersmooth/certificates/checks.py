@@ -26,8 +26,10 @@ def check_count(name: str, value: float, least: int = 0) -> int:
 def check_integers(
     name: str, values: ArrayLike, size: int | None = None, least: int | None = None
 ) -> np.ndarray:
-    r"""A vector of whole numbers, of the given size and least value, as int64 ``[M]``."""
+    r"""Whole numbers ``[M]`` or ``[M, 1]``, of the given size and least value, as int64 ``[M]``."""
     array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] == 1:  # as OGB gives labels
+        array = array[:, 0]
     if array.ndim != 1 or (size is not None and array.shape[0] != size):
         expected = "[M]" if size is None else f"[{size}], one for each certified object,"
         raise ValueError(f"'{name}' must have the shape {expected} (got {list(array.shape)})")

@@ -12,7 +12,11 @@ from pyg_hiersmooth.cli.tune import tune_command
 __all__ = ["main"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+WIDE = 120
+r"""Most columns of a help."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDE})
 @click.version_option(__version__, prog_name="pyg_hiersmooth")
 def main() -> None:
     """Provable robustness for graph neural networks.

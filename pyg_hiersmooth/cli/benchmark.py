@@ -39,7 +39,7 @@ QUICK: dict[str, Any] = {
 }
 
 
-@click.command("benchmark", context_settings={"show_default": True})
+@click.command("benchmark", options.GroupedCommand, context_settings={"show_default": True})
 @options.setting(
     "dataset",
     options.DATASET,
@@ -89,15 +89,17 @@ def benchmark_command(
     done again: after Ctrl-C or a crash the same command goes on. The splits and the settings are
     those of the paper's reference implementation.
 
+    --quick takes about a minute of one core, the whole study hours.
+
     With --sweep, validation nodes are certified too, and the settings that do best there against
     several adversaries are reported on test nodes.
 
     \b
     Example:
-      hiersmooth benchmark
-      hiersmooth benchmark --dataset Cora --model appnp --lr 0.01 --method "node ablation" --p 0.88
-      hiersmooth benchmark --dataset Cora_ML --model appnp --lr 0.01 --seed 13 --sweep 30 \\
-          --n0 200 --n 1000 --out runs/sweep
+      hiersmooth benchmark --quick
+      hiersmooth benchmark --dataset Cora --method "node ablation" --p 0.88 --seed 13
+      hiersmooth benchmark --dataset Cora_ML --model appnp --seed 13 --sweep 30 \\
+          --num-pre-samples 200 -n 1000 --out runs/sweep
     """
     chosen = FULL | (QUICK if quick else {}) | options.given(chosen)
     out: Path = chosen.pop("out")

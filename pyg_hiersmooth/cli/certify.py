@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.experiment import Outcome, RunFolder
 
 
-@click.command("certify", context_settings={"show_default": True})
+@click.command("certify", options.GroupedCommand, context_settings={"show_default": True})
 @options.setting(
     "dataset",
     options.DATASET,
     "CitationSBM (synthetic, needs no download), Cora, CiteSeer, PubMed, Cora_ML or ogbn-arxiv; "
-    "RandomMolecules (synthetic) or MUTAG for graphs.",
+    "RandomMolecules (synthetic), MUTAG or ogbg-molhiv for graphs.",
 )
 @options.setting(
     "task",
@@ -118,9 +118,9 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
 
     \b
     Example:
-      hiersmooth certify --dataset Cora_ML --noise flips --p-plus 0.05 --p-minus 0.8
+      hiersmooth certify --dataset Cora_ML --model gat --noise flips --p-plus 0.05
       hiersmooth certify --noise gaussian --std 0.25 --out runs/gaussian
-      hiersmooth certify --selection partition --groups 10 --noise ablation --collective
+      hiersmooth certify --selection partition --noise ablation --collective
       hiersmooth certify --dataset MUTAG --task graph --model gin --noise gaussian
       hiersmooth certify --until 'r=1,deletions=5' --until 'r=3,additions=1'
       hiersmooth certify --resume runs/gaussian

@@ -17,7 +17,15 @@ from pyg_hiersmooth.choices import (
     dataset_name,
     did_you_mean,
 )
-from pyg_hiersmooth.experiment.settings import Settings
+from pyg_hiersmooth.experiment.settings import (
+    CollectiveSettings,
+    DataSettings,
+    SamplingSettings,
+    Settings,
+    SmoothingSettings,
+    TrainingSettings,
+    names,
+)
 from pyg_hiersmooth.noise.axes import Axis
 from pyg_hiersmooth.noise.kinds import NOISE_KINDS
 from pyg_hiersmooth.noise.parameter import Parameter
@@ -75,6 +83,22 @@ class SettingOption(click.Option):
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
         return None if call else self.shown  # the help asks without a call
+
+
+class GroupedCommand(click.Command):
+    r"""A command whose help shows options in groups: by the part of the settings they are of."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        groups: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx)
+            titles = (title for title, members in GROUPS.items() if param.name in members)
+            if record is not None:
+                groups.setdefault(next(titles, "Run"), []).append(record)
+        for title, records in groups.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
 DATASET = DatasetName()
@@ -147,7 +171,11 @@ def _default(name: str) -> Any:
     found = [Settings.of(**options).options[name] for options in ({}, collective)]
     default = next((value for value in found if value is not None), None)
     graphs = Settings.of(task="graph").options[name]
-    return default if graphs in (default, None) else f"{default}, or {graphs} for graphs"
+    return (
+        default
+        if name == "task" or graphs in (default, None)
+        else f"{default}, or {graphs} for graphs"
+    )
 
 
 def sampling_options(n0: int | None = None, n: int | None = None) -> Decorator:
@@ -198,6 +226,16 @@ def _of_kinds(attribute: str) -> dict[str, dict[str, Any]]:
 
 PARAMETERS, AXES = _of_kinds("parameters"), _of_kinds("axes")
 r"""For each parameter of a noise, and each axis of a budget, what kinds have it."""
+
+GROUPS = {
+    "Data and model": names(DataSettings),
+    "Smoothing": names(SmoothingSettings),
+    "Adversary": ["r", *AXES, "min_clean_accuracy"],
+    "Certificates": [*names(SamplingSettings), "kind"],
+    "Collective certificates": ["collective", *names(CollectiveSettings)],
+    "Training": [*names(TrainingSettings), "checkpoint"],
+}
+r"""The titles of options in a help, with the settings below; others belong to the run."""
 
 
 def _help(owners: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ CARRIED_ON = (
 r"""Settings of a search that certification goes on with."""
 
 
-@click.command("tune", context_settings={"show_default": True})
+@click.command("tune", options.GroupedCommand, context_settings={"show_default": True})
 @options.setting("dataset", options.DATASET, "Dataset, as in 'hiersmooth certify'.")
 @options.root_option
 @options.setting(

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.data.storage import NodeStorage
 
 from pyg_hiersmooth.datasets.labels import as_labels
 
@@ -69,11 +70,12 @@ class NodeSplit(Split):
     """
 
     @classmethod
-    def from_masks(cls, data: Data, column: int = 0) -> NodeSplit:
+    def from_masks(cls, data: Data | NodeStorage, column: int = 0) -> NodeSplit:
         r"""The split that PyG's datasets come with.
 
         Args:
-            data (torch_geometric.data.Data): A graph with :obj:`train_mask`, :obj:`val_mask` and
+            data (Data or NodeStorage): A graph, or one node type of a heterogeneous one such as
+                :obj:`data["paper"]`, with :obj:`train_mask`, :obj:`val_mask` and
                 :obj:`test_mask`, bool :obj:`[num_nodes]`, or :obj:`[num_nodes, num_splits]` where
                 there are several splits; :obj:`calibration_mask` may be one more.
             column (int): The split to take where there are several. (default: :obj:`0`)
@@ -81,6 +83,11 @@ class NodeSplit(Split):
         Raises:
             ValueError: If a mask is missing or no mask of the nodes, or :obj:`column` is none.
         """
+        if isinstance(data, HeteroData):
+            raise ValueError(
+                "'data' must be one node type of a heterogeneous graph, as in "
+                f"data[{data.node_types[0]!r}] (got a HeteroData)"
+            )
         indices = []
         names = ["train_mask", "val_mask", "test_mask"]
         if data.get("calibration_mask") is not None:

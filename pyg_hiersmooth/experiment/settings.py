@@ -1,4 +1,8 @@
-r"""What an experiment was asked to do."""
+r"""What an experiment was asked to do.
+
+A new setting is a field of its part here, an option in :mod:`pyg_hiersmooth.cli.options`, and, if
+it belongs to one selection or noise, a default in :obj:`OWN_DEFAULTS`.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +25,17 @@ from pyg_hiersmooth.noise.kinds import NOISE_KINDS, NoiseKind
 NOISES = {**NOISE_KINDS, "none": NoiseKind("none", ())}
 r"""The noises of experiments; ``"none"`` leaves the model unprotected."""
 
-TASK_DEFAULTS: dict[str, dict[str, str]] = {
+TASK_DEFAULTS: dict[str, dict[str, Any]] = {
     "node": {"dataset": "CitationSBM", "noise": "flips"},
-    "graph": {"dataset": "RandomMolecules", "noise": "ablation"},
+    "graph": {
+        "dataset": "RandomMolecules",
+        "noise": "ablation",
+        "max_epochs": 300,
+        "patience": 100,
+        "lr": 1e-2,
+    },
 }
-r"""The dataset and the noise of each task."""
-
-TRAINING_DEFAULTS: dict[TaskName, dict[str, Any]] = {
-    "node": {},
-    "graph": {"max_epochs": 300, "patience": 100, "lr": 1e-2},
-}
-r"""Where training differs from :class:`TrainingSettings` by default: as the trainer of the task."""
+r"""The settings whose defaults depend on the task; those of training are the trainer's own."""
 
 SELECTION_DEFAULTS: dict[str, dict[str, Any]] = {
     "bernoulli": {"p": 0.81},
@@ -288,14 +292,13 @@ class Settings:
             ValueError: If settings do not fit each other, or one would do nothing.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        task = given.get("task", "node")
-        left = TASK_DEFAULTS.get(task, {}) | given
+        left = TASK_DEFAULTS.get(given.get("task", "node"), {}) | given
 
-        def part(kind: type[Any], idle: str = "", **defaults: Any) -> Any:
+        def part(kind: type[Any], idle: str = "") -> Any:
             own = taken(kind, left)
             for name in own if idle else ():
-                _check_idle(name, own[name], idle)
-            return None if idle else kind(**defaults | own)
+                _check_idle(name, given.get(name), idle)
+            return None if idle else kind(**own)
 
         data, smoothing = part(DataSettings), part(SmoothingSettings)
         exact = f"with 'selection' partition and 'noise' {smoothing.noise}, which are exact"
@@ -304,7 +307,7 @@ class Settings:
         return cls(
             data,
             smoothing,
-            part(TrainingSettings, loaded, **TRAINING_DEFAULTS[task]),
+            part(TrainingSettings, loaded),
             part(SamplingSettings, exact if smoothing.exact else ""),
             part(CollectiveSettings, alone),
             **left,
@@ -368,8 +371,8 @@ def taken(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
 PARTS: dict[str, type[Any]] = {
     "data": DataSettings,
     "smoothing": SmoothingSettings,
-    "training": TrainingSettings,
     "sampling": SamplingSettings,
+    "training": TrainingSettings,
     "collective": CollectiveSettings,
 }
 r"""The parts of settings."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +13,6 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch_geometric.transforms import Compose
-from tqdm.auto import tqdm
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.checks import check_count
@@ -26,7 +24,7 @@ from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter, audited_samples, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
-from pyg_hiersmooth.sampling.cost import Cost, cost_of
+from pyg_hiersmooth.sampling.cost import Cost, cost_of, tell
 from pyg_hiersmooth.sampling.generators import generators_put_back
 from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 from pyg_hiersmooth.sampling.rounds import sample_until
@@ -370,7 +368,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             return
         with generators_put_back(voter.device):
             self.cost = cost_of(voter, num_left, num_workers, self._hints(voter, plan))
-        tqdm.write(str(self.cost), file=sys.stderr)
+        tell(self.cost)
 
     def _hints(self, voter: ModelVoter, plan: CertificatePlan) -> list[str]:
         r"""What would make sampling cheaper, besides fewer samples."""

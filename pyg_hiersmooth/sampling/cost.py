@@ -2,14 +2,15 @@ r"""What a run is going to take, said before it starts."""
 
 from __future__ import annotations
 
+import builtins
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from tqdm.auto import tqdm
 
-from pyg_hiersmooth.sampling.engine import Voter, num_processes, single_thread
+from pyg_hiersmooth.sampling.engine import Voter, num_processes, seconds_per_sample
 
 WORTH_A_HINT = 20.0
 r"""Seconds from which on it is worth to say what would be cheaper."""
@@ -59,19 +60,21 @@ def cost_of(
         hints (list of str): What would make it cheaper. (default: none)
     """
     processes = num_processes(voter, num_samples, num_workers)
-    block = range(min(voter.block_size, max(num_samples, 1)))
-    with single_thread(voter.device), torch.no_grad():
-        voter.predict(block)
-        start = time.perf_counter()
-        voter.predict(block).cpu()  # waits for a GPU
-        seconds = (time.perf_counter() - start) / len(block)
     return Cost(
         num_samples,
-        num_samples * seconds / processes,
+        num_samples * seconds_per_sample(voter, num_samples) / processes,
         processes,
         tuple(hints),
         peak_memory(voter.device),
     )
+
+
+def tell(cost: Cost) -> None:
+    r"""Writes beside the progress bars: to standard error, which a notebook would show as an
+    error, and there to standard output.
+    """
+    in_notebook = hasattr(builtins, "__IPYTHON__")
+    tqdm.write(str(cost), file=sys.stdout if in_notebook else sys.stderr)
 
 
 def peak_memory(device: torch.device) -> int | None:

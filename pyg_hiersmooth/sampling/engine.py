@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 from pyg_hiersmooth.sampling.ranks import Ranks, collective, current_ranks, num_local_ranks
 from pyg_hiersmooth.sampling.tally import Ballots, Tally
 
-MAX_CHUNK = 64
-r"""Most samples that are counted before progress is reported and may be saved."""
+MAX_CHUNK, MAX_SECONDS = 64, 2.0
+r"""Most samples, and about how many seconds, before progress is reported and may be saved."""
 
 
 FIRST_AUDITED = 32
@@ -39,12 +40,14 @@ class Voter(ABC):
         num_classes (int): Number :math:`C` of classes.
         device (torch.device): Where the model runs.
         block_size (int): Samples that are cheapest together, from a multiple of it on.
+        seconds (float or None): How long a sample takes; :obj:`None` before one was timed.
     """
 
     num_targets: int
     num_classes: int
     device: torch.device
     block_size: int = 1
+    seconds: float | None = None
 
     @property
     def tally(self) -> Tally:
@@ -150,8 +153,10 @@ def sample_votes(
     share = math.ceil((num_samples - counted.num_samples) / ranks.size)
     workers = _num_workers(voter, share, num_workers)
     left = range(start + counted.num_samples, start + num_samples)
+    if len(left) > MAX_CHUNK and (kept is not None or (progress and ranks.is_first)):
+        seconds_per_sample(voter, len(left))
     chunks = ranks.from_rank_zero(
-        lambda: _split(left, voter.block_size, ranks.size * max(workers, 1))
+        lambda: _split(left, voter.block_size, ranks.size * max(workers, 1), voter.seconds)
     )
     bar = tqdm(
         total=num_samples,
@@ -203,8 +208,24 @@ def audited_samples(
     return frozenset((torch.cat([early, late]) + samples.start).tolist())
 
 
-def _split(samples: range, block_size: int, num_workers: int) -> list[range]:
+def seconds_per_sample(voter: Voter, num_samples: int) -> float:
+    r"""How long a sample takes on one thread, from a block of them that is timed once."""
+    if voter.seconds is None:
+        block = range(min(voter.block_size, max(num_samples, 1)))
+        with single_thread(voter.device), torch.no_grad():
+            voter.predict(block)
+            start = time.perf_counter()
+            voter.predict(block).cpu()  # waits for a GPU
+        voter.seconds = (time.perf_counter() - start) / len(block)
+    return voter.seconds
+
+
+def _split(
+    samples: range, block_size: int, num_workers: int, seconds: float | None = None
+) -> list[range]:
     wanted = min(MAX_CHUNK, math.ceil(len(samples) / (4 * num_workers)))
+    if seconds:
+        wanted = min(wanted, int(MAX_SECONDS / seconds))
     size = block_size * max(1, wanted // block_size)
     first = samples.start - samples.start % size
     return [

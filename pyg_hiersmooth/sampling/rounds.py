@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from pyg_hiersmooth.sampling.checkpoint import Counted, RoundCheckpoint, VoteCheckpoint
-from pyg_hiersmooth.sampling.engine import Voter, sample_votes
+from pyg_hiersmooth.sampling.engine import MAX_CHUNK, Voter, sample_votes, seconds_per_sample
 from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 
 SHORTEST_ROUND = 32
@@ -69,6 +69,8 @@ def sample_until(
     votes = ranks.from_rank_zero(
         lambda: kept.load(empty, num_samples).votes if kept else empty.votes
     ).clone()
+    if kept is not None and num_samples > MAX_CHUNK:
+        seconds_per_sample(voter, num_samples)
     needs_more = torch.ones(voter.num_targets, dtype=torch.bool)
 
     def look(positions: Tensor) -> None:
@@ -99,10 +101,11 @@ def sample_until(
                 left_then = (taken > narrowed_at) | (needs_more & (taken == narrowed_at))
                 among = left_then.nonzero().view(-1)
                 made, made_at = narrow(among), narrowed_at
+            every = len(positions) == len(among)
+            round_of = made if every else made.only(torch.searchsorted(among, positions))
+            round_of.seconds = voter.seconds  # at most, on fewer targets
             votes[positions] += sample_votes(
-                made
-                if len(positions) == len(among)
-                else made.only(torch.searchsorted(among, positions)),
+                round_of,
                 stop - start,
                 start,
                 num_workers=num_workers,

@@ -28,6 +28,7 @@ from pyg_hiersmooth.experiment import Experiment, Outcome, differences
 from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
 from pyg_hiersmooth.experiment.task import Task, choose_device
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.sampling.cost import in_words
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.study.plan import Run
 from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Result, Tally
@@ -136,12 +137,14 @@ def _run_missing(runs: list[Run], folder: Path, root: str, jobs: int, progress: 
     with (
         ProcessPoolExecutor(min(jobs, len(runs)), context, _start_worker) as pool,
         tqdm(
-            total=sum(run.num_samples for run in runs), unit=" samples", disable=not progress
+            total=sum(run.num_samples for run in runs),
+            bar_format="{percentage:3.0f}%|{bar}| {desc}",
+            disable=not progress,
         ) as bar,
     ):
         futures = {pool.submit(_run_one, run, folder, root): run for run in runs}
         try:
-            _watch(futures, folder, bar)
+            _watch(futures, folder, bar, min(jobs, len(runs)))
         except BaseException:
             _stop_workers()
             pool.shutdown(wait=True, cancel_futures=True)
@@ -165,29 +168,70 @@ def _stop_workers() -> None:
         worker.kill()
 
 
-def _watch(futures: dict[Future[None], Run], folder: Path, bar: tqdm) -> None:
-    r"""Shows what is being done, and how many samples are drawn, until all is done."""
-    pending = set(futures)
+def _watch(futures: dict[Future[None], Run], folder: Path, bar: tqdm, jobs: int) -> None:
+    r"""Shows what is being done, and how long it takes, until all is done."""
+    pending, clock, last = set(futures), None, time.monotonic()
     while pending:
         _, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
-        bar.n = sum(
-            _num_drawn(run, folder) if future in pending else run.num_samples
-            for future, run in futures.items()
-        )
+        waiting = [futures[future] for future in pending]
+        left = sum(run.num_samples - _num_drawn(run, folder) for run in waiting)
+        untrained = [run for run in waiting if not _is_trained(run, folder)]
+        num_training = sum(_is_started(run, folder) for run in untrained)
+        clock = clock or TimeLeft(jobs, left, len(untrained))
+        elapsed, last = time.monotonic() - last, time.monotonic()
+        busy = min(jobs, len(pending))
+        seconds = clock.after(elapsed, left, len(untrained), num_training, busy)
         told = f"{len(futures) - len(pending)} of {len(futures)} runs"
-        if num := sum(_is_training(futures[future], folder) for future in pending):
-            told += f", {num} in training"
-        bar.set_postfix_str(told, refresh=False)
-        bar.refresh()
+        told += f", {num_training} in training" if num_training else ""
+        told += "" if seconds is None else f", about {in_words(seconds)} left"
+        bar.n = bar.total - left
+        bar.set_description_str(told)
+
+
+class TimeLeft:
+    r"""How long runs take, from what sampling and training took up to now, each by itself.
+
+    Args:
+        jobs (int): Runs at a time.
+        num_samples (int): Samples that are to be drawn.
+        num_models (int): Models that are to be trained.
+    """
+
+    def __init__(self, jobs: int, num_samples: int, num_models: int) -> None:
+        self.jobs, self.num_samples, self.num_models = jobs, num_samples, num_models
+        self.sampling = self.training = 0.0
+
+    def after(
+        self, elapsed: float, num_samples: int, num_models: int, num_training: int, num_busy: int
+    ) -> float | None:
+        r"""Seconds that are left; :obj:`None` before a model was trained and sampled.
+
+        Args:
+            elapsed (float): Seconds since the last call.
+            num_samples (int): Samples that are left.
+            num_models (int): Models that are not trained yet.
+            num_training (int): Runs that are training meanwhile.
+            num_busy (int): Runs that are being done meanwhile.
+        """
+        self.training += elapsed * num_training
+        self.sampling += elapsed * (num_busy - num_training)
+        drawn, trained = self.num_samples - num_samples, self.num_models - num_models
+        if drawn == 0 or (trained == 0 and num_models > 0):
+            return None
+        work = num_samples * self.sampling / drawn + num_models * self.training / max(trained, 1)
+        return work / self.jobs
 
 
 def _num_drawn(run: Run, folder: Path) -> int:
     return RunFolder(_votes(run, folder)).num_samples()
 
 
-def _is_training(run: Run, folder: Path) -> bool:
-    votes = RunFolder(_votes(run, folder))
-    return votes.settings.exists() and not votes.model.exists()
+def _is_started(run: Run, folder: Path) -> bool:
+    return RunFolder(_votes(run, folder)).settings.exists()
+
+
+def _is_trained(run: Run, folder: Path) -> bool:
+    return RunFolder(_votes(run, folder)).model.exists()
 
 
 def _start_worker() -> None:

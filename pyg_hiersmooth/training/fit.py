@@ -24,6 +24,9 @@ from pyg_hiersmooth.nn.isolation.private_copy import without_caches
 
 LogitsAndLabels = tuple[Tensor, Tensor]
 
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+r"""What a progress bar shows, without the rate, for which 80 columns have no room."""
+
 
 @dataclass(frozen=True, repr=False)
 class TrainingHistory:
@@ -99,7 +102,7 @@ def fit(
             _seeded(seed, device_of(model)),
             without_caches(model),
             no_more_threads_than_cores(),
-            tqdm(range(max_epochs), desc="Training", disable=not progress) as epochs,
+            tqdm(range(max_epochs), "Training", disable=not progress, bar_format=BAR) as epochs,
         ):
             for epoch in epochs:
                 model.train()
@@ -122,7 +125,6 @@ def fit(
                     best_epoch, best_state = epoch, copy.deepcopy(model.state_dict())
                 epochs.set_postfix(
                     refresh=False,
-                    train_loss=f"{train_losses[epoch]:.3f}",
                     val_loss=f"{val_losses[epoch]:.3f}",
                     best=f"{val_losses[best_epoch]:.3f}",
                 )

@@ -20,12 +20,13 @@ def test_counts() -> None:
 
 
 def test_integers() -> None:
+    assert check_integers("y", [[2], [3]], 2).tolist() == [2, 3]  # as OGB gives labels
     whole = check_integers("y", [2.0, -1.0], 2)
     assert whole.dtype == np.int64 and whole.tolist() == [2, -1]
     with pytest.raises(ValueError, match=r"'y' must have the shape \[3\], one for each"):
         check_integers("y", [1, 2], 3)
-    with pytest.raises(ValueError, match=r"'y' must have the shape \[M\] \(got \[1, 1\]\)"):
-        check_integers("y", [[1]])
+    with pytest.raises(ValueError, match=r"'y' must have the shape \[M\] \(got \[1, 2\]\)"):
+        check_integers("y", [[1, 2]])
     for values in ([0.5], [np.nan], [np.inf]):
         with pytest.raises(ValueError, match="'y' must hold integers"):
             check_integers("y", values)

@@ -88,7 +88,9 @@ def test_settings_of_methods_can_be_replaced(
     )
     options = ("--p", 0.9, "--p-plus", 0.01, "--groups", 6, "--out", tmp_path / "new")
     hiersmooth("benchmark", *SMALL, *options)
-    settings = {run.method.name: (run.method.p, run.method.p_plus) for run in planned}
+    settings = {
+        run.method.name: (run.method.smoothing.p, run.method.smoothing.p_plus) for run in planned
+    }
     assert settings == {
         "hierarchical flips": (0.9, 0.01),
         "flat flips": (1.0, 0.01),
@@ -96,8 +98,8 @@ def test_settings_of_methods_can_be_replaced(
         "exact node ablation": (None, None),
         "unprotected": (1.0, None),
     }
-    groups = {run.method.name: run.method.groups for run in planned if run.method.groups}
-    assert groups == {"exact node ablation": 6}
+    groups = {run.method.name: run.method.smoothing.groups for run in planned}
+    assert groups == dict.fromkeys(settings) | {"exact node ablation": 6}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_results_of_other_settings_are_refused(
 ) -> None:
     _, out = small
     result = hiersmooth("benchmark", *SMALL, "--n", 70, "--out", out)
-    assert "is the result of a run with another '--n': choose" in sentence_of(result)
+    assert "is the result of a run with another '--num-samples': choose" in sentence_of(result)
 
 
 def test_interrupted(hiersmooth: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

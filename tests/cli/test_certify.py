@@ -542,7 +542,10 @@ def test_resume_with_settings_of_no_known_noise(
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        (["--n", 50], "'--n' does not agree with the run to be resumed: 50 here, 40 there"),
+        (
+            ["--n", 50],
+            "'--num-samples' does not agree with the run to be resumed: 50 here, 40 there",
+        ),
         (["--noise", "gaussian"], "'--noise' does not agree"),
         (["--part", "val"], "'--part' does not agree with the run to be resumed: val here, test"),
         (["--std", 0.3], "'--std' does not agree with the run to be resumed: 0.3 here, None there"),

@@ -74,7 +74,10 @@ def test_what_does_not_fit_graphs(
 
 def test_what_does_not_fit_nodes(certify: Callable[..., Result], tmp_path: Path) -> None:
     for arguments, sentence in (
-        (("--task", "graph"), "'--dataset' must hold at least ten graphs for '--task' graph"),
+        (
+            ("--task", "graph", "--dataset", "CitationSBM"),
+            "'--dataset' must hold at least ten graphs for '--task' graph",
+        ),
         (
             ("--model", "gin"),
             "'--model' must be one of gcn, gat, gatv2, appnp, sage or module:Class",
@@ -83,3 +86,9 @@ def test_what_does_not_fit_nodes(certify: Callable[..., Result], tmp_path: Path)
         result = certify(*arguments, "--out", tmp_path / "run")
         assert result.exit_code == 1
         assert sentence in " ".join(result.stderr.split())
+
+
+def test_graphs_need_no_dataset_by_name(certify: Callable[..., Result], tmp_path: Path) -> None:
+    result = certify("--task", "graph", *SHORT, "--out", tmp_path / "run")
+    assert result.exit_code == 0, result.output
+    assert "RandomMolecules, gcn" in result.stdout

@@ -75,7 +75,10 @@ def test_killed_while_sampling(
         (("--until", "r=1,eps=2"), "eps"),
         (("--until", "r=0,deletions=1"), "must allow the adversary a change"),
         (("--until", "deletions"), "'--until' must hold questions such as 'r=1,deletions=5'"),
-        (("--until", "r=1,deletions=1", "--n0", 7), "'--n0' does nothing with '--until'"),
+        (
+            ("--until", "r=1,deletions=1", "--n0", 7),
+            "'--num-pre-samples' does nothing with '--until'",
+        ),
     ],
 )
 def test_questions_that_cannot_be_asked(

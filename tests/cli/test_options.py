@@ -93,3 +93,38 @@ def test_all_commands_spell_a_setting_alike() -> None:
             if option.name == name
         }
         assert len(helps) == 1, name
+
+
+@pytest.mark.parametrize("command", ["certify", "tune", "benchmark"])
+def test_every_option_is_in_one_group_of_the_help(command: str) -> None:
+    text = CliRunner().invoke(main, [command, "--help"], terminal_width=100).output
+    options_of = main.commands[command].params
+    for option in options_of:
+        flag = max(option.opts, key=len)
+        assert len(re.findall(rf"^  .*{flag}[ ,]", text, re.MULTILINE)) >= 1, flag
+    titles = re.findall(r"^([A-Z][a-z ]+):$", text, re.MULTILINE)
+    assert titles[0] == "Data and model" and titles[-1] == "Run" and "Options" not in titles
+    assert text.index("Smoothing:") < text.index("  --partitions ") < text.index("Certificates:")
+
+
+def test_settings_of_a_part_have_a_group() -> None:
+    for title, members in options.GROUPS.items():
+        shown = {option.name for each in main.commands.values() for option in each.params}
+        assert shown & set(members), title
+
+
+def test_the_help_has_the_width_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = []
+    for columns in ("80", "110", "300"):
+        monkeypatch.setenv("COLUMNS", columns)
+        program = click.Context(main, **main.context_settings)
+        command = main.commands["certify"]
+        text = command.get_help(click.Context(command, parent=program, show_default=True))
+        widths.append(max(map(len, text.splitlines())))
+    assert 70 < widths[0] <= 80 < widths[1] <= 110 < widths[2] <= 120
+
+
+def test_switches_show_what_is_default() -> None:
+    text = " ".join(CliRunner().invoke(main, ["certify", "--help"]).output.split())
+    assert "sum first. [default: no-normalize-features]" in text
+    assert "as one more feature. [default: indicator]" in text

@@ -246,8 +246,8 @@ def test_finished_search_is_not_made_again(
         (["--deletions", 2], "'--deletions'"),
         (["--additions", 2], "'--additions'"),
         (["--r", 2], "'--r'"),
-        (["--n0", 6], "'--n0'"),
-        (["--n", 41], "'--n'"),
+        (["--n0", 6], "'--num-pre-samples'"),
+        (["--n", 41], "'--num-samples'"),
         (["--alpha", 0.1], "'--alpha'"),
         (["--kind", "binary"], "'--kind'"),
         (["--model", "gat"], "'training'"),
@@ -295,7 +295,7 @@ def test_default_file(tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyP
         (["--partitions", 3, "--deletions", 1], "'--partitions' does nothing with '--selection'"),
         (
             ["--selection", "partition", "--noise", "ablation", "--n", 5],
-            "'--n' does nothing with '--selection' partition and '--noise' ablation",
+            "'--num-samples' does nothing with '--selection' partition and '--noise' ablation",
         ),
         (
             ["--selection", "partition", "--noise", "ablation", "--r", 12],

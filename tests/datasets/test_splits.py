@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.datasets import NodeSplit, inductive_subgraph, load_dataset, split_nodes
 
@@ -160,7 +160,7 @@ def test_no_nodes_left_to_test() -> None:
     ("name", "arguments"),
     [
         ("y", {"y": torch.rand(100)}),
-        ("y", {"y": torch.zeros(100, 1, dtype=torch.int64)}),
+        ("y", {"y": torch.zeros(100, 2, dtype=torch.int64)}),
         ("y", {"y": torch.zeros(0, dtype=torch.int64)}),
         ("y", {"y": torch.full((100,), -1)}),
         ("num_per_class", {"num_per_class": 0}),
@@ -267,3 +267,24 @@ def test_several_splits_in_masks() -> None:
 def test_what_is_no_mask(mask: torch.Tensor | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         NodeSplit.from_masks(masked(val_mask=mask))
+
+
+def test_labels_as_ogb_gives_them() -> None:
+    y = torch.arange(4).repeat(60)
+    flat, column = split_nodes(y), split_nodes(y.view(-1, 1))
+    assert torch.equal(flat.train_index, column.train_index)
+    assert torch.equal(flat.test_index, column.test_index)
+    with pytest.raises(ValueError, match=r"one class in 0, 1, ... for every node .got .*2, 120"):
+        split_nodes(y.view(2, 120))
+
+
+def test_the_masks_of_a_node_type() -> None:
+    data = HeteroData()
+    data["paper"].x = torch.rand(6, 2)
+    for start, name in enumerate(("train_mask", "val_mask", "test_mask")):
+        data["paper"][name] = torch.arange(6) // 2 == start
+    split = NodeSplit.from_masks(data["paper"])
+    indices = (split.train_index, split.val_index, split.test_index)
+    assert [index.tolist() for index in indices] == [[0, 1], [2, 3], [4, 5]]
+    with pytest.raises(ValueError, match=r"one node type of .* graph, as in data\['paper'\]"):
+        NodeSplit.from_masks(data)

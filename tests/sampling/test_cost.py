@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import builtins
 import time
 
 import psutil
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.sampling import Voter
-from pyg_hiersmooth.sampling.cost import Cost, cost_of, in_words
+from pyg_hiersmooth.sampling.cost import Cost, cost_of, in_words, tell
 
 
 class Slow(Voter):
@@ -32,8 +33,23 @@ def test_cost_is_that_of_a_block_a_process() -> None:
     assert voter.asked == [range(4), range(4)]
     assert cost.num_samples == 400 and cost.num_processes == 2
     assert 1.0 <= cost.seconds < 5.0  # 100 blocks of 0.02 s in two processes, and a slow machine
+    assert cost_of(voter, 40, num_workers=0).seconds > cost.seconds / 10 and len(voter.asked) == 2
+    voter = Slow()
     assert cost_of(voter, 2, num_workers=0).num_processes == 1
     assert voter.asked[-1] == range(2)
+
+
+@pytest.mark.parametrize("in_notebook", [False, True])
+def test_a_notebook_shows_no_error(
+    in_notebook: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+    if not in_notebook:
+        monkeypatch.delattr(builtins, "__IPYTHON__")
+    tell(Cost(10, 0.1, 2))
+    said = capsys.readouterr()
+    assert (said.out if in_notebook else said.err).startswith("10 forward passes")
+    assert not (said.err if in_notebook else said.out)
 
 
 def test_memory_is_that_of_the_process() -> None:

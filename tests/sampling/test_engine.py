@@ -268,3 +268,28 @@ def test_ranks_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
         assert engine._num_workers(HashVoter(), 10_000, None) == workers
     assert engine._num_workers(HashVoter(), 10_000, 5) == 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "block_size", "sizes"),
+    [(None, 1, {64}), (1e-4, 1, {64}), (0.5, 1, {4}), (0.5, 3, {3}), (30.0, 1, {1}), (9.0, 8, {8})],
+)
+def test_a_chunk_takes_seconds_and_not_minutes(
+    seconds: float | None, block_size: int, sizes: set[int]
+) -> None:
+    chunks = engine._split(range(10_000), block_size, 2, seconds)
+    assert [i for chunk in chunks for i in chunk] == list(range(10_000))
+    assert {len(chunk) for chunk in chunks[:-1]} == sizes
+
+
+def test_slow_samples_are_kept_as_they_come(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MAX_SECONDS", 1e-9)
+    kept: list[int] = []
+    checkpoint = VoteCheckpoint(tmp_path / "votes.npz", {})
+    monkeypatch.setattr(
+        checkpoint, "save_sometimes", lambda counted: kept.append(counted.num_samples)
+    )
+    votes = sample_votes(HashVoter(), 70, num_workers=0, checkpoint=checkpoint, progress=False)
+    assert kept == list(range(1, 71)) and torch.equal(votes, expected_votes(range(70)))

@@ -18,7 +18,7 @@ from pyg_hiersmooth.study import runner
 from pyg_hiersmooth.study.methods import METHODS
 from pyg_hiersmooth.study.plan import Run
 from pyg_hiersmooth.study.results import Result
-from pyg_hiersmooth.study.runner import execute, run_all
+from pyg_hiersmooth.study.runner import TimeLeft, execute, run_all
 from pyg_hiersmooth.training import train_node_classifier
 
 ABLATION = Run.of(
@@ -173,3 +173,16 @@ def test_runs_in_training_are_told_from_others(tmp_path: Path) -> None:
             file.touch()
         states.append(runner._is_training(ABLATION, tmp_path))
     assert states == [False, True, False]
+
+
+def test_time_that_is_left_tells_training_from_sampling() -> None:
+    clock = TimeLeft(jobs=2, num_samples=1_000, num_models=4)
+    assert clock.after(10.0, 1_000, 4, num_training=2, num_busy=2) is None
+    assert clock.after(10.0, 1_000, 2, num_training=2, num_busy=2) is None  # 20 s a model
+    # 2 processes draw 100 samples in 5 s: 0.1 s each; 900 samples and 2 models are left.
+    assert clock.after(5.0, 900, 2, num_training=0, num_busy=2) == pytest.approx((90 + 40) / 2)
+
+
+def test_nothing_to_train() -> None:
+    clock = TimeLeft(jobs=1, num_samples=100, num_models=0)
+    assert clock.after(1.0, 90, 0, num_training=0, num_busy=1) == pytest.approx(9.0)

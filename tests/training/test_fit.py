@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch_geometric.data import Data
+from tqdm import tqdm
 
 from pyg_hiersmooth.training.fit import device_of, fit, logits_of
 
@@ -18,6 +21,16 @@ PROTOCOL = {
     "seed": 0,
     "progress": False,
 }
+
+
+def test_the_bar_fits_on_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr("pyg_hiersmooth.training.fit.tqdm", partial(tqdm, ncols=80, file=shown))
+    model, x, y = torch.nn.Linear(1, 2), torch.ones(2, 1), torch.tensor([0, 1])
+    protocol = PROTOCOL | {"max_epochs": 1_000, "patience": 3, "progress": True, "lr": 1.0}
+    fit(model, lambda _: [cross_entropy(model(x), y)], lambda: (model(x), y), **protocol)  # type: ignore[arg-type]
+    last = shown.getvalue().split("\r")[-1].rstrip()
+    assert len(last) <= 80 and last.endswith("]") and "best=" in last
 
 
 def test_a_step_for_each_that_is_yielded() -> None:

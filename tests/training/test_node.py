@@ -123,6 +123,16 @@ def test_held_out_nodes_have_no_influence(data: Data) -> None:
     assert run(unlabelled)[0].train_losses != plain_history.train_losses
 
 
+def test_labels_may_be_a_column(data: Data) -> None:
+    column = data.clone()
+    column.y = data.y.view(-1, 1)
+    histories = [
+        train_node_classifier(new_model(), graph, SPLIT, max_epochs=2, progress=False)
+        for graph in (data, column)
+    ]
+    assert histories[0] == histories[1]
+
+
 def test_first_training_loss_is_that_of_the_training_nodes(data: Data) -> None:
     model = new_model()
     model.dropout = 0.0
