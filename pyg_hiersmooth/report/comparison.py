@@ -26,7 +26,7 @@ def comparison(runs: Sequence[ReportedRun]) -> list[Part]:
 def _table(runs: Sequence[ReportedRun]) -> str:
     budgets = dict.fromkeys(cell.changes for run in runs for cell in run.summary.certified)
     budgets.pop("nothing", None)
-    columns = [[run.summary.accuracy for run in runs]]
+    columns: list[list[float | None]] = [[run.summary.accuracy for run in runs]]
     columns += [[_share(run, changes) for run in runs] for changes in budgets]
     certified = [_cells(column) for column in columns]
     heads = "".join(f"<th class=number>{escape(name)}</th>" for name in budgets)

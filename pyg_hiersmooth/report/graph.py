@@ -17,8 +17,9 @@ from bokeh.plotting import figure
 from bokeh.transform import linear_cmap
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.plotting import COLORS
 from pyg_hiersmooth.report.layout import layout
-from pyg_hiersmooth.report.look import COLORS, DOTS, FAINT, PALETTE, STRONG, TEXT, new_figure
+from pyg_hiersmooth.report.look import DOTS, FAINT, PALETTE, STRONG, TEXT, new_figure
 from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 

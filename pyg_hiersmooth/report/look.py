@@ -15,18 +15,21 @@ from pyg_hiersmooth.plotting import COLORS
 TEXT, FAINT, DOTS = "#4a4f55", "#c9cdd2", "#b4b9bf"
 STRONG = "#111417"
 LEVELS = ("#9ecae1", "#4292c6", "#08519c")
-r"""One, two and three changed entities."""
+DARK_LEVELS = ("#25547c", "#3f8fce", "#a5d6ff")
+r"""One, two and three changed nodes."""
 
 PALETTE = tuple(Viridis256[:215])
 r"""From little to much, without the yellow that a white page swallows."""
 
 DARK: dict[Any, Any] = dict(
     zip(
-        (*COLORS, TEXT, FAINT, DOTS, STRONG, *LEVELS, PALETTE),
+        (*COLORS, TEXT, FAINT, DOTS, STRONG, *LEVELS, LEVELS, PALETTE),
         (
             *("#5fb3f0", "#ff9a57", "#3fd0a0", "#eba3cd", "#ffcb52", "#a6dcff", "#aab1b8"),
-            *("#f2f4f6", "#aeb5bd", "#3d444c", "#4d555e", "#ffffff", "#25547c", "#3f8fce"),
-            *("#a5d6ff", tuple(Viridis256[60:])),
+            *("#f2f4f6", "#aeb5bd", "#3d444c", "#4d555e", "#ffffff"),
+            *DARK_LEVELS,
+            DARK_LEVELS,
+            tuple(Viridis256[60:]),
         ),
         strict=True,
     )

@@ -15,9 +15,10 @@ from bokeh.transform import linear_cmap
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.largest_budgets import largest_budgets, largest_r
+from pyg_hiersmooth.plotting import COLORS
 from pyg_hiersmooth.report.graph import graph
 from pyg_hiersmooth.report.legend import Entry, legend
-from pyg_hiersmooth.report.look import COLORS, FIELD, LEVELS, ROWS, count_in_ones, new_figure
+from pyg_hiersmooth.report.look import FIELD, LEVELS, ROWS, count_in_ones, new_figure
 from pyg_hiersmooth.report.parts import Part, facts_table
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
