@@ -47,7 +47,7 @@ def collective_curves(run: ReportedRun) -> tuple[list[Part], str]:
     for i, (changes, (shares, _)) in enumerate(together.by_changes.items()):
         changed, color = [0, *together.changed], color_of(i)
         budget = next(cell.budget for cell in together.certified if cell.changes == changes)
-        each = range(changed[-1] + 1)
+        each = list(range(changed[-1] + 1))
         alone = [run.certificate.certified_accuracy(run.y, r, **budget) for r in each]
         names = (f"{run.key}-all-{i}", f"{run.key}-each-{i}")
         draw_before(plot, each, alone, color, "dashed", names[1])
