@@ -9,7 +9,7 @@ import numpy as np
 
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.noise import NOISE_KINDS, Axis
-from pyg_hiersmooth.plotting import COLORS, MARKERS, new_figure
+from pyg_hiersmooth.plotting import COLORS, MARKERS, legend_below, new_figure
 from pyg_hiersmooth.study.budgets import kept_budgets
 from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES, outcomes, pareto_front
@@ -105,7 +105,7 @@ def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
     panel.locator_params(axis="x", integer=True)
     panel.set_ylim(0.0, 1.0)
     panel.grid(color="0.9", linewidth=0.8)
-    panel.legend(frameon=False, fontsize="small")
+    _draw_legend(figure, panel)
     figure.suptitle(group.title)
     return figure
 
@@ -180,4 +180,4 @@ def _draw_curves(
 
 
 def _draw_legend(figure: Figure, panel: Axes) -> None:
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    legend_below(figure, panel.get_legend_handles_labels()[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,15 @@ const all = (root, selector) => [
 ];
 const found = all(document, arguments[0]);
 """
+
+NEAR = """
+const data = name => Bokeh.documents[0].get_model_by_name(name).data_source.data;
+const alphas = data("run0-near-edges").alpha;
+return [data("run0-near-nodes").x.length, alphas.filter(each => each > 0.5).length];
+"""
+SELECT = (
+    "Bokeh.documents[0].get_model_by_name('run0-table').source.selected.indices = [arguments[0]]"
+)
 
 
 def opened(browser: Any, folder: Path, tmp_path: Path) -> None:
@@ -105,23 +115,18 @@ def test_search_sort_and_select(browser: Any, runs: dict[str, Path], tmp_path: P
 def test_a_chosen_node_shows_its_neighbors(
     browser: Any, runs: dict[str, Path], tmp_path: Path
 ) -> None:
+    from selenium.webdriver.support.ui import WebDriverWait
+
     opened(browser, runs["flips"], tmp_path)
     run = ReportedRun.read(runs["flips"], "run")
     assert run.edges is not None and run.certificate is not None
     for position in (0, 5):
         node = run.certificate.index[position]
         near = run.edges[1, np.isin(run.edges[0], [node, *run.edges[1, run.edges[0] == node]])]
-        shown = browser.execute_script(
-            """
-            const all = name => Bokeh.documents[0].get_model_by_name(name);
-            all("run0-table").source.selected.indices = [arguments[0]];
-            const {x} = all("run0-near-nodes").data_source.data;
-            const {alpha} = all("run0-near-edges").data_source.data;
-            return [x.length, alpha.filter(each => each > 0.5).length];
-            """,
-            position,
-        )
-        assert shown == [len({node, *near}), int((run.edges[0] == node).sum())]
+        browser.execute_script(SELECT, position)
+        expected = [len({node, *near}), int((run.edges[0] == node).sum())]
+        shown = partial(lambda expected, driver: driver.execute_script(NEAR) == expected, expected)
+        WebDriverWait(browser, 20).until(shown)
 
 
 def test_a_click_on_a_legend_hides_a_curve(
