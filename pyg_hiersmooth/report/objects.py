@@ -180,7 +180,7 @@ def _chosen(
     )
     source.selected.js_on_change("indices", show)
     parts: list[Part] = [
-        "<div class=chosen>",
+        f'<div class="chosen{" alone" if run.edges is None else ""}">',
         f"<figure><figcaption><b>What the selected {run.settings.task} withstands</b></figcaption>",
         plot,
         f"{legends}</figure><div id={run.key}-chosen></div></div>",
