@@ -18,6 +18,7 @@ from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.files import replace_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -38,6 +39,15 @@ LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
     (0, (9, 2, 3, 2)),
 )
 
+
+MOST_COLUMNS = 4
+BESIDE: dict[str, Any] = {
+    "loc": "outside right upper",
+    "frameon": False,
+    "fontsize": "small",
+    "handlelength": 2.8,
+}
+r"""How a legend stands where no curve can cross it."""
 
 IN_WORDS = {"p_plus": "$p_+$", "p_minus": "$p_-$", "std": r"$\sigma$", "p": "$p$"}
 
@@ -125,7 +135,7 @@ def plot_certificates(
     _check_budgets(charts)
     by_budget = list(zip(*(chart.panels for chart in charts.values()), strict=True))
     if ax is None:
-        width = 9.6 if len(by_budget) > 1 else 6.0
+        width = 10.6 if len(by_budget) > 1 else 7.0
         figure = new_figure(width, 3.8)
         axes = list(figure.subplots(1, len(by_budget), sharey=True, squeeze=False)[0])
     else:
@@ -192,19 +202,37 @@ def _draw_legends(axes: list[Axes], names: list[str], panel: Panel, whole: bool)
         for i, r in enumerate(changed)
     ]
     curves.append(entry("clean accuracy", color="0.45", linewidth=0.9))
-    axes[-1].legend(handles=curves, frameon=False, fontsize="small")
-    if len(names) > 1 and whole:
+    if not whole:  # beside axes of someone else there may be no place
+        axes[-1].legend(handles=curves, fontsize="small", framealpha=0.9, edgecolor="none")
+        return
+    figure = cast("Figure", axes[0].figure)
+    figure.legend(handles=curves, **BESIDE)
+    if len(names) > 1:
         runs = [
             entry(name, color="0.2" if changed else COLORS[i], linestyle=LINE_STYLES[i])
             for i, name in enumerate(names)
         ]
-        axes[0].figure.legend(
-            handles=runs,
+        legend_below(figure, runs)
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
+    r"""Puts a legend below all panels, in as many columns as fit, and makes the figure as much
+    higher.
+    """
+    for columns in range(min(len(handles), MOST_COLUMNS), 0, -1):
+        legend = figure.legend(
+            handles=handles,
             loc="outside lower center",
-            ncols=len(axes),
+            ncols=columns,
             frameon=False,
             fontsize="small",
+            handlelength=2.8,
         )
+        size = legend.get_window_extent()
+        if columns == 1 or size.width < 0.98 * figure.bbox.width:
+            break
+        legend.remove()
+    figure.set_figheight(figure.get_figheight() + size.height / figure.dpi)
 
 
 def _names(charts: Mapping[str, Chart]) -> list[str]:
@@ -313,21 +341,18 @@ def plot_collective(
         ImportError: If matplotlib is not installed.
         OSError: If :obj:`path` cannot be written.
     """
-    many = len(curves) > 3
-    figure = new_figure(9.6 if many else 6.0, 3.8)
+    figure = new_figure(9.6 if len(curves) > 3 else 8.0, 3.8)
     ax = figure.subplots()
     ax.axhline(clean_accuracy, color="0.45", linewidth=0.9, label="clean accuracy")
     for i, (name, accuracy) in enumerate(curves.items()):
         color, style = COLORS[i // per_color % len(COLORS)], LINE_STYLES[i % per_color]
-        look = {"color": color, "linestyle": style, "linewidth": LINE_WIDTH, "marker": "o"}
+        look: dict[str, Any] = {"color": color, "linestyle": style, "linewidth": LINE_WIDTH}
+        look |= {"marker": "o", "markersize": 3.5}
         ax.step(changed, accuracy, where="pre", label=name, **look)
     ax.set_xlabel("Changed entities $r$")
     ax.set_ylabel("Certified accuracy")
     _set_look(ax, True)
-    if many:
-        figure.legend(loc="outside right upper", frameon=False, fontsize="small")
-    else:
-        ax.legend(frameon=False, fontsize="small")
+    figure.legend(**BESIDE)
     _set_title(figure, title)
     return _saved(figure, path)
 

@@ -19,6 +19,7 @@ from pyg_hiersmooth.noise import (
 from pyg_hiersmooth.plotting import (
     COLORS,
     _in_words,
+    new_figure,
     plot_certificates,
     plot_collective,
     plot_set_sizes,
@@ -105,9 +106,8 @@ def test_clean_accuracy_is_marked() -> None:
 
 
 def legend_of(figure) -> list[str]:
-    """The curves in the last panel, then the runs below all panels."""
-    legends = [figure.axes[-1].get_legend(), *figure.legends]
-    return [text.get_text() for legend in legends for text in legend.get_texts()]
+    """The curves beside the panels, then the runs below them."""
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 def test_legend_and_title_of_one_run() -> None:
@@ -225,6 +225,42 @@ def test_pyplot_stays_out() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def check_legends(figure) -> None:
+    """Every legend lies in the picture and outside of all panels."""
+    figure.draw_without_rendering()
+    assert figure.legends
+    for legend in figure.legends:
+        box = legend.get_window_extent()
+        whole = figure.bbox
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1
+        assert whole.y0 <= box.y0 and box.y1 <= whole.y1
+        assert not any(ax.get_window_extent().overlaps(box) for ax in figure.axes)
+    first, *others = figure.legends
+    assert not any(
+        first.get_window_extent().overlaps(other.get_window_extent()) for other in others
+    )
+
+
+@pytest.mark.parametrize("length", [5, 40, 110])
+@pytest.mark.parametrize("number", [1, 2, 8])
+def test_legends_fit_and_no_line_crosses_them(number: int, length: int) -> None:
+    certificate = make_certificate(FLIPS)
+    runs = {f"{i}" + (10 * "p_plus=0.0005, ")[:length]: (certificate, Y) for i in range(number)}
+    check_legends(plot_certificates(runs))
+
+
+@pytest.mark.parametrize("number", [2, 12])
+def test_legends_of_collective_certificates_fit(number: int) -> None:
+    names = [f"{n} deletions, one attack on each" for n in range(number)]
+    check_legends(plot_collective(range(21), {key: np.full(21, 0.5) for key in names}, 0.5))
+
+
+def test_a_legend_in_axes_of_someone_else_covers_lines() -> None:
+    axes = new_figure(6.0, 3.0).subplots(1, 2)
+    figure = plot_certificates({"run": (make_certificate(FLIPS), Y)}, ax=axes)
+    assert figure.legends == [] and axes[1].get_legend().get_frame().get_alpha() >= 0.9
+
+
 def test_between_two_numbers_holds_what_is_certified_for_the_larger() -> None:
     (ax,) = plot_collective([0, 5, 10], {"all": [0.8, 0.6, 0.3]}, 0.8).axes
     (line,) = [line for line in ax.lines if line.get_label() == "all"]
@@ -253,10 +289,10 @@ def test_sizes_of_sets_hold_for_the_larger_number(tmp_path: Path) -> None:
     assert ax.figure._suptitle.get_text() == "Prediction sets"
 
 
-@pytest.mark.parametrize("length", [20, 84])
+@pytest.mark.parametrize("length", [20, 94])
 def test_titles_fit_into_the_picture(length: int) -> None:
     figure = plot_collective([0, 1], {"a": [1.0, 1.0]}, 1.0, "m" + "i" * (length - 1))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert figure._suptitle.get_fontsize() == pytest.approx(10.0 if length < 60 else 8.33)
 
 

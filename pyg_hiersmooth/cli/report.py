@@ -46,7 +46,7 @@ def report_command(folders: tuple[Path, ...], out: Path) -> None:
 
 def _check_writable(out: Path) -> None:
     r"""Raises what writing would raise, before PyTorch is loaded."""
-    if out.is_dir() or not os.access(out.absolute().parent, os.W_OK):
+    if not os.access(out.absolute().parent, os.W_OK):
         raise ValueError(f"'--out' must name a file in a folder that can be written (got '{out}')")
 
 

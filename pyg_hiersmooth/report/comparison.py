@@ -26,9 +26,10 @@ def comparison(runs: Sequence[ReportedRun]) -> list[Part]:
 def _table(runs: Sequence[ReportedRun]) -> str:
     budgets = dict.fromkeys(cell.changes for run in runs for cell in run.summary.certified)
     budgets.pop("nothing", None)
-    columns = [[run.summary.accuracy for run in runs]]
+    columns: list[list[float | None]] = [[run.summary.accuracy for run in runs]]
     columns += [[_share(run, changes) for run in runs] for changes in budgets]
-    certified = [_cells(column) for column in columns]
+    alike = len({run.settings.dataset for run in runs}) == 1
+    certified = [_cells(column, alike) for column in columns]
     heads = "".join(f"<th class=number>{escape(name)}</th>" for name in budgets)
     rows = "".join(
         f"<tr><th>{_name(run)}</th>{clean}{_attack(run)}{''.join(shares)}</tr>"
@@ -62,10 +63,10 @@ def _share(run: ReportedRun, changes: str) -> float | None:
     return cells[0].accuracy if cells else None
 
 
-def _cells(column: Sequence[float | None]) -> list[str]:
-    r"""The cells of a column, the best one of several in bold."""
+def _cells(column: Sequence[float | None], alike: bool) -> list[str]:
+    r"""The cells of a column, the best one of several in bold if they are alike."""
     known = [share for share in column if share is not None]
-    best = max(known) if len(known) > 1 else None
+    best = max(known) if len(known) > 1 and alike else None
     return [
         NOTHING
         if share is None

@@ -47,17 +47,17 @@ def collective_curves(run: ReportedRun) -> tuple[list[Part], str]:
     for i, (changes, (shares, _)) in enumerate(together.by_changes.items()):
         changed, color = [0, *together.changed], color_of(i)
         budget = next(cell.budget for cell in together.certified if cell.changes == changes)
-        each = range(changed[-1] + 1)
+        each = list(range(changed[-1] + 1))
         alone = [run.certificate.certified_accuracy(run.y, r, **budget) for r in each]
-        for dash, whom, x, y in (
-            ("solid", "all", changed, [run.summary.accuracy, *shares]),
-            ("dashed", "each", each, alone),
-        ):
-            name = f"{run.key}-{whom}-{i}"
-            draw_before(plot, np.array(x), np.array(y), color, dash, name)
-            told = f"one attack on {whom} {run.noun}, {changes}"
-            entries.append(Entry(told, color, dash, curves=(name,)))
-    entries.append(Entry(CLEAN, TEXT, width=1.0))
+        names = (f"{run.key}-all-{i}", f"{run.key}-each-{i}")
+        draw_before(plot, each, alone, color, "dashed", names[1])
+        draw_before(plot, changed, [run.summary.accuracy, *shares], color, "solid", names[0])
+        entries.append(Entry(_any_change(changes), color, curves=names))
+    entries += [
+        Entry(f"one attack on all {run.noun}", TEXT),
+        Entry("one attack on each", TEXT, "dashed"),
+        Entry(CLEAN, TEXT, width=1.0),
+    ]
     return ["<figure>", plot, "</figure>"], legend(entries)
 
 
@@ -67,49 +67,57 @@ def compared(runs: Sequence[ReportedRun]) -> list[Part]:
 
     A noise without a budget certifies against any change of a node, and so against each budget.
     """
-    charts = {run.key: run.certificate.chart(run.y) for run in runs if run.certificate is not None}
-    labels: dict[str, list[Panel]] = {}
-    for chart in charts.values():
-        for panel in chart.panels:
-            labels.setdefault(panel.label, []).append(panel)
-    parts: list[Part] = []
-    shown: dict[str, list[str]] = {run.key: [] for run in runs}
-    for k, (label, panels) in enumerate(labels.items()):
-        over_r = panels[0].curves[0].r is None
-        plot = accuracy_figure(in_words(label), panels[0].whole, "budget")
-        end = max(panel.curves[0].x[-1] for panel in panels)
-        for i, run in enumerate(runs):
-            if run.key not in charts:
-                continue
-            own = [panel for panel in charts[run.key].panels if panel.label == label]
-            if own:
-                x, y = own[0].curves[0].x, own[0].curves[0].accuracy
-            elif run.at_will and not over_r:
-                x, y = _at_will(run, end, panels[0].whole)
-            else:
-                continue
-            shown[run.key].append(f"{run.key}-compared-{k}")
-            _draw_after(plot, x, y, color_of(i), f"{run.key}-compared-{k}", panels[0].whole)
-        told = "Any change of r nodes" if over_r else "r = 1: one node is changed"
-        parts += [f"<figure><figcaption><b>{told}</b></figcaption>", plot, "</figure>"]
-    together = accuracy_figure("changed nodes r", True, "changed nodes r")
+    smoothed = [run for run in runs if run.certificate is not None]
+    panels = {run.key: _panels(run) for run in smoothed}
+    labels = dict.fromkeys(label for own in panels.values() for label in own)
+    figures = [_compared_over(k, label, runs, panels) for k, label in enumerate(labels)]
+    figures.append(_compared_together(runs))
+    parts = [
+        part
+        for told, plot in figures
+        if plot.renderers
+        for part in (f"<figure><figcaption><b>{told}</b></figcaption>", plot, "</figure>")
+    ]
+    entries = [
+        Entry(_compared_name(run), color_of(i), curves=_compared_curves(run, len(labels)))
+        for i, run in enumerate(runs)
+        if run.certificate is not None
+    ]
+    return ["<div class=charts>", *parts, "</div>", legend(entries)] if parts else []
+
+
+def _panels(run: ReportedRun) -> dict[str, Panel]:
+    assert run.certificate is not None
+    return {panel.label: panel for panel in run.certificate.chart(run.y).panels}
+
+
+def _compared_over(
+    k: int, label: str, runs: Sequence[ReportedRun], panels: Mapping[str, Mapping[str, Panel]]
+) -> tuple[str, figure]:
+    shown = [own[label] for own in panels.values() if label in own]
+    whole, over_r = shown[0].whole, shown[0].curves[0].r is None
+    end = max(panel.curves[0].x[-1] for panel in shown)
+    plot = accuracy_figure(in_words(label), whole, "budget")
+    for i, run in enumerate(runs):
+        own = panels.get(run.key, {})
+        if label in own:
+            x, y = own[label].curves[0].x, own[label].curves[0].accuracy
+        elif run.at_will and not over_r:
+            x, y = _at_will(run, end, whole)
+        else:
+            continue
+        _draw_after(plot, x, y, color_of(i), f"{run.key}-over-{k}", whole)
+    return "Any change of r nodes" if over_r else "r = 1: one node is changed", plot
+
+
+def _compared_together(runs: Sequence[ReportedRun]) -> tuple[str, figure]:
+    plot = accuracy_figure("changed nodes r", True, "changed nodes r")
     for i, run in enumerate(runs):
         if run.summary.collective is not None:
             shares, _ = next(iter(run.summary.collective.by_changes.values()))
             x, y = [0, *run.summary.collective.changed], [run.summary.accuracy, *shares]
-            shown[run.key].append(f"{run.key}-compared-all")
-            draw_before(
-                together, np.array(x), np.array(y), color_of(i), "solid", shown[run.key][-1]
-            )
-    if together.renderers:
-        told = "One attack on all nodes"
-        parts += [f"<figure><figcaption><b>{told}</b></figcaption>", together, "</figure>"]
-    entries = [
-        Entry(_compared_name(run), color_of(i), curves=tuple(shown[run.key]))
-        for i, run in enumerate(runs)
-        if shown[run.key]
-    ]
-    return ["<div class=charts>", *parts, "</div>", legend(entries)] if parts else []
+            draw_before(plot, x, y, color_of(i), "solid", f"{run.key}-together")
+    return "One attack on all nodes", plot
 
 
 def in_words(label: str) -> str:
@@ -126,7 +134,7 @@ def in_words(label: str) -> str:
 
 
 def draw_before(
-    plot: figure, x: np.ndarray, y: np.ndarray, color: str, dash: str, name: str
+    plot: figure, x: Sequence[int], y: Sequence[float], color: str, dash: str, name: str
 ) -> None:
     r"""Draws steps that hold for the next number."""
     look = {"color": color, "name": name}
@@ -174,7 +182,15 @@ def _compared_name(run: ReportedRun) -> str:
     if run.summary.collective is None:
         return run.name
     changes = next(iter(run.summary.collective.by_changes))
-    return f"{run.name} (one attack on all: {changes})"
+    return f"{run.name} (one attack on all: {_any_change(changes)})"
+
+
+def _compared_curves(run: ReportedRun, num_figures: int) -> tuple[str, ...]:
+    return (*(f"{run.key}-over-{k}" for k in range(num_figures)), f"{run.key}-together")
+
+
+def _any_change(changes: str) -> str:
+    return "any change" if changes == "anything" else changes
 
 
 def _of_r(r: int | None) -> str:

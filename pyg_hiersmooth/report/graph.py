@@ -17,8 +17,9 @@ from bokeh.plotting import figure
 from bokeh.transform import linear_cmap
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.plotting import COLORS
 from pyg_hiersmooth.report.layout import layout
-from pyg_hiersmooth.report.look import COLORS, DOTS, FAINT, PALETTE, STRONG, TEXT, new_figure
+from pyg_hiersmooth.report.look import DOTS, FAINT, PALETTE, STRONG, TEXT, new_figure
 from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
@@ -93,8 +94,23 @@ def graph(
     plot.scatter("x", "y", source=nodes, size=2.5, color=DOTS, alpha=0.7)
     near_edges = ColumnDataSource({name: [] for name in (*names, "alpha")})
     near_nodes = ColumnDataSource({"x": [], "y": [], "size": []})
-    plot.segment(*names, source=near_edges, color=COLORS[1], alpha="alpha", line_width=1.2)
-    plot.scatter("x", "y", source=near_nodes, size="size", color=COLORS[1], alpha=0.9)
+    plot.segment(
+        *names,
+        source=near_edges,
+        name=f"{run.key}-near-edges",
+        color=COLORS[1],
+        alpha="alpha",
+        line_width=1.2,
+    )
+    plot.scatter(
+        "x",
+        "y",
+        source=near_nodes,
+        name=f"{run.key}-near-nodes",
+        size="size",
+        color=COLORS[1],
+        alpha=0.9,
+    )
     whole = run.at_will or certificate.noise.axes[0].whole
     _draw_certified(plot, source, column, whole)
     show = CustomJS(

@@ -61,9 +61,7 @@ def confidence(run: ReportedRun) -> str:
     if certificate.alpha is None:
         return "This is statistical."
     whom = f"all {run.noun} at once" if certificate.simultaneous else f"each of the {run.noun}"
-    return f"Holds for {whom} with {1 - certificate.alpha:.4%} confidence.".replace(
-        "0000%", "%"
-    ).replace(".%", "%")
+    return f"Holds for {whom} with {100 * (1 - certificate.alpha):g}% confidence."
 
 
 def _cards(run: ReportedRun) -> Iterator[str]:

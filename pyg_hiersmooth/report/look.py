@@ -15,18 +15,21 @@ from pyg_hiersmooth.plotting import COLORS
 TEXT, FAINT, DOTS = "#4a4f55", "#c9cdd2", "#b4b9bf"
 STRONG = "#111417"
 LEVELS = ("#9ecae1", "#4292c6", "#08519c")
-r"""One, two and three changed entities."""
+DARK_LEVELS = ("#25547c", "#3f8fce", "#a5d6ff")
+r"""One, two and three changed nodes."""
 
 PALETTE = tuple(Viridis256[:215])
 r"""From little to much, without the yellow that a white page swallows."""
 
 DARK: dict[Any, Any] = dict(
     zip(
-        (*COLORS, TEXT, FAINT, DOTS, STRONG, *LEVELS, PALETTE),
+        (*COLORS, TEXT, FAINT, DOTS, STRONG, *LEVELS, LEVELS, PALETTE),
         (
             *("#5fb3f0", "#ff9a57", "#3fd0a0", "#eba3cd", "#ffcb52", "#a6dcff", "#aab1b8"),
-            *("#f2f4f6", "#aeb5bd", "#3d444c", "#4d555e", "#ffffff", "#25547c", "#3f8fce"),
-            *("#a5d6ff", tuple(Viridis256[60:])),
+            *("#f2f4f6", "#aeb5bd", "#3d444c", "#4d555e", "#ffffff"),
+            *DARK_LEVELS,
+            DARK_LEVELS,
+            tuple(Viridis256[60:]),
         ),
         strict=True,
     )
@@ -83,6 +86,8 @@ figcaption span { color: var(--muted); font-size: 14px; }
 .tabs button[aria-selected=true] { border-color: var(--accent); color: var(--text); }
 a { color: var(--accent); }
 .beside { display: grid; gap: 8px 28px; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); }
+.alone { display: grid; gap: 8px 28px; grid-template-columns: repeat(auto-fit,
+  minmax(min(100%, 340px), 1fr)); }
 .chosen h3 { margin: 10px 0 2px; font-size: 16px; }
 .chosen td, .chosen th { font-size: 14px; padding: 3px 14px 3px 0; }
 .chosen th { white-space: nowrap; }
@@ -92,7 +97,8 @@ summary { cursor: pointer; font-weight: 600; }
   .beside { grid-template-columns: minmax(0, 1fr); } .cards { grid-template-columns: 1fr 1fr; }
   .card { padding: 10px 12px; } .card b { font-size: 26px; } .card.words { grid-column: 1 / -1; }
   .runs tbody th { min-width: 150px; position: static; }
-  th, td { padding-right: 12px; } td.number, th.number { padding-left: 14px; } }
+  table { font-size: 14px; } th, td { padding-right: 8px; }
+  td.number, th.number { padding-left: 9px; } }
 """
 
 SCRIPT = """
@@ -184,7 +190,7 @@ def new_figure(height: int | None, **options: Any) -> figure:
 
 def accuracy_figure(label: str, whole: bool, tooltip: str) -> figure:
     r"""A figure of certified accuracy over a budget."""
-    plot = new_figure(300, x_axis_label=label, y_axis_label="certified accuracy", y_range=(0, 1))
+    plot = new_figure(300, x_axis_label=label, y_axis_label="certified accuracy", y_range=(0, 1.02))
     plot.yaxis.formatter = NumeralTickFormatter(format="0%")
     plot.add_tools(HoverTool(tooltips=[(tooltip, "@x"), ("certified", "@y{0.0%}")]))
     if whole:

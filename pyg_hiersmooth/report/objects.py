@@ -15,9 +15,10 @@ from bokeh.transform import linear_cmap
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.views.largest_budgets import largest_budgets, largest_r
+from pyg_hiersmooth.plotting import COLORS
 from pyg_hiersmooth.report.graph import graph
 from pyg_hiersmooth.report.legend import Entry, legend
-from pyg_hiersmooth.report.look import COLORS, FIELD, LEVELS, ROWS, count_in_ones, new_figure
+from pyg_hiersmooth.report.look import FIELD, LEVELS, ROWS, count_in_ones, new_figure
 from pyg_hiersmooth.report.parts import Part, facts_table
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
@@ -179,7 +180,7 @@ def _chosen(
     )
     source.selected.js_on_change("indices", show)
     parts: list[Part] = [
-        "<div class=chosen>",
+        f'<div class="chosen{" alone" if run.edges is None else ""}">',
         f"<figure><figcaption><b>What the selected {run.noun[:-1]} withstands</b></figcaption>",
         plot,
         f"{legends}</figure><div id={run.key}-chosen></div></div>",

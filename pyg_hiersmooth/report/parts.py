@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
 
 from bokeh.document import Document
 from bokeh.embed import components
@@ -14,7 +14,7 @@ from bokeh.resources import Resources
 
 from pyg_hiersmooth.report.look import SCRIPT, STYLE, painting
 
-Part = str | UIElement
+Part: TypeAlias = str | UIElement
 r"""HTML, in which all that comes from files is escaped, or what Bokeh draws."""
 
 PAGE = """<!doctype html>

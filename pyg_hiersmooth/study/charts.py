@@ -9,7 +9,7 @@ import numpy as np
 
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.noise import NOISE_KINDS, Axis
-from pyg_hiersmooth.plotting import COLORS, MARKERS, new_figure
+from pyg_hiersmooth.plotting import COLORS, MARKERS, legend_below, new_figure
 from pyg_hiersmooth.study.budgets import kept_budgets
 from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES, outcomes, pareto_front
@@ -75,9 +75,9 @@ def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
     figure = new_figure(6.0, 3.8)
     panel = figure.subplots()
     changed = np.arange(MOST_AT_WILL + 1)
-    for color, marker, (method, results) in zip(
-        COLORS, MARKERS, at_will(group, part).items(), strict=False
-    ):
+    methods = at_will(group, part)
+    labels = _labels(methods)
+    for color, marker, (method, results) in zip(COLORS, MARKERS, methods.items(), strict=False):
         seeds = tallies(results, part, "multiclass")
         each = [
             [tally.clean_accuracy if r == 0 else tally.certified_accuracy(r) for tally in seeds]
@@ -89,7 +89,7 @@ def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
             np.mean(each, axis=1),
             where="pre",
             color=color,
-            label=f"{method.name}, node by node",
+            label=f"{labels[method]}, node by node",
         )
         panel.plot(
             CHANGED_IN_ALL,
@@ -97,7 +97,7 @@ def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
             marker,
             color=color,
             linestyle="none",
-            label=f"{method.name}, one attack on all",
+            label=f"{labels[method]}, one attack on all",
         )
     panel.set_xlabel("changed nodes r")
     panel.set_ylabel("certified accuracy")
@@ -105,7 +105,7 @@ def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
     panel.locator_params(axis="x", integer=True)
     panel.set_ylim(0.0, 1.0)
     panel.grid(color="0.9", linewidth=0.8)
-    panel.legend(frameon=False, fontsize="small")
+    _draw_legend(figure, panel)
     figure.suptitle(group.title)
     return figure
 
@@ -160,15 +160,14 @@ def _draw_curves(
 ) -> None:
     x, budgets = np.array(axis.kept), kept_budgets(noise, axis)
     end = 0.0
-    names = [method.name for method in smoothed]
+    labels = _labels(smoothed)
     for color, marker, (method, seeds) in zip(COLORS, MARKERS, smoothed.items(), strict=False):
         curves = np.array(
             [[budget.certified_accuracy(tally, r) for budget in budgets] for tally in seeds]
         )
         mean, std = curves.mean(axis=0), curves.std(axis=0)
-        label = method.name if names.count(method.name) == 1 else method.title
         look: dict[str, Any] = {"marker": marker, "markersize": 3.5, "markevery": MARK_EVERY}
-        panel.step(x, mean, where="post", color=color, label=label, **look)
+        panel.step(x, mean, where="post", color=color, label=labels[method], **look)
         panel.fill_between(
             x, mean - std, mean + std, color=color, alpha=0.2, linewidth=0, step="post"
         )
@@ -179,5 +178,14 @@ def _draw_curves(
     panel.grid(color="0.9", linewidth=0.8)
 
 
+def _labels(methods: Iterable[Method]) -> dict[Method, str]:
+    r"""A name for each method, with its settings where others share it."""
+    methods = list(methods)
+    names = [method.name for method in methods]
+    return {
+        method: method.name if names.count(method.name) == 1 else method.title for method in methods
+    }
+
+
 def _draw_legend(figure: Figure, panel: Axes) -> None:
-    figure.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    legend_below(figure, panel.get_legend_handles_labels()[0])

@@ -19,7 +19,27 @@ def test_two_runs_in_one_file(tmp_path: Path) -> None:
     folders = [str(tmp_path / model) for model in ("gcn", "sage")]
     result = CliRunner().invoke(main, ["report", *folders, "--out", str(out)])
     assert result.exit_code == 0 and f"Wrote 2 runs to {out}" in result.output
-    assert "Compared" in out.read_text()
+    page = out.read_text()
+    assert "Compared" in page and "GCN, no noise" in page and "GraphSAGE, no noise" in page
+
+
+def test_runs_of_one_title_are_told_apart(tmp_path: Path) -> None:
+    folders = [tmp_path / f"seed{seed}" for seed in (1, 2)]
+    for seed, folder in enumerate(folders, 1):
+        Experiment(Settings(noise="none", max_epochs=1, seed=seed), folder).run(progress=False)
+    out = tmp_path / "both.html"
+    result = CliRunner().invoke(main, ["report", *map(str, folders), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    page = out.read_text()
+    assert "GCN, no noise: seed=1" in page and "GCN, no noise: seed=2" in page
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pyg_hiersmooth.cli.report.require", lambda *_, **__: pytest.fail("late"))
+    path = str(tmp_path / "nowhere" / "report.html")
+    result = CliRunner().invoke(main, ["report", str(tmp_path), "--out", path])
+    assert result.exit_code == 1
+    assert "'--out' must name a file in a folder that can be written" in result.output
 
 
 def test_no_run(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.datasets import CitationSBM
+from pyg_hiersmooth.experiment import Settings
 from pyg_hiersmooth.report import reported_run
-from pyg_hiersmooth.report.reported_run import ReportedRun
+from pyg_hiersmooth.report.reported_run import ReportedRun, run_title
 
 
 def test_what_is_read(runs: dict[str, Path]) -> None:
@@ -44,3 +45,27 @@ def test_bad_folders(runs: dict[str, Path], tmp_path: Path) -> None:
     (unfinished / "results.json").unlink()
     with pytest.raises(ValueError, match="is not finished: go on with it by"):
         ReportedRun.read(unfinished, "a")
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        ({"model": "appnp"}, "APPNP, flips"),
+        ({"model": "sage", "noise": "gaussian"}, "GraphSAGE, gaussian"),
+        ({"noise": "ablation", "selection": "partition"}, "GCN, exact ablation"),
+        ({"noise": "ablation"}, "GCN, ablation"),
+        ({"model": "nets:Mine", "noise": "none"}, "Mine, no noise"),
+        ({"model": "gcn", "task": "graph", "dataset": "MUTAG"}, "GCN, ablation"),
+    ],
+)
+def test_titles(options: dict, title: str) -> None:
+    assert run_title(Settings(**options)) == title
+
+
+def test_settings_in_a_line(runs: dict[str, Path]) -> None:
+    assert ReportedRun.read(runs["flips"], "a").described == (
+        "CitationSBM, p = 0.9, p_plus = 0.001, p_minus = 0.8, n0 = 10, n = 60, alpha = 0.01, seed 0"
+    )
+    exact = ReportedRun.read(runs["exact"], "a")
+    assert exact.described == "CitationSBM, groups = 10, partitions = 10, seed 0"
+    assert exact.at_will and not ReportedRun.read(runs["none"], "a").at_will

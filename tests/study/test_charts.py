@@ -75,3 +75,18 @@ def test_changed_at_will_node_by_node_and_together(make_result) -> None:
     assert list(steps.get_ydata())[:5] == [0.8, 0.7, 0.6, 0.2, 0.0]
     assert list(marks.get_xdata()) == [3, 10, 20]
     assert list(marks.get_ydata()) == [0.9, 0.3, 0.0]
+
+
+def test_legends_fit(make_result) -> None:
+    methods = [
+        Method(f"hierarchical flips number {i}", "flips", 0.9 + i / 1000, 0.0005 + i / 1e6, 0.8)
+        for i in range(8)
+    ]
+    results = [make_result(method) for method in methods]
+    (group,) = groups(results)
+    figure = draw_certified_accuracy(group, "multiclass")
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    box = legend.get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.x1 and len(legend.get_texts()) == 8
+    assert not any(ax.get_window_extent().overlaps(box) for ax in figure.axes)
