@@ -160,7 +160,7 @@ def test_no_nodes_left_to_test() -> None:
     ("name", "arguments"),
     [
         ("y", {"y": torch.rand(100)}),
-        ("y", {"y": torch.zeros(100, 1, dtype=torch.int64)}),
+        ("y", {"y": torch.zeros(100, 2, dtype=torch.int64)}),
         ("y", {"y": torch.zeros(0, dtype=torch.int64)}),
         ("y", {"y": torch.full((100,), -1)}),
         ("num_per_class", {"num_per_class": 0}),
