@@ -84,7 +84,7 @@ def test_calibration_nodes_are_hidden_as_test_nodes_are(data: Data) -> None:
         train_node_classifier(fitted, data, each, flip_signs, max_epochs=3, progress=False)
         runs.append(weights(fitted))
     assert torch.equal(*runs)
-    with pytest.raises(ValueError, match=r"must hold nodes of 'data'.*10"):
+    with pytest.raises(ValueError, match=r"must lie between 0 and 9 .*10"):
         train_node_classifier(model, data, replace(split, calibration_index=torch.tensor([10])))
 
 
