@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["multiclass", "binary"]
@@ -63,6 +64,11 @@ def dataset_name(name: str | os.PathLike[str], argument: str = "name") -> str:
 def is_file(name: str | os.PathLike[str]) -> bool:
     r"""Whether a dataset is named by the path of a file."""
     return os.fspath(name).lower().endswith(".npz")
+
+
+def short_name(dataset: str) -> str:
+    r"""What a dataset is called in titles and in names of files."""
+    return Path(dataset).stem if is_file(dataset) else dataset
 
 
 def _normalize(name: object) -> str:
