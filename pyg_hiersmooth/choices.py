@@ -2,8 +2,10 @@ r"""Closed choices by name, and how other names are refused."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["multiclass", "binary"]
@@ -36,23 +38,37 @@ def did_you_mean(value: object, choices: Collection[str]) -> str:
     return f": did you mean {spelled[close[0]]!r}?" if close else ""
 
 
-def dataset_name(name: str, argument: str = "name") -> str:
-    r"""The name of a dataset as we spell it.
+def dataset_name(name: str | os.PathLike[str], argument: str = "name") -> str:
+    r"""The name of a dataset as we spell it; the path of a file as it is.
 
     Args:
-        name (str): The name, as :func:`~pyg_hiersmooth.datasets.load_dataset` takes it.
+        name (str): The name or the path of an ``.npz`` file, as
+            :func:`~pyg_hiersmooth.datasets.load_dataset` takes it.
         argument (str, optional): What the caller calls it. (default: :obj:`"name"`)
 
     Raises:
         ValueError: If there is no such dataset.
     """
+    if is_file(name):
+        return os.fspath(name)
     known = {_normalize(each): each for each in DATASETS}
     if _normalize(name) not in known:
         raise ValueError(
-            f"'{argument}' must be one of {', '.join(DATASETS)} in any case (got {name!r})"
+            f"'{argument}' must be one of {', '.join(DATASETS)} in any case, or the path of an "
+            f".npz file (got {name!r})"
             f"{did_you_mean(name, DATASETS)}"
         )
     return known[_normalize(name)]
+
+
+def is_file(name: str | os.PathLike[str]) -> bool:
+    r"""Whether a dataset is named by the path of a file."""
+    return os.fspath(name).lower().endswith(".npz")
+
+
+def short_name(dataset: str) -> str:
+    r"""What a dataset is called in titles and in names of files."""
+    return Path(dataset).stem if is_file(dataset) else dataset
 
 
 def _normalize(name: object) -> str:

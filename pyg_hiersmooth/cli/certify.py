@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "dataset",
     options.DATASET,
     "CitationSBM (synthetic, needs no download), Cora, CiteSeer, PubMed, Cora_ML or ogbn-arxiv; "
-    "RandomMolecules (synthetic), MUTAG or ogbg-molhiv for graphs.",
+    "RandomMolecules (synthetic), MUTAG or ogbg-molhiv for graphs; or the path of an .npz file.",
 )
 @options.setting(
     "task",

@@ -63,7 +63,7 @@ class ModelName(click.ParamType):
 
 
 class DatasetName(click.ParamType):
-    r"""The name of a dataset, in any case."""
+    r"""The name of a dataset, in any case, or the path of an ``.npz`` file."""
 
     name = "name"
 

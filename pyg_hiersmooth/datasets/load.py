@@ -15,13 +15,16 @@ from torch_geometric.datasets import CitationFull, Planetoid, TUDataset
 from torch_geometric.transforms import LargestConnectedComponents
 from torch_geometric.utils import remove_self_loops, to_undirected
 
-from pyg_hiersmooth.choices import dataset_name
+from pyg_hiersmooth.choices import dataset_name, is_file
 from pyg_hiersmooth.datasets.citation_sbm import CitationSBM
 from pyg_hiersmooth.datasets.ogb import load_ogb
+from pyg_hiersmooth.datasets.published import PublishedGraph
 from pyg_hiersmooth.datasets.random_molecules import RandomMolecules
 
 
-def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDataset:
+def load_dataset(
+    name: str | os.PathLike[str], root: str | os.PathLike[str] = "data"
+) -> InMemoryDataset:
     r"""Loads a benchmark dataset, ready to certify.
 
     Citation graphs are cleaned up as in `"Hierarchical Randomized Smoothing"
@@ -59,10 +62,13 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
           - :obj:`root/ogbn_arxiv`, :obj:`root/ogbg_molhiv`
           - OGB's own, as it is and processed in that folder:
             :func:`~pyg_hiersmooth.datasets.ogb.load_ogb`
+        * - the path of an ``.npz`` file
+          - that file
+          - :class:`~pyg_hiersmooth.datasets.PublishedGraph`
 
     Args:
         name (str): The name of the dataset, upper or lower case, with :obj:`"-"` or
-            :obj:`"_"`.
+            :obj:`"_"`; or the path of a file that somebody published.
         root (str or os.PathLike, optional): The folder of all datasets. (default: :obj:`"data"`)
 
     Returns:
@@ -75,6 +81,8 @@ def load_dataset(name: str, root: str | os.PathLike[str] = "data") -> InMemoryDa
         FileNotFoundError: If raw files are missing and cannot be downloaded.
     """
     name = dataset_name(name)
+    if is_file(name):
+        return PublishedGraph(name)
     return _LOADERS[name](name, Path(root).expanduser())
 
 

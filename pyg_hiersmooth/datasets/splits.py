@@ -19,7 +19,7 @@ from pyg_hiersmooth.datasets.labels import as_labels
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Split:
-    r"""What a model is trained, validated and tested on, as indices.
+    r"""What a model is trained, validated and tested on, as indices; masks become indices.
 
     Args:
         train_index (torch.Tensor): What a model is fitted on, int64 :obj:`[num_train]`.
@@ -39,6 +39,9 @@ class Split:
     calibration_index: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.int64))
 
     def __post_init__(self) -> None:
+        for name, index in vars(self).items():
+            if index.dtype == torch.bool:
+                object.__setattr__(self, name, index.nonzero().view(-1))
         own = self.calibration_index.view(-1).cpu()
         if own.unique().numel() < own.numel():
             raise ValueError("'calibration_index' must not hold an object twice (got one that is)")

@@ -18,6 +18,7 @@ from pyg_hiersmooth.choices import (
     SelectionName,
     TaskName,
     check_choice,
+    short_name,
 )
 from pyg_hiersmooth.experiment.questions import parse_question
 from pyg_hiersmooth.noise.kinds import NOISE_KINDS, NoiseKind
@@ -59,12 +60,12 @@ class Titled:
     @property
     def title(self) -> str:
         r"""Dataset and model."""
-        return f"{self.dataset}, {self.model}"
+        return f"{short_name(self.dataset)}, {self.model}"
 
     @property
     def slug(self) -> str:
         r"""Dataset and model as part of the name of a file."""
-        return f"{self.dataset}-{self.model.replace(':', '.')}"
+        return f"{short_name(self.dataset)}-{self.model.replace(':', '.')}"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@ r"""What is to be certified, from how many samples, and how sure it is."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -148,10 +149,8 @@ class CertificatePlan:
         r"""Tells from their votes which targets the questions are answered for; :obj:`None` where
         there is no question. Says what a certificate would fail on after sampling.
         """
+        self._warn_if_all_abstain(num_targets, objects)
         if self.until is None:
-            unanimous = torch.zeros(num_targets, self.num_classes, dtype=torch.long)
-            unanimous[:, 0] = self.n
-            self.certificate([unanimous] * len(self.parts), **objects)
             return None
         rule = StoppingRule(
             self.transform,
@@ -169,6 +168,29 @@ class CertificatePlan:
             return torch.from_numpy(rule.answered(votes.numpy(), targets.numpy()))
 
         return answered
+
+    def _warn_if_all_abstain(self, num_targets: int, objects: dict[str, Any]) -> None:
+        r"""Says so where even unanimous votes are too few, and how many would do."""
+
+        def abstains(n: int) -> bool:
+            unanimous = torch.zeros(num_targets, self.num_classes, dtype=torch.long)
+            unanimous[:, 0] = n
+            certificate = self.certificate([unanimous] * len(self.parts), **objects)
+            return bool((certificate.prediction == -1).all())
+
+        if not abstains(self.n) or self.exact:
+            return
+        too_few, enough = self.n, 2 * self.n
+        while abstains(enough):
+            too_few, enough = enough, 2 * enough
+        while enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            too_few, enough = (middle, enough) if abstains(middle) else (too_few, middle)
+        warnings.warn(
+            f"'n' must be at least {enough} for alpha={self.alpha:g}: with fewer samples every "
+            f"target abstains, even if all of its votes agree (got {self.n})",
+            stacklevel=2,
+        )
 
     def certificate(
         self,

@@ -102,7 +102,13 @@ class AblationNoise(Noise):
             raise ValueError(
                 f"'token' must have the {x.size(1)} features of 'x' (got {self.token.numel()})"
             )
-        return self.token.to(x.device, x.dtype)
+        token = self.token.to(x.device, x.dtype)
+        if not torch.equal(token.to(self.token), self.token) and not x.is_floating_point():
+            raise ValueError(
+                f"'token' must hold values that {x.dtype} features can (got {self.token.dtype} "
+                "with others): pass features as floats, x.float()"
+            )
+        return token
 
     def __repr__(self) -> str:
         token = "" if self.token is None else f"token=[{self.token.numel()}]"

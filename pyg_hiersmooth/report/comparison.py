@@ -28,7 +28,7 @@ def _table(runs: Sequence[ReportedRun]) -> str:
     budgets.pop("nothing", None)
     columns: list[list[float | None]] = [[run.summary.accuracy for run in runs]]
     columns += [[_share(run, changes) for run in runs] for changes in budgets]
-    alike = len({run.settings.dataset for run in runs}) == 1
+    alike = len({run.settings.data.dataset for run in runs}) == 1
     certified = [_cells(column, alike) for column in columns]
     heads = "".join(f"<th class=number>{escape(name)}</th>" for name in budgets)
     rows = "".join(

@@ -153,7 +153,7 @@ def _checked(data: Any, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
     split = NodeSplit.from_masks(data) if split is None else split
     parts = [
         as_target_index(index, data.x.size(0), "node", f"split.{name}")
-        if name in ("train_index", "val_index") or torch.as_tensor(index).numel() > 0
+        if name in ("train_index", "val_index") or index.numel() > 0
         else torch.empty(0, dtype=torch.long)
         for name, index in vars(split).items()
     ]

@@ -24,6 +24,7 @@ from pyg_hiersmooth.transforms.edge_forms import (
     sizes,
 )
 from pyg_hiersmooth.transforms.node_pairs import NodePairs
+from pyg_hiersmooth.transforms.noise_mark import mark_noisy
 
 
 class CertifiedAs(NamedTuple):
@@ -119,7 +120,9 @@ class HierarchicalEdgeNoise(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         noisy = self.prepare(data)
-        return noisy.draw(RandomStream.from_torch(noisy.device))
+        drawn = noisy.draw(RandomStream.from_torch(noisy.device))
+        mark_noisy(drawn)
+        return drawn
 
     def prepare(self, data: Data) -> NoisyEdges:
         r"""Prepares many draws of the same graph.

@@ -79,7 +79,7 @@ def test_bad_training() -> None:
     graphs, model = make_graphs(), build_model("gin", 3, 2, "graph")
     split = split_graphs(torch.cat([graph.y for graph in graphs]))
     none = torch.empty(0, dtype=torch.long)
-    with pytest.raises(ValueError, match="'split' must have graphs in 'val_index'"):
+    with pytest.raises(ValueError, match=r"'split\.val_index' must name at least one graph"):
         train_graph_classifier(model, graphs, GraphSplit(split.train_index, none, none))
     with pytest.raises(ValueError, match=r"'batch_size' must be at least 1 \(got 0\)"):
         train_graph_classifier(model, graphs, split, batch_size=0)
@@ -89,5 +89,5 @@ def test_bad_training() -> None:
         transform = HierarchicalNodeFeatureNoise(0.5, GaussianNoise(0.5))
         train_graph_classifier(model, graphs, split, transform, progress=False)
     del graphs[int(split.train_index[0])].y
-    with pytest.raises(ValueError, match="'graphs' must have 'y'"):
+    with pytest.raises(ValueError, match="'graphs' must have labels 'y'"):
         train_graph_classifier(model, graphs, split)

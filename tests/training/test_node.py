@@ -325,22 +325,22 @@ def test_bad_numbers(data: Data, name: str, value: float) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"train_index": torch.tensor([], dtype=torch.int64)}, "in 'train_index' \\(got none"),
-        ({"val_index": torch.tensor([], dtype=torch.int64)}, "in 'val_index' \\(got none"),
-        ({"train_index": torch.tensor([0, 10])}, r"in \[0, 10\) \(got entries from 0 to 10"),
-        ({"test_index": torch.tensor([-1])}, "got entries from -1"),
+        ({"train_index": torch.tensor([], dtype=torch.int64)}, ".train_index' must name at least"),
+        ({"val_index": torch.tensor([], dtype=torch.int64)}, ".val_index' must name at least"),
+        ({"train_index": torch.tensor([0, 10])}, r"between 0 and 9 \(got 0 to 10"),
+        ({"test_index": torch.tensor([-1])}, "got -1 to -1"),
         ({"test_index": torch.tensor([0])}, "sets that overlap"),
     ],
 )
 def test_bad_split(data: Data, change: dict[str, Tensor], message: str) -> None:
-    with pytest.raises(ValueError, match=f"'split' must .*{message}"):
+    with pytest.raises(ValueError, match=f"'split.*{message}"):
         train_node_classifier(new_model(), data, replace(SPLIT, **change))
 
 
 @pytest.mark.parametrize("name", ["x", "edge_index", "y"])
 def test_incomplete_data(data: Data, name: str) -> None:
     data[name] = None
-    message = "must have 'edge_index'" if name == "edge_index" else rf"\(got no '{name}'\)"
+    message = f"(has no node features|must have|must have labels) '{name}'"
     with pytest.raises(ValueError, match=message):
         train_node_classifier(new_model(), data, SPLIT)
 

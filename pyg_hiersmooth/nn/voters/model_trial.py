@@ -12,6 +12,7 @@ from pyg_hiersmooth.nn.adjacency.choice import adjacency_as_given, choose_adjace
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.indicator import TOLD, remedy_without_indicator
+from pyg_hiersmooth.nn.calls.logits import check_logits
 from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
 from pyg_hiersmooth.nn.isolation.isolated_model import refuse_change
 from pyg_hiersmooth.nn.isolation.logits import logits_match
@@ -124,10 +125,7 @@ class ModelTrial:
                 f"the model failed on {self.prepared.forward.describe(draw)}{indicator}: "
                 f"{one_line(error)}{remedy or hint}"
             ) from error
-        expected = [self.model.num_outputs, self.num_classes]
-        if not isinstance(logits, Tensor) or list(logits.shape) != expected:
-            got = list(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"the model must return logits of shape {expected} (got {got})")
+        check_logits(logits, self.model.num_outputs, self.num_classes)
         if not bool(torch.isfinite(logits).all()):
             raise ValueError("the model returned logits that are NaN or infinite")
         return logits
