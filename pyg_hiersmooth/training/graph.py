@@ -19,13 +19,13 @@ from pyg_hiersmooth.nn.calls.logits import check_logits
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.training.fit import (
-    LogitsAndLabels,
     TrainingHistory,
     device_of,
     fit,
     logits_of,
 )
 from pyg_hiersmooth.training.loss import check_draws, loss_of_draws, weight_at
+from pyg_hiersmooth.transforms.structure_ablation import with_closing_graph
 
 
 def train_graph_classifier(
@@ -50,8 +50,8 @@ def train_graph_classifier(
     r"""Trains a graph classifier on batches of noisy graphs.
 
     Every batch and every validation gets fresh noise; the weights with the lowest validation loss
-    are kept, as in :func:`train_node_classifier`. Where the noise removes nodes, graphs at the end
-    of a batch that lost all of theirs in one of the draws get no logits, and do not count there.
+    are kept, as in :func:`train_node_classifier`. Where the noise removes nodes, a graph that lost
+    all of its own is answered as well, from nothing.
 
     Args:
         model (torch.nn.Module): The model, called as :obj:`model(x, edge_index, batch)` to return
@@ -69,8 +69,8 @@ def train_graph_classifier(
         num_draws, consistency, consistency_rampup, forward, keep: As there.
 
     Raises:
-        ValueError: If an argument is out of range, if :obj:`graphs` or :obj:`split` lacks what
-            training needs, or if a draw removes all nodes of a batch.
+        ValueError: If an argument is out of range, or if :obj:`graphs` or :obj:`split` lacks what
+            training needs.
         FloatingPointError: If the training or validation loss is not finite.
     """
     if batch_size < 1:
@@ -88,31 +88,31 @@ def train_graph_classifier(
     uneven = sorted(_names(every, set.union) - _names(every, set.intersection))
     val_batch = Batch.from_data_list(val, exclude_keys=uneven).to(device)
 
-    def answer(batch: Data) -> LogitsAndLabels:
+    def logits(batch: Data) -> Tensor:
         noisy = copy.copy(batch) if transform is None else transform(copy.copy(batch))
-        if noisy.num_nodes == 0:
-            raise ValueError("'transform' must leave nodes in a batch (got a draw without any)")
-        found = logits_of(model, noisy, forward, keep, transform)
-        last = int(noisy.batch[-1]) + 1  # graphs behind it lost all their nodes
-        check_logits(found, last)
+        num_graphs = batch.num_graphs
+        if noisy.num_nodes == 0 or int(noisy.batch[-1]) + 1 < num_graphs:
+            closed = logits_of(model, with_closing_graph(noisy), forward, keep, transform)
+            check_logits(closed, num_graphs + 1)
+            found = closed[:num_graphs]
+        else:
+            found = logits_of(model, noisy, forward, keep, transform)
+            check_logits(found, num_graphs)
         check_classes(known, found.size(1))
-        labels = batch.y.view(-1)
-        return (found, labels) if last == len(labels) else (found[:last], labels[:last])
+        return found
 
     def losses(epoch: int) -> Iterator[Tensor]:
         weight = weight_at(epoch, consistency, consistency_rampup)
         for batch in loader:
             batch = batch.to(device)
-            draws, labels = zip(*(answer(batch) for _ in range(num_draws)), strict=True)
-            answered = min(map(len, labels))
-            logits = [drawn[:answered] for drawn in draws]
-            yield loss_of_draws(logits, labels[0][:answered], None, weight)
+            draws = [logits(batch) for _ in range(num_draws)]
+            yield loss_of_draws(draws, batch.y.view(-1), None, weight)
 
     loader = DataLoader(train, batch_size, shuffle=True, exclude_keys=uneven)
     return fit(
         model,
         losses,
-        lambda: answer(val_batch),
+        lambda: (logits(val_batch), val_batch.y.view(-1)),
         lr=lr,
         weight_decay=weight_decay,
         max_epochs=max_epochs,

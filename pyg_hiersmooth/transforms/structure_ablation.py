@@ -92,6 +92,34 @@ def without_nodes(data: Graph, selected: Selected) -> Graph:
     return out
 
 
+def with_closing_graph(data: Data) -> Data:
+    r"""A copy of a batch with one graph more at its end: one node without edges, all of whose
+    attributes are 0.
+
+    Models that pool count graphs by the last node, so that graphs at the end of a batch that lost
+    all of their nodes would get no answer. Behind the closing graph they do, the one of all graphs
+    without nodes; its own answer, the last one, is to be left out.
+    """
+    out, store = shallow_copy(data), data._store
+    for name in store.keys():  # noqa: SIM118
+        if _is_row_attribute(store, name) and isinstance(store[name], Tensor):
+            dim = data.__cat_dim__(name, store[name], store)
+            shape = list(store[name].shape)
+            shape[dim] = 1
+            out[name] = torch.cat([store[name], store[name].new_zeros(shape)], dim)
+    num_nodes, num_graphs = int(data.ptr[-1]), data.ptr.numel() - 1
+    out.batch = torch.cat([data.batch, data.batch.new_tensor([num_graphs])])
+    out.ptr = torch.cat([data.ptr, data.ptr[-1:] + 1])
+    if "num_nodes" in data:
+        out.num_nodes = num_nodes + 1
+    square = num_nodes + 1, num_nodes + 1
+    if "edge_index" in data:
+        out.edge_index = edge_index_like(data.edge_index, plain(data.edge_index), square)
+    if "adj_t" in data:
+        out.adj_t = matrix_like(data.adj_t, *entries(data.adj_t), square)
+    return out
+
+
 def _of_ends(store: Any, selected: Selected) -> tuple[Tensor | None, Tensor | None]:
     r"""The indicators of the types of nodes at both ends of a store's edges."""
     if isinstance(selected, Tensor):

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data, HeteroData
-from torch_geometric.nn import GATConv, GCNConv, SAGEConv
+from torch_geometric.nn import GATConv, GCNConv, SAGEConv, global_add_pool
 
 from pyg_hiersmooth.transforms.structure_ablation import (
     ablated,
+    with_closing_graph,
     without_messages,
     without_nodes,
 )
@@ -184,6 +185,30 @@ def test_a_graph_that_loses_all_its_nodes_stays_in_its_batch() -> None:
     out = without_nodes(batch, torch.tensor([0, 0, 0, 0, 1, 1], dtype=torch.bool))
     assert out.num_graphs == 3 and out.ptr.tolist() == [0, 2, 4, 4]
     assert out.y.tolist() == [3, 3, 3] and out[2].num_nodes == 0 and out[2].y.tolist() == [3]
+
+
+@pytest.mark.parametrize("layout", ["edge_index", "row", "csr"])
+def test_a_closing_graph_makes_models_count_all_graphs(layout: str) -> None:
+    edge = torch.tensor([[0, 1], [1, 0]])
+    graph = Data(x=torch.ones(2, 1), edge_index=edge, edge_attr=torch.ones(2), y=torch.tensor([3]))
+    if layout == "row":
+        graph.edge_index = EdgeIndex(edge, sparse_size=(2, 2), sort_order="row")
+    batch = Batch.from_data_list([graph, graph, graph])
+    if layout == "csr":
+        ones = torch.ones(batch.num_edges)
+        batch.adj_t = torch.sparse_coo_tensor(batch.edge_index, ones, (6, 6)).to_sparse_csr()
+        del batch.edge_index
+    for kept in (2, 0):
+        out = without_nodes(batch, torch.arange(6) >= kept)
+        closed = with_closing_graph(out)
+        pooled = global_add_pool(closed.x, closed.batch)
+        assert pooled.flatten().tolist() == [kept, 0, 0, 0]
+        assert closed.batch.tolist() == [0] * kept + [3]
+        assert closed.ptr.tolist() == [0, kept, kept, kept, kept + 1]
+        convolved = GCNConv(1, 1)(closed.x, closed.adj_t if layout == "csr" else closed.edge_index)
+        assert convolved.shape == (kept + 1, 1)
+        assert closed.y.tolist() == [3, 3, 3] and closed.num_nodes == kept + 1
+        assert out.x.shape == (kept, 1) and out.batch.tolist() == [0] * kept
 
 
 def test_graphs_of_one_node_keep_their_labels() -> None:
