@@ -130,8 +130,8 @@ class HierarchicalEdgeNoise(BaseTransform):
         Raises:
             TypeError: If the graph is heterogeneous.
             ValueError: If it has no edges in a form that is known, if they do not lie within its
-                graphs, or if edges are added to ones that are weighted, repeated or, as pairs are
-                undirected, present in one direction only.
+                graphs, if pairs are undirected and edges have one direction only, or if edges are
+                added to ones that are weighted or repeated.
         """
         return NoisyEdges(self, data)
 
@@ -168,6 +168,8 @@ class NoisyEdges:
         ptr = data.ptr if "ptr" in data else None
         num_nodes = ptr.diff() if ptr is not None else torch.tensor([data.num_nodes])
         self._pairs = NodePairs(num_nodes.to(self.device), transform.undirected)
+        if transform.undirected:
+            self._check_symmetric(ends)
         if self._p_plus > 0.0:
             self._check_additions(ends)
         numbers = [self._pairs.number(*each) for each in ends.values()]
@@ -278,17 +280,19 @@ class NoisyEdges:
                 "edges can be added to 'edge_index' or to 'adj_t' (got a graph with both): drop one"
             )
         ((source, target),) = ends.values()
-        directed = NodePairs(self._pairs.num_nodes, undirected=False)
-        numbers = directed.number(source, target).sort().values
-        if bool((numbers.diff() == 0).any()):
+        numbers = NodePairs(self._pairs.num_nodes, undirected=False).number(source, target)
+        if numbers.unique().numel() < numbers.numel():
             raise ValueError(
                 "edges can be added where there are none twice (got repeated edges): use "
                 "torch_geometric.utils.coalesce first"
             )
-        if self._pairs.undirected:
-            back = directed.number(target, source).sort().values
-            if not torch.equal(numbers, back):
+
+    def _check_symmetric(self, ends: dict[str, tuple[Tensor, Tensor]]) -> None:
+        directed = NodePairs(self._pairs.num_nodes, undirected=False)
+        for source, target in ends.values():
+            there, back = directed.number(source, target), directed.number(target, source)
+            if not torch.equal(there.unique(), back.unique()):
                 raise ValueError(
-                    "'undirected=True' adds edges in both directions, so all must have both (got "
-                    "edges with one): use ToUndirected first, or undirected=False"
+                    "'undirected=True' is for graphs whose edges have both directions (got edges "
+                    "with one): use ToUndirected first, or undirected=False"
                 )
