@@ -73,6 +73,30 @@ def test_python_runs_as_it_stands(
         exec(compile(block, page.name, "exec"), namespace)
 
 
+SAID = re.compile(r"# ([\d.]+)%$", flags=re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if SAID.search("".join(blocks(page, "python")))],
+    ids=lambda page: name(page),
+)
+def test_python_prints_what_it_says(
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page, "python"):
+        exec(compile(block, page.name, "exec"), {"__name__": page.stem})
+    said = [float(share) for share in SAID.findall("".join(blocks(page, "python")))]
+    printed = [float(share) for share in re.findall(r"^([\d.]+)%$", capsys.readouterr().out, re.M)]
+    # Sums of floats, and so what is learned, differ a little from machine to machine.
+    assert printed == pytest.approx(said, abs=3.0)
+
+
 def test_what_makes_a_block_quicker_is_in_one() -> None:
     code = "".join(block for page in PAGES for block in blocks(page, "python"))
     assert [slow for slow in QUICKER if slow not in code] == []
