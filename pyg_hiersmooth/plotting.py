@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from functools import cache
 from io import BytesIO
@@ -48,6 +49,9 @@ BESIDE: dict[str, Any] = {
     "handlelength": 2.8,
 }
 r"""How a legend stands where no curve can cross it."""
+
+MOST_IN_LEGEND = 60
+r"""Letters of a line of a legend."""
 
 IN_WORDS = {"p_plus": "$p_+$", "p_minus": "$p_-$", "std": r"$\sigma$", "p": "$p$"}
 
@@ -239,7 +243,10 @@ def _names(charts: Mapping[str, Chart]) -> list[str]:
     r"""What runs are called, with their adversaries where they have different ones."""
     if len({chart.threat for chart in charts.values()}) == 1:
         return list(charts)
-    return [f"{name}, against: {chart.threat}" for name, chart in charts.items()]
+    return [
+        textwrap.fill(f"{name}, against: {chart.threat}", MOST_IN_LEGEND)
+        for name, chart in charts.items()
+    ]
 
 
 def _title(charts: Mapping[str, Chart]) -> str:
@@ -400,7 +407,11 @@ def plot_set_sizes(
 
 
 def _set_title(figure: Figure, title: str) -> None:
-    title = _in_words(title)
+    lines = (
+        line if "$" in line else textwrap.fill(line, int(14 * figure.get_figwidth()))
+        for line in _in_words(title).splitlines()
+    )
+    title = "\n".join(lines)
     fits = max(map(len, title.splitlines()), default=0) <= 11 * figure.get_figwidth()
     figure.suptitle(title, fontsize="medium" if fits else "small")
 

@@ -123,12 +123,12 @@ class Noise(ABC):
             entities (str): What changes, in the plural. (default: :obj:`"entities"`)
         """
         if not self.axes:
-            strength = "to anything"
+            strength = " to anything"
         elif self.norm is not None:
-            strength = f"by at most {self.axes[0].name} in all ({self.norm} distance)"
+            strength = f", by at most {self.axes[0].name} in all ({self.norm} distance)"
         else:
-            strength = f"by at most so many {' and '.join(self.budget)} in all"
-        return f"the features of at most r {entities} change, {strength}; all else stays"
+            strength = f", by at most so many {' and '.join(self.budget)} in all"
+        return f"the features of at most r {entities} change{strength}; all else stays"
 
     def reported_budgets(self) -> list[dict[str, Any]]:
         r"""The budgets that a table reports, axis after axis; one that is empty without axes."""

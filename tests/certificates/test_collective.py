@@ -490,7 +490,31 @@ def test_frame_plot_and_repr(tmp_path: Path) -> None:
     assert lines["one attack on all"] == [0.75, 0.5, 0.5, 0.5]
     assert lines["one attack on each"] == [0.75, 0.5, 0.25, 0.0]
     assert (tmp_path / "collective.png").read_bytes().startswith(b"\x89PNG")
-    assert repr(collective).endswith("exact), 5 entities, 1.0 in a receptive field)")
+    assert "exact), 5 entities, 1.0 in a receptive field) against: " in repr(collective)
+    assert repr(collective).endswith(collective.threat) and frame.attrs["threat"] in repr(
+        collective
+    )
+    assert collective.threat.endswith("to anything; all else stays; one attack on all targets")
+
+
+def test_ablated_messages_have_two_adversaries() -> None:
+    """The whole one fells as many targets as it takes over, besides those that may fall anyway."""
+    selection, messages = PartitionSelection(9, 1), AblationNoise(of="messages")
+    certificate = certify_counts(
+        smoothing(selection, messages), [[9, 0], [8, 1], [6, 3], [5, 5]][:3], num_entities=5
+    )
+    anybody = CollectiveCertificate(certificate)
+    assert [anybody.num_robust(r) for r in range(6)] == [3, 2, 0, 0, 0, 0]  # at most 4, 3 and 1
+    assert anybody.num_robust(1, correct=[True, True, False]) == 1
+    assert anybody.curve(changed=(0, 1, 2)).tolist() == [1.0, 2 / 3, 0.0]
+    field = np.zeros((3, 5), bool)
+    field[:, :3] = np.eye(3, dtype=bool)
+    features = CollectiveCertificate(certificate, field)
+    assert [features.num_robust(r) for r in range(5)] == [3, 2, 1, 0, 0]  # each to itself alone
+    assert "taken over or edges changed" in anybody.threat and "taken" in repr(anybody)
+    assert "graph is fixed" in features.threat and "count as fallen" in features.threat
+    with pytest.raises(ValueError, match=r"'receptive_field' is needed for AblationNoise\(\)"):
+        CollectiveCertificate(known_r(np.array([0, 1]), 5))
 
 
 def test_certificates_that_do_not_hold_at_once_are_refused() -> None:

@@ -165,7 +165,7 @@ def test_an_exact_certificate_answers_like_any_other(tmp_path: Path) -> None:
     assert result.certified_accuracy_grid(y, 6).tolist() == [0.5, *[0.25] * 4, 0.0, 0.0]
     assert result.certified_accuracy(y, 4) == 0.25 and result.certified_ratio(4) == 0.5
     assert result.to_frame()["largest_r"].tolist() == [4, 0, 4, -1]
-    assert repr(result).endswith("dealing='blocks'), AblationNoise(), abstained=1, exact)")
+    assert "AblationNoise(), abstained=1, exact) against: the features" in repr(result)
     with pytest.raises(TypeError, match="no budget besides 'r'"):
         result.is_robust(1, eps=0.1)
 

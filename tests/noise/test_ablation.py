@@ -93,3 +93,12 @@ def test_repr() -> None:
     assert repr(AblationNoise(of="messages")) == "AblationNoise(of='messages')"
     assert repr(AblationNoise()) == "AblationNoise()"
     assert repr(AblationNoise([1.0, 2.0])) == "AblationNoise(token=[2])"  # type: ignore[arg-type]
+
+
+def test_the_adversaries_of_what_is_ablated() -> None:
+    features, messages, nodes = (AblationNoise(of=of) for of in ("features", "messages", "nodes"))
+    assert features.threat("pixels").startswith("the features of at most r pixels change to any")
+    assert "other nodes" in messages.threat() and "outside the claim" in messages.threat()
+    assert "added at the end" in nodes.threat()
+    assert [noise.fixes_graph for noise in (features, messages, nodes)] == [True, False, False]
+    assert [noise.spares_target for noise in (features, messages, nodes)] == [False, True, False]

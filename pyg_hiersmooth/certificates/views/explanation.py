@@ -128,7 +128,9 @@ class Explanation:
 
     def _region(self) -> list[tuple[str, str]]:
         if self.largest_r is not None:
-            return [("withstands", f"r = {self.largest_r}")]
+            changed = f"any change of {self.largest_r} entities"
+            told = changed if self.certificate.noise.fixes_graph else f"r = {self.largest_r}"
+            return [("withstands", told)]
         rows = []
         for r in CHANGED:
             most = self.largest_budgets(r)

@@ -21,13 +21,23 @@ MASKS = HierarchicalNodeFeatureNoise(PartitionSelection(5, 2), AblationNoise())
 def test_a_sampled_one_says_how_it_was_sampled(together: bool, told: str) -> None:
     result = certify_votes(FLIPS, PRE_VOTES, VOTES, 0.05, simultaneous=together)
     assert repr(result).startswith("Certificate(2 objects, kind='multiclass', BernoulliSelection(")
-    assert repr(result).endswith(f", n0=100, n=1000, alpha=0.05, abstained=1{told}")
+    assert f", n0=100, n=1000, alpha=0.05, abstained=1{told} against: " in repr(result)
 
 
 def test_an_exact_one_has_no_samples() -> None:
     exact = certify_counts(MASKS, torch.tensor([[9, 1]]))
-    assert repr(exact).endswith("abstained=0, exact)") and "alpha" not in repr(exact)
+    assert "abstained=0, exact) against: " in repr(exact) and "alpha=" not in repr(exact)
     assert "alpha" not in exact._repr_html_()
+
+
+@pytest.mark.parametrize("of", ["features", "messages", "nodes"])
+def test_everything_says_against_whom(of: str) -> None:
+    pytest.importorskip("pandas")
+    smoothing = HierarchicalNodeFeatureNoise(PartitionSelection(5, 2), AblationNoise(of=of))
+    exact = certify_counts(smoothing, torch.tensor([[9, 1]]))
+    assert exact.threat == smoothing.noise.threat()
+    shown = repr(exact), exact._repr_html_(), repr(exact[0]), exact.to_frame().attrs["threat"]
+    assert all(exact.threat in words for words in (*shown, exact.chart([0]).threat))
 
 
 def test_a_notebook_shows_what_is_withstood() -> None:

@@ -53,6 +53,7 @@ def test_words() -> None:
     assert "samples: 10,000" in text and "receptive field: 12 entities" in text
     assert "withstands, r = 1: " in text and "additions" in text
     assert "abstains" in repr(FLIPS[1]) and "withstands" not in repr(FLIPS[1])
+    assert f"against: {FLIPS.threat}" in text
     assert "eps = " in repr(GAUSSIAN[0]) and "any change of" in repr(ABLATION[0])
 
 
