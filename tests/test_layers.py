@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"transforms", "serialization", "plotting"}),
     frozenset({"noise", "selection"}),
     frozenset({"models", "datasets"}),
-    frozenset({"random", "cores", "files", "extras", "chart", "choices", "__init__"}),
+    frozenset({"random", "cores", "files", "extras", "chart", "choices", "errors", "__init__"}),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

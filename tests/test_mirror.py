@@ -12,6 +12,7 @@ TESTS = Path(__file__).parent
 ELSEWHERE = {
     "__init__.py": "names only",
     "__main__.py": "the command line's own tests",
+    "errors.py": "the tests of what raises them",
     "report/look.py": "the page opened in a browser",
     "report/objects.py": "the page opened in a browser",
     "nn/voters/model_voter.py": "the tests of its two voters",

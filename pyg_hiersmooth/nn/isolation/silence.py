@@ -12,12 +12,13 @@ from torch_geometric import nn as gnn
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.errors import ImpureModelError
+from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import enormous_probe, mixed_probe, stretched_probe
 from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.transforms.edge_forms import entries, matrix_like
+from pyg_hiersmooth.transforms.edge_forms import entries, matrix_like, plain
 from pyg_hiersmooth.transforms.structure_ablation import without_messages
 
 SILENCE = 2**21
@@ -62,8 +63,14 @@ def check_silence(prepared: IsolatedModel, draws: list[Tensor], trials: int = 2)
                 moved = prepared.answer(x, graph=attacked)
             except (MemoryError, torch.cuda.OutOfMemoryError):
                 raise
-            except Exception:  # a model says in any way that it does not take what was made up
-                continue
+            except Exception as error:
+                if attacked is graph:  # a model says in any way that it takes no such features
+                    continue
+                where = "an added node" if len(x) > len(draw) else "more edges"
+                raise ImpureModelError(
+                    f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
+                    f"message ablation cannot be tried on it: {one_line(error)}"
+                ) from error
             if not logits_match(moved[: len(draw)][others], logits):
                 raise ImpureModelError(
                     f"'{type(prepared.model).__name__}' lets a node that sends no messages reach "
@@ -100,19 +107,33 @@ def with_edges(graph: Data, edges: Tensor, num_added: int = 0) -> Data:
     """
     size = int(graph.num_nodes or 0) + num_added
     larger = copy.copy(graph)
+    order = _order(graph, edges)
     for name in list(graph.keys()):
         value = graph[name]
         if name == "adj_t":
             larger.adj_t = _with_entries(value, edges, size)
         elif name == "edge_index":
-            larger.edge_index = torch.cat([value.as_subclass(Tensor), edges.to(value)], dim=1)
+            larger.edge_index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_edge_attr(name):
             carried = value[:1] if len(value) else value.new_ones(1, *value.shape[1:])
-            larger[name] = torch.cat([value, carried.expand(edges.size(1), *value.shape[1:])])
+            more = carried.expand(edges.size(1), *value.shape[1:])
+            larger[name] = torch.cat([value, more])[order]
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_node_attr(name):
             larger[name] = torch.cat([value, value[:1].expand(num_added, *value.shape[1:])])
     larger.num_nodes = size
     return larger
+
+
+def _order(graph: Data, edges: Tensor) -> Tensor:
+    r"""Where edges go that are added: to the end, or in between where the others are sorted by
+    their targets, which some aggregations need.
+    """
+    if "edge_index" not in graph:
+        return torch.arange(edges.size(1))
+    target = plain(graph.edge_index)[1]
+    together = torch.cat([target, edges[1]])
+    is_sorted = bool((target.diff() >= 0).all())
+    return together.argsort(stable=True) if is_sorted else torch.arange(len(together))
 
 
 def _with_entries(adj_t: Any, edges: Tensor, size: int) -> Any:
