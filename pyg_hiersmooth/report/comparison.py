@@ -35,7 +35,7 @@ def _table(runs: Sequence[ReportedRun]) -> str:
         f"<tr><th>{_name(run)}</th>{clean}{_attack(run)}{''.join(shares)}</tr>"
         for run, clean, *shares in zip(runs, *certified, strict=True)
     )
-    note = AT_WILL if any(run.at_will for run in runs) and len(budgets) > 1 else ""
+    note = AT_WILL if any(run.covers_budgets for run in runs) and len(budgets) > 1 else ""
     return (
         "<div class=wide><table class=runs><thead><tr><th></th><th></th><th></th>"
         f"<th class=span colspan={max(len(budgets), 1)}>certified, r = 1</th></tr><tr><th>run</th>"
@@ -58,7 +58,7 @@ def _attack(run: ReportedRun) -> str:
 
 def _share(run: ReportedRun, changes: str) -> float | None:
     r"""Certified accuracy at one changed node; :obj:`None` where nothing is known."""
-    known = (changes, "anything") if run.at_will else (changes,)
+    known = (changes, "anything") if run.covers_budgets else (changes,)
     cells = [cell for cell in run.summary.certified if cell.r == 1 and cell.changes in known]
     return cells[0].accuracy if cells else None
 

@@ -102,7 +102,7 @@ def _compared_over(
         own = panels.get(run.key, {})
         if label in own:
             x, y = own[label].curves[0].x, own[label].curves[0].accuracy
-        elif run.at_will and not over_r:
+        elif run.covers_budgets and not over_r:
             x, y = _at_will(run, end, whole)
         else:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from html import escape
 
+from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.experiment.summary import CertifiedAccuracy, CollectiveAccuracy
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
@@ -39,16 +40,10 @@ def adversary(cell: CertifiedAccuracy) -> str:
     return f"{changes}, r = {cell.r}"
 
 
-def threat(run: ReportedRun) -> str:
+def threat(certificate: Certificate) -> str:
     r"""Against whom certificates hold, in a sentence."""
-    told = getattr(run.certificate, "threat", None)
-    if told is not None:
-        return str(told)
-    where = "the graph" if run.settings.data.task == "node" else "a graph"
-    return (
-        f"The adversary changes the features of at most r nodes of {where} after training, within "
-        "the budget named. Changes of edges and of the training data are not covered."
-    )
+    told = certificate.noise.threat("nodes")
+    return f"The adversary: {told}. Changes of the training data are not covered."
 
 
 def confidence(run: ReportedRun) -> str:
@@ -78,7 +73,7 @@ def _cards(run: ReportedRun) -> Iterator[str]:
     if attack is not None:
         yield _card(attack.accuracy, "certified under one attack on all", adversary(attack))
     if run.certificate is not None:
-        words = f"{escape(threat(run))} {escape(confidence(run))}"
+        words = f"{escape(threat(run.certificate))} {escape(confidence(run))}"
         yield f'<div class="card words"><span class=muted>{words}</span></div>'
 
 

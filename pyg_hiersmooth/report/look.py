@@ -67,7 +67,7 @@ td.best { font-weight: 700; }
 .runs thead th.span { text-align: left; padding-left: 22px; }
 td small, th small { color: var(--muted); display: block; font-weight: 400; }
 .charts { align-items: start; display: grid; gap: 8px 28px;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); }
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); }
 figure { margin: 10px 0 0; min-width: 0; }
 figcaption { margin-bottom: 4px; }
 figcaption span { color: var(--muted); font-size: 14px; }

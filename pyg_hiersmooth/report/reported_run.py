@@ -84,6 +84,13 @@ class ReportedRun:
         return self.certificate is not None and not self.certificate.noise.axes
 
     @property
+    def covers_budgets(self) -> bool:
+        r"""Whether its certificates hold against any budget of changed features as well, as they
+        are about features that change to anything.
+        """
+        return self.at_will and self.certificate.noise.fixes_graph  # type: ignore[union-attr]
+
+    @property
     def noun(self) -> str:
         r"""What was certified: nodes or graphs."""
         return f"{self.settings.data.task}s"

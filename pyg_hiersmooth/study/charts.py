@@ -89,7 +89,7 @@ def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
             np.mean(each, axis=1),
             where="pre",
             color=color,
-            label=f"{labels[method]}, node by node",
+            label=labels[method],
         )
         panel.plot(
             CHANGED_IN_ALL,
@@ -97,7 +97,6 @@ def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
             marker,
             color=color,
             linestyle="none",
-            label=f"{labels[method]}, one attack on all",
         )
     panel.set_xlabel("changed nodes r")
     panel.set_ylabel("certified accuracy")
@@ -105,6 +104,7 @@ def draw_changed_at_will(group: Group, part: str = "test") -> Figure:
     panel.locator_params(axis="x", integer=True)
     panel.set_ylim(0.0, 1.0)
     panel.grid(color="0.9", linewidth=0.8)
+    panel.set_title("steps: node by node; marks: one attack on all", fontsize="small")
     _draw_legend(figure, panel)
     figure.suptitle(group.title)
     return figure

@@ -26,7 +26,8 @@ def test_two_runs_in_one_file(tmp_path: Path) -> None:
 def test_runs_of_one_title_are_told_apart(tmp_path: Path) -> None:
     folders = [tmp_path / f"seed{seed}" for seed in (1, 2)]
     for seed, folder in enumerate(folders, 1):
-        Experiment(Settings(noise="none", max_epochs=1, seed=seed), folder).run(progress=False)
+        settings = Settings.of(noise="none", max_epochs=1, seed=seed)
+        Experiment(settings, folder).run(progress=False)
     out = tmp_path / "both.html"
     result = CliRunner().invoke(main, ["report", *map(str, folders), "--out", str(out)])
     assert result.exit_code == 0, result.output

@@ -103,7 +103,8 @@ def test_every_number_of_changed_entities_is_proved(method: AttackMethod) -> Non
     """Between the numbers of a table nothing is claimed that branching would not prove as well."""
     certificate = make_certificate(AblationNoise())
     certificate.simultaneous = True
-    field = np.random.default_rng(0).random((30, 12)) < 0.3
+    field = np.random.default_rng(0).random((30, 40)) < 0.15
+    field[np.arange(30), np.arange(30)] = True
     together = CollectiveCertificate(certificate, field)
     summary = CollectiveSummary.of(together, Y, method, 5.0)
     relaxed = together.curve(Y, CHANGED_IN_ALL, method="lp")

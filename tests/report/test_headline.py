@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -35,14 +36,13 @@ def test_what_was_asked_for_comes_first(runs: dict[str, Path]) -> None:
     assert shares(run)[1:] == ["12.3%"] and "7 deletions, r = 2" in headline(run)
 
 
-def test_the_threat_is_the_certificates_own_where_it_has_one(
-    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = ReportedRun.read(runs["graphs"], "graphs")
-    if not hasattr(run.certificate, "threat"):
-        assert "at most r nodes of a graph" in threat(run) and "edges" in threat(run)
-    monkeypatch.setattr(type(run.certificate), "threat", "only <so> much", raising=False)
-    assert threat(run) == "only <so> much" and "only &lt;so&gt; much" in headline(run)
+@pytest.mark.parametrize("name", ["flips", "exact", "graphs"])
+def test_the_threat_is_that_of_the_noise(name: str, runs: dict[str, Path]) -> None:
+    run = ReportedRun.read(runs[name], name)
+    assert run.certificate is not None
+    told = run.certificate.noise.threat("nodes")
+    assert "features of at most r nodes change" in told
+    assert told in threat(run.certificate) and escape(threat(run.certificate)) in headline(run)
 
 
 def test_how_sure_it_is(runs: dict[str, Path]) -> None:

@@ -59,7 +59,7 @@ def test_bad_folders(runs: dict[str, Path], tmp_path: Path) -> None:
     ],
 )
 def test_titles(options: dict, title: str) -> None:
-    assert run_title(Settings(**options)) == title
+    assert run_title(Settings.of(**options)) == title
 
 
 def test_settings_in_a_line(runs: dict[str, Path]) -> None:
@@ -69,3 +69,6 @@ def test_settings_in_a_line(runs: dict[str, Path]) -> None:
     exact = ReportedRun.read(runs["exact"], "a")
     assert exact.described == "CitationSBM, groups = 10, partitions = 10, seed 0"
     assert exact.at_will and not ReportedRun.read(runs["none"], "a").at_will
+    assert exact.covers_budgets and exact.certificate is not None
+    exact.certificate.noise.of = "messages"  # other nodes and edges, which is another adversary
+    assert exact.at_will and not exact.covers_budgets

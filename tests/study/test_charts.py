@@ -79,7 +79,7 @@ def test_changed_at_will_node_by_node_and_together(make_result) -> None:
 
 def test_legends_fit(make_result) -> None:
     methods = [
-        Method(f"hierarchical flips number {i}", "flips", 0.9 + i / 1000, 0.0005 + i / 1e6, 0.8)
+        Method.of(f"hierarchical flips number {i}", "flips", p=0.9 + i / 1000, p_plus=0.0005)
         for i in range(8)
     ]
     results = [make_result(method) for method in methods]

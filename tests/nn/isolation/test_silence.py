@@ -107,21 +107,6 @@ LOCAL = (
     *("GCN", "GAT", "GATv2", "SAGE", "Graph", "GIN", "PNA", "TAG", "SG", "Transformer"),
     *("ResGatedGraph", "LE", "General", "ClusterGCN"),
 )
-    "GCN",
-    "GAT",
-    "GATv2",
-    "SAGE",
-    "Graph",
-    "GIN",
-    "PNA",
-    "TAG",
-    "SG",
-    "Transformer",
-    "ResGated",
-    "LE",
-    "General",
-    "Cluster",
-]
 NORMS: dict[str, Any] = {
     "LayerNorm": lambda: gnn.LayerNorm(6),
     "PairNorm": lambda: gnn.PairNorm(),
