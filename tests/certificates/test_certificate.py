@@ -159,7 +159,7 @@ def test_wrong_values() -> None:
     for eps in (-0.1, float("nan")):
         with pytest.raises(ValueError, match="'eps' must be"):
             result.is_robust(1, eps=eps)
-    for y in ([0, 1, 1], [[0], [0], [1], [1]], [0.5, 0, 1, 1]):
+    for y in ([0, 1, 1], [[0, 0, 1, 1]], [0.5, 0, 1, 1]):
         with pytest.raises(ValueError, match="'y' must"):
             result.clean_accuracy(y)
         with pytest.raises(ValueError, match="'y' must"):
@@ -170,7 +170,7 @@ def test_wrong_values() -> None:
     ("change", "message"),
     [
         ({"prediction": [0, 1]}, "'p_lower' must have the shape"),
-        ({"prediction": [[0]]}, "'prediction' must have the shape"),
+        ({"prediction": [[0, 1]]}, "'prediction' must have the shape"),
         ({"prediction": [0.5]}, "'prediction' must hold integers"),
         ({"prediction": [float("nan")]}, "'prediction' must hold integers"),
         ({"p_lower": [1.1]}, "'p_lower' must lie in"),

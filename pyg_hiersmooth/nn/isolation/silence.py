@@ -3,6 +3,8 @@ r"""Tries whether a silenced node reaches others: what message ablation assumes 
 from __future__ import annotations
 
 import copy
+import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,29 +18,46 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
-from pyg_hiersmooth.nn.isolation.probes import enormous_probe, mixed_probe, stretched_probe
+from pyg_hiersmooth.nn.isolation.probes import (
+    enormous_probe,
+    mixed_probe,
+    shuffled_probe,
+    stretched_probe,
+)
 from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.transforms.edge_forms import entries, matrix_like, plain
+from pyg_hiersmooth.transforms.edge_forms import (
+    edge_ends,
+    entries,
+    keep_edges,
+    matrix_like,
+    plain,
+    shallow_copy,
+)
 from pyg_hiersmooth.transforms.structure_ablation import without_messages
 
 SILENCE = 2**21
 r"""Tells the streams of these trials from others."""
 
 
-def check_silence(prepared: IsolatedModel, draws: list[Tensor], trials: int = 2) -> None:
+THOROUGH = 4
+r"""The first choices of taken-over nodes, on which everything is tried; features and in-edges at
+once on the others."""
+
+
+def check_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bool) -> None:
     r"""Checks that nodes which send no messages do not move the logits of others.
 
-    Some of the selected nodes get other features, in-edges from all kinds of sending nodes, and a
-    new silent node beside them; the logits of all other nodes must stay. The proof needs no more:
-    logits of a node depend on the nodes from which a path of remaining edges leads to it, on their
-    features, and on these edges.
+    Some of the selected nodes get other features, other in-edges from all kinds of sending nodes,
+    and a new silent node beside them; the logits of all other nodes must stay. Each node changes
+    at least once while any given other one is looked at. The proof needs no more: logits of a node
+    depend on the nodes from which a path of remaining edges leads to it, on their features, and on
+    these edges.
 
     Args:
         prepared (IsolatedModel): The model on one graph whose nodes are classified, in the highest
             precision that it takes.
-        draws (list of torch.Tensor): Draws of features with the indicator ``[N, D (+ 1)]`` in that
-            precision.
-        trials (int): Choices of selected nodes.
+        draw (torch.Tensor): A draw of features ``[N, D (+ 1)]`` in that precision.
+        has_indicator (bool): Whether the last column is the indicator, which no one changes.
 
     Raises:
         ImpureModelError: If they do, with the cause where it can be told.
@@ -46,37 +65,59 @@ def check_silence(prepared: IsolatedModel, draws: list[Tensor], trials: int = 2)
     forward = prepared.forward
     if not isinstance(forward, GraphForward):
         return
-    for number in range(trials):
-        draw = draws[number % len(draws)]
+    for number, changed in enumerate(_taken_over(draw.size(0))):
         stream = RandomStream(number, SILENCE, device=draw.device)
-        selected = stream.bernoulli(0.5, draw.size(0))
-        changed = selected & stream.bernoulli(0.5, draw.size(0))
-        if not bool(changed.any()) or bool(changed.all()):
-            changed = torch.zeros_like(selected)
-            changed[number % draw.size(0)] = True
-            selected = selected | changed
+        changed = changed.to(draw.device)
+        selected = changed.clone() if number % 2 else changed | stream.bernoulli(0.5, len(changed))
         others = (~changed).nonzero().view(-1)
         graph = without_messages(forward.graph, selected)
-        logits = prepared.answer(draw, graph=graph)[others]
-        for what, x, attacked in _attacks(draw, graph, selected, changed, stream):
+
+        def marked(x: Tensor, of: Tensor = selected) -> Tensor:
+            return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
+
+        clean = marked(draw)
+        logits = prepared.answer(clean, graph=graph)[others]
+        rows = changed.view(-1, 1)
+        # A model may refuse what was made up, but not real rows in other places.
+        moved = prepared.answer(
+            marked(torch.where(rows, shuffled_probe(draw, number), draw)), graph=graph
+        )
+        _compare(prepared, moved[others], logits, "by its features")
+        attacks = _attacks if number < THOROUGH else _quick_attacks
+        for what, x, attacked in attacks(draw, graph, selected, changed, stream):
+            kept = selected if len(x) == len(draw) else torch.cat([selected, ~selected[:1] | True])
             try:
-                moved = prepared.answer(x, graph=attacked)
+                moved = prepared.answer(marked(x, kept), graph=attacked)
             except (MemoryError, torch.cuda.OutOfMemoryError):
                 raise
             except Exception as error:
                 if attacked is graph:  # a model says in any way that it takes no such features
                     continue
-                where = "an added node" if len(x) > len(draw) else "more edges"
+                where = "an added node" if len(x) > len(draw) else "other edges"
                 raise ImpureModelError(
                     f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
                     f"message ablation cannot be tried on it: {one_line(error)}"
                 ) from error
-            if not logits_match(moved[: len(draw)][others], logits):
-                raise ImpureModelError(
-                    f"'{type(prepared.model).__name__}' lets a node that sends no messages reach "
-                    f"others ({what}){_cause(prepared.model)}: message ablation proves nothing of "
-                    "it"
-                )
+            _compare(prepared, moved[: len(draw)][others], logits, what)
+
+
+def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+    if not logits_match(moved, logits):
+        raise ImpureModelError(
+            f"'{type(prepared.model).__name__}' lets a node that sends no messages reach others "
+            f"({what}){_cause(prepared.model)}: message ablation proves nothing of it"
+        )
+
+
+def _taken_over(num_nodes: int) -> Iterator[Tensor]:
+    r"""Choices of nodes, bool ``[N]``, about half of them each: of any two nodes, some choice has
+    the first and not the second (Sperner 1928: sets of equal size, none within another).
+    """
+    count = next(m for m in itertools.count(1) if math.comb(m, m // 2) >= num_nodes)
+    sets = itertools.islice(itertools.combinations(range(count), count // 2), num_nodes)
+    members = torch.tensor(list(sets)).view(num_nodes, -1)
+    for choice in range(count):
+        yield (members == choice).any(1)
 
 
 def _attacks(
@@ -86,24 +127,49 @@ def _attacks(
     rows = changed.view(-1, 1)
     for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
         yield "by its features", torch.where(rows, probe, draw), graph
+    edges = _in_edges(selected, changed, stream)
+    for factor in (1.0, 1_000.0, 0.001):
+        yield "by its in-edges", draw, with_edges(graph, edges, factor=factor)
+    yield "by its in-edges", draw, without_edges_into(graph, changed)
+    new, ends = draw.size(0), (~selected).nonzero().view(-1)[:3]
+    larger = with_edges(graph, torch.stack([ends, torch.full_like(ends, new)]), num_added=1)
+    for probe in (draw[:1], stretched_probe(draw[:1])):
+        yield "as an added node", torch.cat([draw, probe]), larger
+
+
+def _quick_attacks(
+    draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
+) -> Iterator[tuple[str, Tensor, Data]]:
+    r"""Much of it at once."""
+    x = torch.where(changed.view(-1, 1), mixed_probe(draw, 0), draw)
+    edges = _in_edges(selected, changed, stream)
+    yield "by its features or in-edges", x, with_edges(graph, edges, factor=1_000.0)
+
+
+def _in_edges(selected: Tensor, changed: Tensor, stream: RandomStream) -> Tensor:
+    r"""Edges ``[2, K]`` from sending nodes to the changed ones, of which one gets the largest
+    in-degree of all.
+    """
     nodes, sending = changed.nonzero().view(-1), (~selected).nonzero().view(-1)
-    if len(sending) > 0:
-        first = nodes[:1].expand(len(sending))  # the largest in-degree of all
-        picked = sending[(stream.uniform(2 * len(nodes)) * len(sending)).long()]
-        edges = torch.stack(
-            [torch.cat([sending, picked]), torch.cat([first, nodes, nodes.flip(0)])]
-        )
-        yield "by its in-edges", draw, with_edges(graph, edges)
-    new = draw.size(0)
-    ends = sending[:3] if len(sending) > 0 else nodes[:0]
-    edges = torch.stack([ends, torch.full_like(ends, new)])
-    larger = with_edges(graph, edges, num_added=1)
-    yield "as an added node", torch.cat([draw, draw[nodes[:1]]]), larger
+    if len(sending) == 0 or len(nodes) == 0:
+        return torch.empty(2, 0, dtype=torch.long, device=changed.device)
+    first = nodes[:1].expand(len(sending))
+    picked = sending[(stream.uniform(2 * len(nodes)) * len(sending)).long()]
+    return torch.stack([torch.cat([sending, picked]), torch.cat([first, nodes, nodes.flip(0)])])
 
 
-def with_edges(graph: Data, edges: Tensor, num_added: int = 0) -> Data:
+def without_edges_into(graph: Data, nodes: Tensor) -> Data:
+    r"""A graph without the edges into some of its nodes, bool ``[N]``."""
+    fewer = shallow_copy(graph)
+    for store in fewer.edge_stores:
+        kept = {form: ~nodes[target] for form, (_, target) in edge_ends(store).items()}
+        keep_edges(fewer, store, kept)
+    return fewer
+
+
+def with_edges(graph: Data, edges: Tensor, num_added: int = 0, factor: float = 1.0) -> Data:
     r"""A graph with more edges, from row 0 to row 1 of ``[2, K]``, and perhaps with nodes added at
-    the end; these carry what the first edge and the first node do.
+    the end; these carry what the first edge and the first node do, and edges so many times that.
     """
     size = int(graph.num_nodes or 0) + num_added
     larger = copy.copy(graph)
@@ -111,11 +177,12 @@ def with_edges(graph: Data, edges: Tensor, num_added: int = 0) -> Data:
     for name in list(graph.keys()):
         value = graph[name]
         if name == "adj_t":
-            larger.adj_t = _with_entries(value, edges, size)
+            larger.adj_t = _with_entries(value, edges, size, factor)
         elif name == "edge_index":
             larger.edge_index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_edge_attr(name):
             carried = value[:1] if len(value) else value.new_ones(1, *value.shape[1:])
+            carried = carried * factor if value.is_floating_point() else carried
             more = carried.expand(edges.size(1), *value.shape[1:])
             larger[name] = torch.cat([value, more])[order]
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_node_attr(name):
@@ -136,12 +203,14 @@ def _order(graph: Data, edges: Tensor) -> Tensor:
     return together.argsort(stable=True) if is_sorted else torch.arange(len(together))
 
 
-def _with_entries(adj_t: Any, edges: Tensor, size: int) -> Any:
+def _with_entries(adj_t: Any, edges: Tensor, size: int, factor: float) -> Any:
     row, col, value = entries(adj_t)
     row, col = torch.cat([row, edges[1]]), torch.cat([col, edges[0]])
     order = (row * size + col).argsort()
     if value is not None:
-        value = torch.cat([value, value.new_ones(edges.size(1))])[order]
+        carried = value.new_ones(edges.size(1), *value.shape[1:])
+        carried = carried * factor if value.is_floating_point() else carried
+        value = torch.cat([value, carried])[order]
     return matrix_like(adj_t, row[order], col[order], value, (size, size))
 
 

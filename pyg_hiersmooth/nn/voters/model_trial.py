@@ -108,7 +108,8 @@ class ModelTrial:
         draws = [model.trial_draw(number) for number in range(2)]
         check_deterministic(self.prepared, draws, self.options.enumerate_outcomes)
         if model.transform.noise.of == "messages":
-            check_silence(self.precise, self._two_draws())
+            draw = self._cast(model.trial_draw(0))
+            check_silence(self.precise, draw, model.transform.append_indicator)
         model.logits(range(model.block_size))
         self.prepared.watch()
 
