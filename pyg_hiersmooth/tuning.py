@@ -20,14 +20,17 @@ from torch_geometric.data import Data
 from tqdm.auto import tqdm
 
 from pyg_hiersmooth.certificates import Certificate, StoppingRule, certify_anytime
-from pyg_hiersmooth.certificates.checks import check_count, check_integers
+from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha
 from pyg_hiersmooth.choices import Kind, SelectionName, check_choice
+from pyg_hiersmooth.datasets.labels import as_labels
 from pyg_hiersmooth.experiment.settings import SamplingSettings, Settings, differences
 from pyg_hiersmooth.experiment.task import build_smoothing
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
 from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
+from pyg_hiersmooth.nn.calls.model_call import adjacency
 from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
@@ -279,11 +282,12 @@ def _statistics(sampling: SamplingSettings | None, n0: int | None, n: int | None
 
 def _nodes(data: Data, node_index: ArrayLike | Tensor) -> tuple[Tensor, np.ndarray]:
     r"""The nodes that smoothings are judged on, and their labels."""
-    for name in ("x", "edge_index", "y"):
-        if getattr(data, name, None) is None:
-            raise ValueError(f"'data' must have 'x', 'edge_index' and 'y' (got no '{name}')")
+    data = as_graph(data)
+    adjacency(data)  # raises where there are no edges
     nodes = as_target_index(node_index, data.x.size(0), "node")
-    return nodes, check_integers("data.y", data.y.cpu()[nodes], len(nodes))
+    if data.get("y") is None:
+        raise ValueError("'data' must have labels 'y' (got none)")
+    return nodes, as_labels(data.y, data.x.size(0), nodes).cpu()[nodes].numpy()
 
 
 def _study(storage: str | os.PathLike[str] | None, settings: dict[str, Any]) -> optuna.Study:

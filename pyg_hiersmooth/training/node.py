@@ -94,8 +94,9 @@ def train_node_classifier(
         FloatingPointError: If the training or validation loss is not finite.
     """
     keep = check_keep(keep)
-    data, split = _checked(data, split)
+    data = _dense(data)
     check_call(model, data, keep, forward)
+    data, split = _labelled(data, split)
     check_draws(num_draws, consistency, consistency_rampup)
     device = device_of(model)
 
@@ -140,8 +141,8 @@ def train_node_classifier(
     )
 
 
-def _checked(data: Any, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
-    r"""The graph, with dense features and int64 labels, and the split in indices."""
+def _dense(data: Any) -> Data:
+    r"""The graph as certification takes it, with dense features."""
     if isinstance(data, HeteroData):
         raise ValueError(
             "'data' must be a Data (got HeteroData): train a heterogeneous model in a loop of your "
@@ -150,6 +151,11 @@ def _checked(data: Any, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
     data = as_graph(data)
     if data.x.layout != torch.strided:
         data.x = data.x.to_dense()
+    return data
+
+
+def _labelled(data: Data, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
+    r"""The graph with int64 labels, and the split in indices."""
     split = NodeSplit.from_masks(data) if split is None else split
     parts = [
         as_target_index(index, data.x.size(0), "node", f"split.{name}")
@@ -163,4 +169,6 @@ def _checked(data: Any, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
     if data.get("y") is None:
         raise ValueError("'data' must have labels 'y' (got none)")
     data.y = as_labels(data.y, data.x.size(0), torch.cat(parts[:2]))
+    if "edge_index" not in data and "adj_t" not in data:  # the user's own 'forward' needs none
+        data.edge_index = torch.empty(2, 0, dtype=torch.long, device=data.x.device)
     return data, NodeSplit(*parts)

@@ -582,6 +582,18 @@ def test_a_token_that_features_cannot_hold_is_refused() -> None:
     refused(lambda: train(model, data, transform=noise, forward=forward), "token")
 
 
+def test_a_call_of_ones_own_needs_no_edges() -> None:
+    data, model = labelled(), seeded(nn.Linear, D + 1, C)
+    del data.edge_index, data.edge_weight
+
+    def forward(model: nn.Module, x: Tensor, data: Any) -> Tensor:
+        return model(x)
+
+    truth = truth_of(model, data, forward)
+    assert_votes(votes_of(model, data, forward=forward), truth)
+    train(model, data, forward=forward)
+
+
 # L: how models are called
 
 
@@ -745,3 +757,64 @@ def test_targets_of_any_kind(dtype: torch.dtype, shape: str, values: list[int], 
         return
     picked = torch.arange(N)[index.view(-1) if index.dtype == torch.bool else index.long().view(-1)]
     assert torch.equal(targets, picked)
+
+
+PARTS = {
+    "plain": lambda data: data,
+    "int32": lambda data: data.update({"edge_index": data.edge_index.int()}),
+    "no edges, float": lambda data: data.update(
+        {"edge_index": torch.tensor([[], []]), "edge_weight": torch.empty(0)}
+    ),
+    "double weights": lambda data: data.update({"edge_weight": data.edge_weight.double()}),
+    "no weights": lambda data: without(data, "edge_weight"),
+    "no edges": lambda data: without(data, "edge_index"),
+    "no features": lambda data: without(data, "x"),
+    "double features": lambda data: data.update({"x": data.x.double()}),
+    "sparse features": lambda data: data.update({"x": data.x.to_sparse_coo()}),
+    "from one": lambda data: data.update({"edge_index": data.edge_index + 1}),
+    "a name": lambda data: data.update({"name": "first"}),
+    "labels": lambda data: data.update({"y": torch.ones(1, 1)}),
+    "noise": lambda data: ABLATION(data),
+}
+
+
+def without(data: Data, name: str) -> Data:
+    del data[name]
+    return data
+
+
+class WeightedPool(Pooled):
+    def forward(  # type: ignore[override]
+        self, x: Tensor, edge_index: Tensor, batch: Tensor, edge_weight: Any = None
+    ) -> Tensor:
+        logits = super().forward(x, edge_index, batch)
+        if edge_weight is None:
+            return logits
+        sums = edge_weight.new_zeros(len(logits)).index_add(0, batch[edge_index[0]], edge_weight)
+        return logits * torch.tensor([1.0, 1.0, 0.5]) + 0.1 * sums.view(-1, 1) * logits.roll(1, 1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(sorted(PARTS)), min_size=1, max_size=3))
+def test_graphs_of_many_kinds_in_a_list(kinds: list[str]) -> None:
+    graphs = [PARTS[kind](make_graph(seed=i)) for i, kind in enumerate(kinds)]
+    model = seeded(WeightedPool)
+    smoothed = SmoothedGraphClassifier(model, ABLATION, C)
+    try:
+        votes = smoothed.sample_votes(graphs, SAMPLES, progress=False, num_workers=0)
+    except ValueError as error:
+        assert_refusal(error, *[str(i) for i in range(len(kinds))], "edge_index", "features")
+        return
+    canonical = []
+    for graph in graphs:
+        plain = Data(x=graph.x.to_dense(), edge_index=graph.edge_index.long())
+        if "edge_weight" in graph:
+            plain.edge_weight = graph.edge_weight.to(plain.x.dtype)
+        canonical.append(plain)
+    batch, sizes = Batch.from_data_list(canonical), [graph.num_nodes for graph in canonical]
+
+    def call(model: nn.Module, x: Tensor, data: Any) -> Tensor:
+        return model(x, data.edge_index, data.batch, data.get("edge_weight"))
+
+    truth = plain_votes(call, model, ABLATION, batch, SAMPLES, C, sizes, path=(0,))
+    assert torch.equal(votes, truth)

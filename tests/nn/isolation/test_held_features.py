@@ -114,3 +114,23 @@ def test_everything_comes_with_the_path_to_it() -> None:
     found = dict(tensors(model=Model({"a": [[1, 2], [3, 4]], "b": sparse.eye_array(3)})))
     assert found["model.held.a"].tolist() == [1, 2, 3, 4]
     assert found["model.held.b"].to_dense().equal(torch.eye(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    "x", [torch.ones(N, D), torch.zeros(N, 1), torch.eye(N), torch.eye(N).to_sparse_csr()]
+)
+def test_weights_that_look_like_features_without_information_are_weights(x: Tensor) -> None:
+    model = Model()
+    model.register_parameter("weight", nn.Parameter(x.to_dense().clone()))
+    model.register_buffer("variance", x.to_dense().clone())
+    check(model, x)
+    with pytest.raises(ValueError, match=r"'model\.held' holds the clean features"):
+        check(Model(x.to_dense().clone()), x)
+
+
+@pytest.mark.parametrize("x", [X, torch.eye(N).flip(0), 2 * torch.eye(N)])
+def test_weights_that_hold_information_do_not_hide_in_a_buffer(x: Tensor) -> None:
+    model = Model()
+    model.register_buffer("table", x.clone())
+    with pytest.raises(ValueError, match=r"'model\.table' holds the clean features"):
+        check(model, x)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from pyg_hiersmooth.nn.calls.inputs.images import as_images
@@ -34,3 +35,12 @@ def test_all_ways_hold_the_same_images() -> None:
 def test_what_is_none(given: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         as_images(given)
+
+
+def test_augmentations_are_refused() -> None:
+    class Flipped(TensorDataset):
+        def __getitem__(self, i: int) -> Tensor:  # type: ignore[override]
+            return self.tensors[0][i] * torch.rand(())
+
+    with pytest.raises(ValueError, match="'images' must give the same item every time"):
+        as_images(Flipped(IMAGES))
