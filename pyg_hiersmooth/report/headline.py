@@ -44,6 +44,13 @@ def threat(run: ReportedRun) -> str:
     told = getattr(run.certificate, "threat", None)
     if told is not None:
         return str(told)
+    ablated = run.settings.smoothing.ablate
+    if ablated in ("messages", "nodes"):
+        other = "other " if ablated == "messages" else ""
+        return (
+            f"The adversary changes the features and edges of at most r {other}nodes after "
+            "training. Changes of the training data are not covered."
+        )
     where = "the graph" if run.settings.data.task == "node" else "a graph"
     return (
         f"The adversary changes the features of at most r nodes of {where} after training, within "
