@@ -94,7 +94,7 @@ class RunFolder:
             if content["format"] != FORMAT:
                 raise ValueError(f"unknown format {content['format']!r}")
             options = content["options"]
-            if not IN_ALL <= options.keys():
+            if not options.keys() >= IN_ALL:
                 raise ValueError(f"missing settings {', '.join(sorted(IN_ALL - options.keys()))}")
             return Settings.of(**options)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
