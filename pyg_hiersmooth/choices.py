@@ -17,6 +17,9 @@ r"""What is classified."""
 SelectionName = Literal["bernoulli", "partition"]
 r"""How entities are selected: each by a coin of its own, or all but one group of a partition."""
 
+Ablated = Literal["features", "messages", "nodes"]
+r"""What of selected entities is ablated."""
+
 AttackMethod = Literal["lp", "milp"]
 r"""How the most that one attack changes is bounded: by the linear relaxation, or by branching."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyg_hiersmooth.choices import Part, TaskName
+from pyg_hiersmooth.choices import Ablated, Part, TaskName
 from pyg_hiersmooth.cli import options
 from pyg_hiersmooth.cli.failure import Failure, Interrupted, one_sentence, one_voice
 from pyg_hiersmooth.experiment.settings import UNIMPORTANT, Settings, differences
@@ -46,6 +46,12 @@ if TYPE_CHECKING:
 )
 @options.selection_option
 @options.noise_options
+@options.setting(
+    "ablate",
+    options.choice(Ablated),
+    "What of selected nodes is ablated (ablation only): with messages, certificates hold for other "
+    "nodes that are taken over, features and edges; nodes is for graphs.",
+)
 @options.partition_options
 @click.option(
     "--normalize-features/--no-normalize-features",

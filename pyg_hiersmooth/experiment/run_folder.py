@@ -21,6 +21,9 @@ from pyg_hiersmooth.sampling.checkpoint import read_votes
 
 FORMAT = "pyg_hiersmooth run 1"
 
+IN_ALL = {"dataset", "model", "noise", "seed"}
+r"""Settings that folders of all versions name; others may be younger than a folder."""
+
 
 class RunFolder:
     r"""The folder of one run: its settings from the start, then the labels, the model, the votes
@@ -90,7 +93,10 @@ class RunFolder:
             content = json.loads(self.settings.read_text(encoding="utf-8"))
             if content["format"] != FORMAT:
                 raise ValueError(f"unknown format {content['format']!r}")
-            return Settings.of(**content["options"])
+            options = content["options"]
+            if not options.keys() >= IN_ALL:
+                raise ValueError(f"missing settings {', '.join(sorted(IN_ALL - options.keys()))}")
+            return Settings.of(**options)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"'{self.settings}' is damaged: {error}") from error
 

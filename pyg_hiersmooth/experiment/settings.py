@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
 from pyg_hiersmooth.choices import (
+    Ablated,
     AttackMethod,
     Kind,
     Part,
@@ -46,7 +47,8 @@ r"""The settings of each selection, with their defaults."""
 
 OWN_DEFAULTS = {
     "selection": SELECTION_DEFAULTS,
-    "noise": {name: kind.defaults for name, kind in NOISES.items()},
+    "noise": {name: kind.defaults for name, kind in NOISES.items()}
+    | {"ablation": {"ablate": "features"}},
 }
 r"""The settings that belong to one selection or noise, with their defaults."""
 
@@ -123,6 +125,9 @@ class SmoothingSettings:
         std (float or None): Standard deviation, of Gaussian noise. (default: :obj:`0.25`)
         scale (float or None): Scale, of Laplace noise, or half width, of uniform noise.
             (default: :obj:`0.25`)
+        ablate (str or None): What of selected nodes is ablated: ``"features"``, their
+            ``"messages"`` to others, or the ``"nodes"`` of a graph that is classified.
+            (default: ``"features"``)
         indicator (bool): Whether the model sees which nodes are selected, as one more feature.
 
     Raises:
@@ -138,6 +143,7 @@ class SmoothingSettings:
     p_minus: float | None = None
     std: float | None = None
     scale: float | None = None
+    ablate: Ablated | None = None
     indicator: bool = True
 
     def __post_init__(self) -> None:
@@ -149,6 +155,8 @@ class SmoothingSettings:
                     _check_idle(name, getattr(self, name), f"with {owner!r} {kind}")
                 elif getattr(self, name) is None:
                     object.__setattr__(self, name, kinds[kind][name])
+        if self.ablate is not None:
+            check_choice("ablate", self.ablate, get_args(Ablated))
 
     def own(self, owner: Literal["selection", "noise"]) -> dict[str, Any]:
         r"""The settings that belong to the selection, or to the noise."""
@@ -271,6 +279,11 @@ class Settings:
         if self.checkpoint is not None:
             object.__setattr__(self, "checkpoint", os.fspath(self.checkpoint))
         check_choice("kind", self.kind, get_args(Kind))
+        if (self.data.task, self.smoothing.ablate) in (("node", "nodes"), ("graph", "messages")):
+            raise ValueError(
+                f"'ablate' must be features, or messages of 'task' node and nodes of 'task' graph "
+                f"(got {self.smoothing.ablate} of {self.data.task})"
+            )
         if self.device == "cuda":
             _check_idle("num_workers", self.num_workers, "with 'device' cuda")
         if self.smoothing.noise == "none":
@@ -344,9 +357,14 @@ class Settings:
         r"""What tells runs apart that one would compare, as the name of a folder."""
         selection = self.smoothing.selection
         how = "" if selection == "bernoulli" else f"{selection}-"
-        return f"{self.data.slug}-{how}{self.smoothing.noise}-seed{self.seed}"
+        of = "" if self.smoothing.ablate in (None, "features") else f"-{self.smoothing.ablate}"
+        return f"{self.data.slug}-{how}{self.smoothing.noise}{of}-seed{self.seed}"
 
     def _check_collective(self) -> None:
+        if self.smoothing.ablate not in (None, "features"):
+            raise ValueError(
+                f"'collective' is about changed features (got 'ablate' {self.smoothing.ablate})"
+            )
         if self.data.task != "node":
             raise ValueError(
                 f"'collective' is about the nodes of one graph (got 'task' {self.data.task})"

@@ -136,6 +136,8 @@ class Summary:
         mean_samples, median_samples (float or None): Samples that an object took; :obj:`None`
             where their number was fixed.
         majority (float or None): Share of the most frequent label: what a constant would get.
+        ablated (str): What of selected nodes is ablated, where anything is: it decides whom
+            certificates hold against.
     """
 
     smoothing: str
@@ -151,6 +153,7 @@ class Summary:
     mean_samples: float | None = None
     median_samples: float | None = None
     majority: float | None = None
+    ablated: str = "features"
 
     @classmethod
     def of(
@@ -185,6 +188,7 @@ class Summary:
             mean_samples=_of_samples(np.mean, certificate) if until else None,
             median_samples=_of_samples(np.median, certificate) if until else None,
             majority=_majority(y),
+            ablated=getattr(noise, "of", "features"),
         )
 
     def aloud(self, noun: str = "nodes") -> str:
@@ -193,7 +197,9 @@ class Summary:
         cells = [cell for cell in self.certified if cell.changes != "nothing"]
         if not cells:
             return f"{told}; nothing is certified without noise."
-        told += f", and {cells[0].accuracy:.1%} stay so {_whatever(cells[0], 'one node')}"
+        told += (
+            f", and {cells[0].accuracy:.1%} stay so {_whatever(cells[0], 'one node', self.ablated)}"
+        )
         if self.collective is not None:
             most = max((cell for cell in self.collective.certified if cell.r <= 10), key=_r)
             told += f"; {most.accuracy:.1%} {_whatever(most, f'any {most.r} nodes, at once')}"
@@ -239,7 +245,10 @@ def _one_attack(
     return np.maximum.accumulate(proved[::-1])[::-1]
 
 
-def _whatever(cell: CertifiedAccuracy, where: str) -> str:
+def _whatever(cell: CertifiedAccuracy, where: str, ablated: str = "features") -> str:
+    if ablated != "features":
+        where = "one other node" if ablated == "messages" else "one node"
+        return f"whatever somebody changes in the features and edges of {where}"
     by = "" if cell.changes == "anything" else f" by {cell.changes} in all"
     return f"whatever somebody changes in the features of {where}{by}"
 

@@ -226,7 +226,8 @@ def build_smoothing(settings: SmoothingSettings, seed: int = 0) -> HierarchicalN
         selection = PartitionSelection(groups, partitions, seed)
     else:
         selection = BernoulliSelection(**settings.own("selection"))
-    noise = NOISES[settings.noise](**settings.own("noise"))
+    own = settings.own("noise")
+    noise = NOISES[settings.noise](**{"of" if k == "ablate" else k: v for k, v in own.items()})
     return HierarchicalNodeFeatureNoise(selection, noise, settings.indicator)
 
 

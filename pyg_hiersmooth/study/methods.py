@@ -68,7 +68,9 @@ class Method:
         r"""The name and the settings."""
         given = {} if self.noise == "none" else self.smoothing.own("selection")
         given |= self.smoothing.own("noise")
+        ablated = given.pop("ablate", "features")
         words = [self.name, *(f"{name}={value:g}" for name, value in given.items())]
+        words += [] if ablated == "features" else [f"ablated {ablated}"]
         return ", ".join([*words, "normalized features"] if self.normalize_features else words)
 
     @property

@@ -104,19 +104,20 @@ def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, k
     labels, transform = outcome.labels[objects], experiment.task.transform
     if transform is None:
         return Tally(len(labels), int((outcome.prediction[objects] == labels).sum()), 0, [])
-    folder = experiment.folder
+    folder, index = experiment.folder, experiment.task.index[objects].numpy()
     if run.method.num_outcomes is not None:
-        certificate = at_once = certify_counts(transform, folder.read_outcomes()[objects], kind)
+        votes = folder.read_outcomes()[objects]
+        certificate = at_once = certify_counts(transform, votes, kind, index=index)
     else:
         pre_votes, votes = (each[objects] for each in folder.read_votes())
         arguments = (transform, pre_votes, votes, run.sampling.alpha, kind)
-        certificate = certify_votes(*arguments)
-        at_once = certify_votes(*arguments, simultaneous=True)
+        certificate = certify_votes(*arguments, index=index)
+        at_once = certify_votes(*arguments, simultaneous=True, index=index)
     smoothed = experiment.task.smooth(experiment.model, transform)
     tally = Tally.of(certificate, labels)
     if not isinstance(smoothed, SmoothedNodeClassifier):
         return tally
-    if transform.noise.axes or kind != "multiclass":
+    if run.method.smoothing.ablate != "features" or kind != "multiclass":
         return tally
     return replace(tally, collective=_collective(smoothed, experiment.task, at_once, objects))
 

@@ -306,7 +306,10 @@ def test_ranges(option: str, value: object, text: str, hiersmooth: Program, tmp_
         (["--selection", "partition", "--p", 0.8], "--p", "'--selection' partition"),
         *(
             ([*EXACT, option, *value], option, "'--selection' partition and '--noise' ablation")
-            for option, *value in (("--n0", 5), ("--n", 5), ("--alpha", 0.1), ("--simultaneous",))
+            for option, *value in (
+                *(("--num-pre-samples", 5), ("--num-samples", 5)),
+                *(("--alpha", 0.1), ("--simultaneous",)),
+            )
         ),
         (["--checkpoint", __file__, "--lr", 0.1], "--lr", "'--checkpoint'"),
         (["--checkpoint", __file__, "--max-epochs", 3], "--max-epochs", "'--checkpoint'"),

@@ -383,3 +383,12 @@ def test_a_training_that_fails_ends_all_ranks(
     monkeypatch.setattr(Task, "train", fail)
     outcomes = on_ranks(lambda rank: Experiment(NODES, tmp_path).run(progress=False))
     assert [str(error) for error in outcomes] == ["the training loss became nan"] * 2
+
+
+def test_other_nodes_may_be_taken_over(tmp_path: Path) -> None:
+    settings = EXACT.having(ablate="messages", groups=4, partitions=2)
+    outcome = Experiment(settings, tmp_path / "run").run(progress=False)
+    assert outcome.certificate is not None and outcome.certificate.exact
+    assert "AblationNoise(of='messages')" in outcome.summary.smoothing
+    again = Experiment.resume(tmp_path / "run").run(progress=False)
+    assert np.array_equal(again.certificate.p_lower, outcome.certificate.p_lower)  # type: ignore[union-attr]

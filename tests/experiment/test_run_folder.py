@@ -85,7 +85,16 @@ def test_weights_and_nothing_but_them(folder: RunFolder) -> None:
     assert torch.equal(weights["weight"], model.weight)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": "other"}', "3"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "[]", "{}", "3", '{"format": "other"}'),
+        '{"format": "pyg_hiersmooth run 1", "options": {}}',
+        OLD.replace('"seed": 13, ', ""),
+        OLD.replace('"seed": 13', '"seed": 13, "seeds": 13'),
+        OLD.replace('"std": null', '"std": 0.5'),
+    ],
+)
 def test_damaged_settings(content: str, folder: RunFolder) -> None:
     folder.settings.write_text(content)
     with pytest.raises(ValueError, match=r"settings\.json' is damaged"):

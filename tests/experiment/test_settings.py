@@ -227,3 +227,26 @@ def test_questions() -> None:
 def test_questions_that_cannot_be_asked(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Settings.of(**options)
+
+
+def test_what_is_ablated() -> None:
+    assert Settings.of(noise="ablation").smoothing.own("noise") == {"ablate": "features"}
+    messages = Settings.of(**EXACT, ablate="messages")
+    assert messages.name == "CitationSBM-gcn-partition-ablation-messages-seed0"
+    assert Settings.of(**messages.options) == messages
+    assert Settings.of(**EXACT).name == "CitationSBM-gcn-partition-ablation-seed0"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ablate": "messages"}, "'ablate' does nothing with 'noise' flips: leave it out"),
+        ({**EXACT, "ablate": "edges"}, "'ablate' must be one of features, messages, nodes"),
+        ({**EXACT, "ablate": "nodes"}, "'ablate' must be .* .got nodes of node"),
+        ({**EXACT, "ablate": "messages", "task": "graph"}, "got messages of graph"),
+        ({**EXACT, "ablate": "messages", "collective": True}, "'collective' is about changed feat"),
+    ],
+)
+def test_what_cannot_be_ablated(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings.of(**options)

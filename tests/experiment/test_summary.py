@@ -144,3 +144,17 @@ def test_read_aloud() -> None:
     assert bare.aloud("graphs") == (
         "Of 2 graphs, 50.0% are predicted right; nothing is certified without noise."
     )
+
+
+@pytest.mark.parametrize(
+    ("of", "words"),
+    [
+        ("features", "whatever somebody changes in the features of one node"),
+        ("messages", "whatever somebody changes in the features and edges of one other node"),
+    ],
+)
+def test_words_say_whom_a_certificate_holds_against(of: str, words: str) -> None:
+    transform = HierarchicalNodeFeatureNoise(PartitionSelection(5), AblationNoise(of=of))
+    certificate = certify_counts(transform, [[50, 0], [0, 50]])
+    said = Summary.of(certificate, np.array([0, 1]), None, None).aloud()
+    assert f"stay so {words}" in said

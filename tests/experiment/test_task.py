@@ -92,6 +92,7 @@ def test_predictions_without_noise(nodes: NodeTask) -> None:
         ({"noise": "laplace"}, "LaplaceNoise(scale=0.25)"),
         ({"noise": "uniform", "scale": 2.0}, "UniformNoise(scale=2.0)"),
         ({"noise": "ablation"}, "AblationNoise()"),
+        ({"noise": "ablation", "ablate": "messages"}, "AblationNoise(of='messages')"),
     ],
 )
 def test_smoothing(noise: dict[str, Any], text: str) -> None:

@@ -81,3 +81,10 @@ def test_random_settings(seed: int) -> None:
             assert smoothing.p_minus is not None and 0.3 <= smoothing.p_minus <= 0.95
         else:
             assert smoothing.p_plus is None and smoothing.p_minus is None
+
+
+def test_what_is_ablated_is_told_unless_it_is_features() -> None:
+    messages = Method.of("taken over", "ablation", groups=5, ablate="messages")
+    assert messages.title == "taken over, groups=5, partitions=10, ablated messages"
+    assert "ablated" not in METHODS[ABLATION].title
+    assert Method.of(**messages.options) == messages

@@ -171,8 +171,10 @@ def test_runs_in_training_are_told_from_others(tmp_path: Path) -> None:
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.touch()
-        states.append(runner._is_training(ABLATION, tmp_path))
-    assert states == [False, True, False]
+        states.append(
+            (runner._is_started(ABLATION, tmp_path), runner._is_trained(ABLATION, tmp_path))
+        )
+    assert states == [(False, False), (True, False), (True, True)]
 
 
 def test_time_that_is_left_tells_training_from_sampling() -> None:
