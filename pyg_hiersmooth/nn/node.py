@@ -12,6 +12,7 @@ from torch_geometric.data import Data, HeteroData
 from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.reach import Reach
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward, check_hetero_call, noised_type
@@ -22,8 +23,13 @@ from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan
 from pyg_hiersmooth.nn.isolation.precision import cast
+from pyg_hiersmooth.nn.neighborhoods.exposure import exposure
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, why_not_cut
-from pyg_hiersmooth.nn.neighborhoods.receptive_field import check_num_hops, receptive_field
+from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
+    check_num_hops,
+    edges_of,
+    receptive_field,
+)
 from pyg_hiersmooth.nn.neighborhoods.trial import Cut
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
@@ -136,6 +142,41 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             types = noised_type(self.transform, data), self.node_type
         self._check_hops(voter, data)
         return receptive_field(data, voter.targets, self.num_hops, *types)
+
+    def exposure(self, data: Data, node_index: Index = None) -> Reach:
+        r"""Through how much of the selection each node reaches each target where selected nodes are
+        silent: the outcomes in which a path of at most :obj:`num_hops` sending nodes leads from it
+        to the target, or the probability of that.
+
+        Certificates of ablated messages take it for the weaker adversary who changes features and
+        no edges: ``certificate.is_robust(r, exposure=...)`` and
+        :class:`~pyg_hiersmooth.certificates.CollectiveCertificate`. The number of hops is tried on
+        the model, as in :meth:`receptive_field`.
+
+        Args:
+            data (Data): The graph.
+            node_index (torch.Tensor, optional): The targets, as in :meth:`sample_votes`.
+                (default: all nodes)
+
+        Returns:
+            Reach: ``[M, N]``, int32 for a
+            :class:`~pyg_hiersmooth.selection.PartitionSelection`, float64 for independent nodes
+            (Scholten et al. 2022).
+
+        Raises:
+            ValueError: If the noise does not ablate messages; if features further away change
+                logits, with the number of hops that would do; or as in :meth:`sample_votes`.
+        """
+        if self.transform.noise.of != "messages":
+            raise ValueError(
+                f"an exposure is about AblationNoise(of='messages') (got {self.transform.noise})"
+            )
+        data = self._cleaned(data)
+        voter, _ = self._whole_voter(data, node_index, VoterOptions(seed=0, block_size=1))
+        self._check_hops(voter, data)
+        targets = voter.targets.cpu().numpy()
+        selection, num_nodes = self.transform.selection, int(data.num_nodes or 0)
+        return exposure(edges_of(data), selection, targets, num_nodes, self.num_hops)
 
     def _cleaned(self, data: Any) -> Data | HeteroData:
         graph = as_graph(data)

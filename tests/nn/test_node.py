@@ -16,13 +16,13 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GraphNorm
+from torch_geometric.nn import GCN, GraphNorm
 
 from pyg_hiersmooth import models
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.sampling.checkpoint import read_votes
-from pyg_hiersmooth.selection import FixedSizeSelection
+from pyg_hiersmooth.selection import FixedSizeSelection, PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 N, D, C = 40, 9, 3
@@ -516,3 +516,29 @@ def test_says_what_it_is_going_to_take(tmp_path: Path, capsys: pytest.CaptureFix
         "PartitionSelection,",
         "fewer",
     ]
+
+
+def test_exposures_are_those_of_the_models_own_edges() -> None:
+    torch.manual_seed(0)
+    data = Data(x=torch.rand(30, 4), edge_index=torch.randint(30, (2, 80)), num_nodes=30)
+    transform = HierarchicalNodeFeatureNoise(PartitionSelection(5, 3), AblationNoise(of="messages"))
+    smoothed = SmoothedNodeClassifier(GCN(5, 8, 2, 3).eval(), transform, 3, num_hops=2)
+    targets = torch.tensor([7, 3])
+    found = smoothed.exposure(data, targets).toarray()
+    for row, target in enumerate(targets.tolist()):
+        for node in range(30):
+            through = 0
+            for outcome in range(transform.selection.num_masks):
+                sends = ~transform.selection.mask(outcome, [30])
+                step = torch.eye(30)
+                step[data.edge_index[1], data.edge_index[0]] = 1.0
+                step *= sends | torch.eye(30, dtype=torch.bool)
+                reached = torch.linalg.matrix_power(step, 2)[target, node] > 0
+                through += int(reached and bool(sends[node])) if node != target else 1
+            assert found[row, node] == through
+    with pytest.raises(ValueError, match=r"3 would do|2 would do"):
+        smoothed.num_hops = 1
+        smoothed.exposure(data, targets)
+    ablated = HierarchicalNodeFeatureNoise(0.5, AblationNoise())
+    with pytest.raises(ValueError, match="an exposure is about AblationNoise"):
+        SmoothedNodeClassifier(GCN(5, 8, 2, 3), ablated, 3).exposure(data)

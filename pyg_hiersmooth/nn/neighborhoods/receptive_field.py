@@ -234,6 +234,11 @@ def _edges(graph: Data | HeteroData) -> Iterator[tuple[tuple[str, ...], np.ndarr
             yield kind, store.edge_index.as_subclass(Tensor).cpu().numpy()
 
 
+def edges_of(graph: Data) -> np.ndarray:
+    r"""The edges of a graph in any form, from row 0 to row 1: integers ``[2, E]``."""
+    return np.concatenate([edges for _, edges in _edges(graph)], axis=1)
+
+
 def sources_and_destinations(adj_t: Any) -> tuple[np.ndarray, np.ndarray]:
     r"""Where the edges of a sparse adjacency start and end, in the order of its rows."""
     if isinstance(adj_t, Tensor):
