@@ -56,15 +56,14 @@ class GaussianNoise(AdditiveNoise):
         :math:`s` given :math:`s W = z` (Matheron's rule, for :math:`z` in the row space of
         :math:`W`).
         """
-        exact, factor = weight.double(), self.std * _factor(weight)
-        inverse = torch.linalg.pinv(exact)
+        factor, inverse = self.std * _factor(weight), torch.linalg.pinv(weight.double())
 
         def draw(selected: Tensor, stream: RandomStream) -> Tensor:
             rows = selected.nonzero().view(-1)
             projected = stream.normal(rows.numel(), factor.size(0), dtype=x.dtype) @ factor
-            noise = stream.normal(rows.numel(), x.size(1), dtype=torch.float64).mul_(self.std)
-            noise += (projected.double() - noise @ exact) @ inverse
-            return x.index_add(0, rows, noise.to(x.dtype))
+            noise = stream.normal(rows.numel(), x.size(1), dtype=x.dtype).mul_(self.std)
+            shift = (projected.double() - (noise @ weight).double()) @ inverse
+            return x.index_add(0, rows, noise.add_(shift.to(x.dtype)))
 
         return draw
 

@@ -3,8 +3,7 @@ r"""Chooses the form of the graph that a model is called on in sampling."""
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -64,24 +63,24 @@ def adjacency_as_given(prepared: IsolatedModel, why: str | None = None) -> Adjac
 
 
 def choose_adjacency(
-    prepared: IsolatedModel, draws: Callable[[], Sequence[Tensor]], dtype: torch.dtype
-) -> Adjacency | None:
+    prepared: IsolatedModel, draws: Sequence[Tensor], dtype: torch.dtype
+) -> tuple[Adjacency | None, Forward]:
     r"""Finds the cheapest form of the graph on which a model answers as on the graph as given: an
     adjacency matrix, where less is written then and the logits match on all draws.
 
     Args:
-        prepared (IsolatedModel): The model on the graph as given; takes what is chosen.
-        draws (Callable): Makes two draws of features ``[N, D]``, and perhaps stranger ones.
+        prepared (IsolatedModel): The model on the graph as given.
+        draws (list of torch.Tensor): Two draws of features ``[N, D]``, and perhaps probes.
         dtype (torch.dtype): That of the features.
 
     Returns:
-        Adjacency, or :obj:`None` where there is no graph.
+        The form, :obj:`None` where there is no graph; and how the model is called on it.
     """
     forward = prepared.forward
     if not isinstance(forward, GraphForward | HeteroForward):
-        return adjacency_as_given(prepared)
+        return adjacency_as_given(prepared), forward
     if is_compiled(prepared.model):
-        return adjacency_as_given(prepared, "the model is compiled")
+        return adjacency_as_given(prepared, "the model is compiled"), forward
     why = forward.why_no_matrix(prepared.model)
     if why is None and isinstance(forward, GraphForward):
         trial = _Trial(prepared, draws)
@@ -89,12 +88,12 @@ def choose_adjacency(
             matrix = forward.with_matrix(prepared.model, layout, dtype)
             objection = trial.objection(matrix)
             if objection is None:
-                prepared.use(matrix)
-                return Adjacency(layout, _normalizes_once(prepared), as_given=False)
+                chosen = Adjacency(layout, _normalizes_once(prepared), as_given=False)
+                return chosen, matrix
             why = objection if why in (None, NO_MATRIX) else why
             if objection == NOT_CHEAPER:
                 break  # nor is what comes after it
-    return adjacency_as_given(prepared, why)
+    return adjacency_as_given(prepared, why), forward
 
 
 def _normalizes_once(prepared: IsolatedModel) -> bool:
@@ -104,14 +103,9 @@ def _normalizes_once(prepared: IsolatedModel) -> bool:
 class _Trial:
     r"""Compares forms of a graph with the one that was given."""
 
-    def __init__(self, prepared: IsolatedModel, draws: Callable[[], Sequence[Tensor]]) -> None:
-        self.prepared, self._make_draws = prepared, draws
+    def __init__(self, prepared: IsolatedModel, draws: Sequence[Tensor]) -> None:
+        self.prepared, self.draws = prepared, draws
         self._plain: list[tuple[Tensor, int] | None] = []
-
-    @cached_property
-    def draws(self) -> Sequence[Tensor]:
-        r"""Features to compare on."""
-        return self._make_draws()
 
     def objection(self, forward: Forward) -> str | None:
         r"""Why a form is not taken, if there is a reason."""

@@ -40,8 +40,9 @@ def check_deterministic(
     """
     one, other = draws
     name = type(prepared.model).__name__
-    # Products stand in for features that do not fit in memory, and belong to one copy.
-    twin = prepared if isinstance(one, LinearInput) else prepared.fresh()
+    # Products stand in for features, and belong to the weights of one copy.
+    is_mapped = isinstance(one, LinearInput)
+    twin = prepared.sharing(prepared.forward) if is_mapped else prepared.fresh()
     first = prepared.answer(one, seed=1)
     second = twin.answer(other, seed=2)
     kept = prepared.state()
@@ -60,9 +61,9 @@ def check_deterministic(
             f"'{name}' draws random numbers, so that no certificate of it is exact: switch them "
             "off in evaluation mode, or sample with BernoulliSelection"
         )
-    answers = list(_answers(prepared, draws))
+    makes_no_difference = all(torch.equal(logits, first) for logits in _answers(prepared, draws))
     refuse_change(first_difference(kept, prepared.state()))
-    if all(torch.equal(logits, first) for logits in answers):
+    if makes_no_difference:
         raise ValueError(
             f"'{name}' does not depend on the noisy features: it, or 'forward', must use those "
             "that it is called with"

@@ -12,9 +12,11 @@ SAME = 0.02
 r"""How far logits of two precisions may be apart, of their size."""
 
 
-def in_high_precision(prepared: IsolatedModel, draw: Tensor, logits: Tensor) -> IsolatedModel:
+def in_high_precision(
+    prepared: IsolatedModel, draw: Tensor, logits: Tensor
+) -> tuple[IsolatedModel, Tensor]:
     r"""A copy of a model in double precision, in single precision where it takes no double, and
-    the model itself where it takes neither.
+    the model itself where it takes neither; with its logits for the draw.
 
     Args:
         prepared (IsolatedModel): The model.
@@ -22,7 +24,7 @@ def in_high_precision(prepared: IsolatedModel, draw: Tensor, logits: Tensor) -> 
         logits (torch.Tensor): Its logits for them.
     """
     if type(draw) is not Tensor or not logits.is_floating_point() or is_compiled(prepared.model):
-        return prepared
+        return prepared, logits
     for dtype in (torch.float64, torch.float32):
         if torch.finfo(dtype).eps >= torch.finfo(logits.dtype).eps:
             break
@@ -34,8 +36,8 @@ def in_high_precision(prepared: IsolatedModel, draw: Tensor, logits: Tensor) -> 
         except Exception:  # a model says in any way that it does not take this precision
             continue
         if isinstance(answer, Tensor) and answer.dtype == dtype and _is_close(answer, logits):
-            return twin
-    return prepared
+            return twin, answer
+    return prepared, logits
 
 
 def cast(x: Tensor, dtype: torch.dtype) -> Tensor:

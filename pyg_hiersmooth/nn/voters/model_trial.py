@@ -2,6 +2,7 @@ r"""Finds out before sampling in which way a model may be called on noisy featur
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ from pyg_hiersmooth.nn.isolation.silence import check_silence
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures, feature_source
-from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
+from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError, not_swallowed
 
 
 class ModelTrial:
@@ -39,6 +40,8 @@ class ModelTrial:
     def __init__(self, model: NoisyModel, num_classes: int) -> None:
         self.model, self.prepared, self.num_classes = model, model.prepared, num_classes
         self.precise = model.prepared
+        self._projected: ProjectedFeatures | None = None
+        self._draws: dict[int, Tensor] = {}
         self.options = model.options
 
     def run(self) -> None:
@@ -54,20 +57,19 @@ class ModelTrial:
     def _run(self) -> None:
         model, given = self.model, self.prepared.forward
         untouched = state_of(**given.watched())
-        draw = model.trial_draw(0)
-        logits = self._check_logits(draw)
+        logits = self._check_logits(self._draw(0))
         refuse_change(first_difference(untouched, state_of(**given.watched())))
-        self.precise = in_high_precision(self.prepared, draw, logits)
-        if self.precise is not self.prepared:
-            model.precision = self.precise.precision
-        if self.options.dense or model.transform.noise.of != "features":
-            why = "as asked" if self.options.dense else "its edges change from sample to sample"
-            model.adjacency = adjacency_as_given(self.prepared, why)
-        else:
-            model.adjacency = choose_adjacency(self.precise, self._draws, self._cast(draw).dtype)
-        form = self.precise.forward
-        if form is not given and isinstance(form, GraphForward) and isinstance(given, GraphForward):
-            self.prepared.use(given.in_form_of(form, model.x.dtype))
+        self.precise, answer = in_high_precision(self.prepared, self._draw(0), logits)
+        model.precision = self.precise.precision
+        self._try_projection(answer)
+        model.adjacency = adjacency_as_given(self.prepared, self._why_as_given)
+        if self._why_as_given is None:
+            probes = [unrelated_probe(self._draw(0), 8)] if model.dense_fits else []
+            draws = [self._enter(draw) for draw in (self._draw(0), self._draw(1), *probes)]
+            model.adjacency, form = choose_adjacency(self.precise, draws, self._dtype)
+            if isinstance(form, GraphForward) and isinstance(given, GraphForward):
+                self.precise = self.precise.sharing(form)
+                self.prepared.use(given.in_form_of(form, model.x.dtype))
         try:
             self._settle()
         except Exception:  # raised again, unless the plain way is free of it
@@ -75,26 +77,53 @@ class ModelTrial:
                 raise
             self._use(given)
             model.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
-            model.why_dense = "as asked" if self.options.dense else None
             self._settle()
 
-    def _use(self, forward: Forward) -> None:
-        r"""Takes a way to call the model, in both precisions."""
-        if self.precise.precision is not None:
-            self.precise.use(forward.in_dtype(self.precise.precision))
-        self.prepared.use(forward)
+    @cached_property
+    def _why_as_given(self) -> str | None:
+        r"""Why the graph is taken as given, if that is clear beforehand."""
+        if self.options.dense:
+            return "as asked"
+        if self.model.transform.noise.of != "features":
+            return "its edges change from sample to sample"
+        return None
+
+    def _draw(self, number: int) -> Tensor:
+        r"""A draw that no sample gets, made once if it is written out; products belong to the
+        weights of one copy.
+        """
+        if not self.model.dense_fits:
+            return self.model.trial_draw(number)
+        if number not in self._draws:
+            self._draws[number] = self.model.trial_draw(number)
+        return self._draws[number]
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self._cast(self._draw(0)[:0]).dtype if self.model.dense_fits else self.model.x.dtype
 
     def _cast(self, x: Tensor) -> Tensor:
         precision = self.precise.precision
         return x if precision is None else cast(x, precision)
 
-    def _draws(self) -> list[Tensor]:
-        r"""Two draws, and features that have nothing to do with them where those fit in memory."""
-        draws = self._two_draws()
-        return [*draws, unrelated_probe(draws[0], 8)] if self.model.dense_fits else draws
+    def _enter(self, draw: Tensor) -> Tensor:
+        r"""A draw as it enters the model in high precision, whose first linear map is not computed
+        anew in each call.
+        """
+        if self._projected is None or isinstance(draw, LinearInput):
+            return self._cast(draw)
+        return self._projected.mapped(self._cast(draw))
 
-    def _two_draws(self) -> list[Tensor]:
-        return [self._cast(self.model.trial_draw(number)) for number in range(2)]
+    def _use(self, forward: Forward) -> None:
+        r"""Takes a way to call the model, in both precisions."""
+        if self.precise is self.prepared:
+            self.prepared.use(forward)
+            self._projected = None
+            return
+        precision = self.precise.precision
+        high = forward if precision is None else forward.in_dtype(precision)
+        self.precise = self.precise.sharing(high)
+        self.prepared.use(forward)
 
     def _settle(self) -> None:
         r"""All that is found out about the model on one form of the graph."""
@@ -104,14 +133,46 @@ class ModelTrial:
         if isinstance(self.prepared.forward, OneByOne):
             model.adjacency = adjacency_as_given(self.prepared)
         model.renew()
-        self._choose_source()
-        draws = [model.trial_draw(number) for number in range(2)]
+        if isinstance(model.source, DenseFeatures):
+            model.why_dense = model.source.reason
+        draws = [self._draw(number) for number in range(2)]
+        if isinstance(model.source, ProjectedFeatures) and model.dense_fits:
+            draws = [model.source.mapped(draw) for draw in draws]
         check_deterministic(self.prepared, draws, self.options.enumerate_outcomes)
         if model.transform.noise.of == "messages":
-            draw = self._cast(model.trial_draw(0))
-            check_silence(self.precise, draw, model.transform.append_indicator)
+            indicated = model.transform.append_indicator
+            check_silence(self.precise, self._cast(self._draw(0)), indicated)
         model.logits(range(model.block_size))
         self.prepared.watch()
+
+    def _try_projection(self, answer: Tensor) -> None:
+        r"""Whether noise may be drawn behind the first linear maps: where logits for the products
+        are those for the features.
+
+        Args:
+            answer (torch.Tensor): Logits for the first draw, in high precision.
+        """
+        model, precise = self.model, self.precise
+        if model.why_dense is not None or not model.dense_fits:
+            return
+        x = self._cast(model.x)
+        source = feature_source(model.transform, x, model.sizes, precise)
+        if not isinstance(source, ProjectedFeatures):
+            model.why_dense = getattr(source, "reason", source.description)
+            return
+        for number in range(2):
+            draw = self._cast(self._draw(number))
+            try:
+                with not_swallowed():
+                    logits = precise(source.mapped(draw))
+            except NotLinearError as error:
+                model.why_dense = f"the model: {error}"
+                return
+            plain = answer if number == 0 else precise.sharing(precise.forward).answer(draw)
+            if not logits_match(logits, plain):
+                model.why_dense = "the model's logits differ behind its first linear map"
+                return
+        self._projected = source
 
     def _check_logits(self, draw: Tensor) -> Tensor:
         try:
@@ -169,34 +230,5 @@ class ModelTrial:
     def _is_batch_invariant(self, copies: int) -> bool:
         if copies * len(self.prepared.forward.rows) == 1:
             return True
-        draws = torch.cat([self.model.trial_draw(i) for i in range(copies)])
+        draws = torch.cat([self._draw(i) for i in range(copies)])
         return is_batch_invariant(self.precise, self._cast(draws), copies)
-
-    def _choose_source(self) -> None:
-        source = self.model.source
-        if isinstance(source, ProjectedFeatures):
-            self.model.why_dense = self._why_not_projected(source)
-        elif isinstance(source, DenseFeatures):
-            self.model.why_dense = source.reason
-        if self.model.why_dense is not None:
-            self.model.renew()
-
-    def _why_not_projected(self, source: ProjectedFeatures) -> str | None:
-        model, precise = self.model, self.precise
-        if not model.dense_fits:
-            return None
-        if precise is not self.prepared:
-            found = feature_source(model.transform, self._cast(model.x), model.sizes, precise)
-            if not isinstance(found, ProjectedFeatures):
-                return found.description
-            source = found
-        twin = precise.fresh()
-        for draw in self._two_draws():
-            try:
-                with not_swallowed():
-                    logits = precise(source.mapped(draw), seed=4)
-            except NotLinearError as error:
-                return f"the model: {error}"
-            if not logits_match(logits, twin.answer(draw, seed=4)):
-                return "the model answers otherwise behind its first linear map"
-        return None

@@ -36,7 +36,7 @@ def precise(model: nn.Module, x: Tensor = X, **graph: Any) -> IsolatedModel:
     data = Data(x=x, edge_index=EDGES, **graph)
     prepared = IsolatedModel(model.eval(), GraphForward(None, [data], node_level=True), x)
     with torch.no_grad():
-        return in_high_precision(prepared, x, prepared.answer(x))
+        return in_high_precision(prepared, x, prepared.answer(x))[0]
 
 
 @pytest.mark.parametrize("weighted", [False, True])
