@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
+from pyg_hiersmooth.nn.isolation.model_state import state_of
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
@@ -93,6 +95,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         self.feature_path: str | None = None
         self.adjacency: str | None = None
         self.cost: Cost | None = None
+        # What was tried last, by the paths of its streams, with all that it was tried with.
+        self._prepared: dict[tuple[int, ...], tuple[Any, ForwardVoter]] = {}
 
     @property
     def device(self) -> torch.device:
@@ -412,20 +416,39 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         path: tuple[int, ...] = (),
         transform: HierarchicalNodeFeatureNoise | None = None,
     ) -> ForwardVoter:
-        voter = ForwardVoter(
-            self.model,
-            forward,
-            transform or self.transform,
-            x,
-            sizes,
-            targets.to(self.device),
-            self.num_classes,
-            options,
-            path,
-        )
+        transform, targets = transform or self.transform, targets.to(self.device)
+        key = self._key(forward, x, sizes, options, transform)
+        kept = self._prepared.get(path)
+        if kept is not None and kept[0] == key and kept[1].is_unchanged():
+            voter = kept[1].again(options, targets)
+        else:
+            voter = ForwardVoter(
+                self.model, forward, transform, x, sizes, targets, self.num_classes, options, path
+            )
+            self._prepared[path] = key, voter
         self.feature_path = voter.model.source.description
         self.adjacency = None if voter.model.adjacency is None else str(voter.model.adjacency)
         return voter
+
+    def _key(
+        self,
+        forward: Forward,
+        x: Tensor,
+        sizes: list[int],
+        options: VoterOptions,
+        transform: HierarchicalNodeFeatureNoise,
+    ) -> tuple[Any, ...]:
+        r"""All by its content that a voter was tried with, but for its targets and its seed."""
+        return (
+            state_of(model=self.model, **forward.watched()),
+            fingerprint(x, *forward.tensors()),
+            tuple(sizes),
+            options.tried,
+            _content(transform),
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_prepared": {}}
 
     def _check_features(self, x: Tensor | None) -> Tensor:
         if x is None:
@@ -464,6 +487,14 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             # Show what has no tensors, such as another way to call the model.
             "answers": voter.fingerprint(),
         }
+
+
+def _content(transform: HierarchicalNodeFeatureNoise) -> Any:
+    r"""A digest of a smoothing; of one that cannot be pickled, something unlike any other."""
+    try:
+        return digest(pickle.dumps(transform))
+    except Exception:  # pickling runs code of any class
+        return object()
 
 
 def _check_levels(approve: float | Sequence[float] | None) -> tuple[float, ...]:

@@ -75,6 +75,18 @@ class ForwardVoter(ModelVoter):
         voter._take(model, targets, self.num_classes, among_all)
         return voter
 
+    def is_unchanged(self) -> bool:
+        r"""Whether all that was tried is as it was then."""
+        try:
+            self.verify()
+        except ValueError:
+            return False
+        return True
+
+    def again(self, options: VoterOptions, targets: Tensor) -> ForwardVoter:
+        r"""The same model as it was tried, for another seed and other targets."""
+        return self._with(self.model.again(options), targets)
+
     def elsewhere(
         self,
         forward: GraphForward,

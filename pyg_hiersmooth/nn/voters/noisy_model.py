@@ -253,6 +253,12 @@ class NoisyModel:
         self.prepared.renew()
         vars(self).pop("source", None)  # made for the weights of one copy
 
+    def again(self, options: VoterOptions) -> NoisyModel:
+        r"""The same model as it was tried, for samples of another seed."""
+        other = NoisyModel.__new__(NoisyModel)
+        vars(other).update(vars(self), options=options)
+        return other
+
     def elsewhere(
         self,
         forward: Forward,

@@ -2,7 +2,7 @@ r"""How votes are cast."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pyg_hiersmooth.sampling.outcomes import ListedOutcomes
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -29,6 +29,11 @@ class VoterOptions:
     enumerate_outcomes: bool = False
     approve: tuple[float, ...] = ()
     num_outcomes: int = 0
+
+    @property
+    def tried(self) -> VoterOptions:
+        r"""Those that a model is tried with: all that alter no more than samples are left out."""
+        return replace(self, seed=0, approve=(), num_outcomes=0)
 
     def smoothing(self, transform: HierarchicalNodeFeatureNoise) -> HierarchicalNodeFeatureNoise:
         r"""The transform whose samples are those that are asked for."""

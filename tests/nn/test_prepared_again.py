@@ -1,0 +1,96 @@
+"""A second call finds what was tried ready, recognized by its content."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.nn import GCN
+
+from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
+from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+N, D, C = 12, 4, 3
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """One entry for each trial of a model."""
+    made: list[int] = []
+    run = ModelTrial.run
+
+    def counted(trial: ModelTrial) -> None:
+        made.append(1)
+        run(trial)
+
+    monkeypatch.setattr(ModelTrial, "run", counted)
+    return made
+
+
+def make() -> tuple[SmoothedNodeClassifier, Data]:
+    torch.manual_seed(0)
+    data = Data(x=torch.randn(N, D), edge_index=torch.randint(N, (2, 30)))
+    transform = HierarchicalNodeFeatureNoise(0.7, GaussianNoise(0.5))
+    return SmoothedNodeClassifier(GCN(D + 1, 8, 2, C).eval(), transform, C), data
+
+
+def votes(smoothed: SmoothedNodeClassifier, data: Data, seed: int = 0, **options: Any) -> Tensor:
+    return smoothed.sample_votes(data, 40, seed, progress=False, num_workers=0, **options)
+
+
+def test_the_same_is_not_tried_again(trials: list[int]) -> None:
+    smoothed, data = make()
+    first = votes(smoothed, data)
+    assert torch.equal(votes(smoothed, data.clone()), first) and len(trials) == 1
+    for options in ({"seed": 3}, {"node_index": torch.tensor([5, 2])}, {"approve": 0.4}):
+        found = votes(smoothed, data, **options)
+        assert len(trials) == 1
+        assert torch.equal(found, votes(*make(), **options)), "as in a first call"
+        trials.pop()
+
+
+def test_what_changed_is_tried_again(trials: list[int]) -> None:
+    smoothed, data = make()
+    first = votes(smoothed, data)
+
+    def weights() -> None:
+        with torch.no_grad():
+            smoothed.model.convs[0].lin.weight.add_(1.0)
+
+    def features() -> None:
+        data.x[0, 0] += 1.0
+
+    def edges() -> None:
+        data.edge_index[0, 0] = (data.edge_index[0, 0] + 1) % N
+
+    def noise() -> None:
+        smoothed.transform.noise.std = 2.0
+
+    def attribute() -> None:
+        smoothed.model.act = torch.nn.Tanh()
+
+    for number, change in enumerate((weights, features, edges, noise, attribute), start=2):
+        change()
+        again = votes(smoothed, data)
+        assert len(trials) == number, change.__name__
+        other = SmoothedNodeClassifier(smoothed.model, smoothed.transform, C)
+        assert torch.equal(again, votes(other, data))
+        trials.pop()
+    assert not torch.equal(again, first)
+    votes(smoothed, data, dense=True)
+    assert len(trials) == 7
+
+
+def test_copies_start_anew(trials: list[int]) -> None:
+    smoothed, data = make()
+    first = votes(smoothed, data)
+    for twin in (copy.deepcopy(smoothed), pickle.loads(pickle.dumps(smoothed))):
+        assert torch.equal(votes(twin, data), first)
+    assert len(trials) == 3
