@@ -94,7 +94,12 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             few = graphs[shard.start : shard.stop]
             x = self._check_features(stacked_features(few))
             return self._forward_voter(
-                GraphForward(self._call, [copy.copy(g).to(self.device) for g in few], self.keep),
+                GraphForward(
+                    self._call,
+                    [copy.copy(graph).to(self.device) for graph in few],
+                    self.keep,
+                    num_classes=self.num_classes,
+                ),
                 x,
                 sizes[shard.start : shard.stop],
                 inside,

@@ -69,6 +69,7 @@ class OneByOne:
 
     def __init__(self, forward: Forward) -> None:
         self.rows, self.outputs = forward.rows, forward.outputs
+        self.num_classes = getattr(forward, "num_classes", None)
         self._whole = forward
         self._units = [forward.unit(i) for i in range(len(forward.rows))]
 
@@ -83,6 +84,8 @@ class OneByOne:
         for part, unit, own in zip(x.split(rows), units, graphs, strict=False):
             seed_generators(seed, x.device)
             logits.append(unit(model, part, 1, seed, own).clone() if len(part) else None)
+        if not any(each is not None for each in logits):
+            return no_logits(len(logits), self.num_classes, x)
         return with_empty_rows(logits)
 
     def copies_of(self, copies: int) -> Any:
@@ -123,13 +126,18 @@ class OneByOne:
 
 
 def with_empty_rows(logits: Sequence[Tensor | None]) -> Tensor:
-    r"""Logits below each other, and zeros for objects of which nothing is left.
-
-    Raises:
-        ValueError: If nothing is left of all of them.
-    """
-    some = next((each for each in logits if each is not None), None)
-    if some is None:
-        raise ValueError("nothing is left of all objects: nodes must remain in one of them")
+    r"""Logits below each other, and zeros for objects of which nothing is left; one is left."""
+    some = next(each for each in logits if each is not None)
     empty = some.new_zeros(1, some.size(-1))
     return torch.cat([empty if each is None else each for each in logits])
+
+
+def no_logits(num_outputs: int, num_classes: int | None, x: Tensor) -> Tensor:
+    r"""Zeros ``[num_outputs, num_classes]`` for objects of which nothing at all is left.
+
+    Raises:
+        ValueError: If the number of classes is not known.
+    """
+    if num_classes is None:
+        raise ValueError("nothing is left of all objects: nodes must remain in one of them")
+    return torch.zeros(num_outputs, num_classes, device=x.device)

@@ -12,7 +12,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.utils import cumsum
 
 from pyg_hiersmooth.nn.calls.adjacency_matrix import Layout, why_no_matrix, with_adjacency_matrix
-from pyg_hiersmooth.nn.calls.forward import Forward
+from pyg_hiersmooth.nn.calls.forward import Forward, no_logits
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, call_model, extra_arguments
 from pyg_hiersmooth.nn.calls.structure import (
     graph_in_dtype,
@@ -41,6 +41,7 @@ class GraphForward:
         graphs (list of Data): Graphs that are classified, or the one whose nodes are.
         keep (tuple of str): Attributes besides the structure that the model gets.
         node_level (bool): Whether the nodes are classified.
+        num_classes (int, optional): Number of classes, for batches of which noise leaves nothing.
     """
 
     def __init__(
@@ -49,7 +50,9 @@ class GraphForward:
         graphs: Sequence[Data],
         keep: Collection[str] = (),
         node_level: bool = False,
+        num_classes: int | None = None,
     ) -> None:
+        self.num_classes = num_classes
         self.call, self.keep, self.node_level = call or call_model, keep, node_level
         self.rows = [int(graph.num_nodes or 0) for graph in graphs]
         self.outputs = self.rows if node_level else [1] * len(graphs)
@@ -75,15 +78,16 @@ class GraphForward:
     def _without_empty_graphs(self, model: torch.nn.Module, x: Tensor, graph: Data) -> Any:
         r"""Logits of graphs of a noisy batch, of which some may have no nodes left: zeros."""
         if "ptr" not in graph:
-            return self.call(model, x, copy.copy(graph))
+            graph = Batch.from_data_list([graph])
         present = graph.ptr.diff() > 0
         if bool(present.all()):
             return self.call(model, x, copy.copy(graph))
         if not bool(present.any()):
-            raise ValueError("nothing is left of all graphs: nodes must remain in one of them")
-        left = Batch.from_data_list([graph.get_example(int(i)) for i in present.nonzero()])
-        found = self.call(model, x, left)
-        logits = found.new_zeros(present.numel(), found.size(-1))
+            return no_logits(len(present), self.num_classes, x)
+        found = self.call(model, x, present_graphs(graph, present))
+        if not isinstance(found, Tensor) or len(found) != int(present.sum()):
+            return found
+        logits = found.new_zeros(len(present), found.size(-1))
         logits[present] = found
         return logits
 
@@ -161,11 +165,13 @@ class GraphForward:
     def unit(self, index: int) -> Forward:
         if len(self.rows) == 1:
             return self
-        return GraphForward(self.call, [self._graphs[index]], self.keep)
+        return self._on([self._graphs[index]])
 
     def some(self, indices: list[int]) -> Forward:
-        fewer = GraphForward(self.call, [self._graphs[i] for i in indices], self.keep)
-        return fewer._in_form(self._matrix)
+        return self._on([self._graphs[i] for i in indices])._in_form(self._matrix)
+
+    def _on(self, graphs: Sequence[Data]) -> GraphForward:
+        return GraphForward(self.call, graphs, self.keep, num_classes=self.num_classes)
 
     def tensors(self) -> list[Tensor]:
         return graph_tensors(self.graph.to_dict())
@@ -189,6 +195,25 @@ def side_by_side(graph: Data, copies: int) -> Data:
         batch.ptr = cumsum(graph.ptr.diff().repeat(copies))
         batch._num_graphs = graph.num_graphs * copies
     return batch
+
+
+def present_graphs(batch: Data, present: Tensor) -> Data:
+    r"""A batch without its graphs that have no nodes.
+
+    Args:
+        batch (Batch): The batch.
+        present (torch.Tensor): Whether each of its graphs has nodes, bool ``[B]``.
+    """
+    left = copy.copy(batch)
+    for name in list(batch.keys()):
+        value = batch[name]
+        of_graphs = isinstance(value, Tensor) and value.dim() > 0 and len(value) == len(present)
+        if of_graphs and not batch.is_node_attr(name) and not batch.is_edge_attr(name):
+            left[name] = value[present]
+    left.batch = (present.cumsum(0) - 1)[batch.batch]
+    left.ptr = cumsum(batch.ptr.diff()[present])
+    left._num_graphs = int(present.sum())
+    return left
 
 
 def hint(left_out: list[str]) -> str:

@@ -3,18 +3,24 @@ r"""What PyG's convolutions make of a graph, kept by the identity of its edges."
 from __future__ import annotations
 
 import inspect
+import itertools
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
+from torch_geometric.typing import SparseTensor
 
 ADJACENCY_CACHES = {"_cached_edge_index", "_cached_adj_t"}
 r"""What PyG's convolutions keep under ``cached=True`` that depends on the graph alone."""
 
 FEATURE_CACHES = {"_cached_x", "_cached_h"}
 r"""What they keep of propagated features."""
+
+PLAIN = (bool, int, float, str)
+r"""What settings of a convolution are."""
 
 
 def caches(module: torch.nn.Module) -> list[str]:
@@ -50,7 +56,10 @@ def keep_adjacencies(model: torch.nn.Module, is_own: Callable[[Any], bool]) -> N
 def _adjacency_caching(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
     for module in model.modules():
         names = caches(module)
-        if names and ADJACENCY_CACHES.issuperset(names) and _is_of_pyg(type(module).forward):
+        is_as_written = _is_of_pyg(type(module).forward) and isinstance(
+            vars(module).get("forward"), _GuardedForward | types.NoneType
+        )
+        if names and ADJACENCY_CACHES.issuperset(names) and is_as_written:
             yield module
 
 
@@ -89,15 +98,23 @@ class _GuardedForward:
         edges, weight, x = given.get("edge_index"), given.get("edge_weight"), given.get("x")
         if not isinstance(x, Tensor) or edges is None:
             return None
-        key = (*_identity(edges), *_identity(weight), tuple(x.shape[:-1]), x.dtype)
+        parts = [edges, weight, edges.storage.value() if isinstance(edges, SparseTensor) else None]
+        of_graph = itertools.chain(*map(_identity, parts))
+        key = (*of_graph, *_settings(self.module), tuple(x.shape[:-1]), x.dtype)
         if key not in self._kept:
             if not self.is_own(edges) or not (weight is None or self.is_own(weight)):
                 return None
-            self._held += [edges, weight]
+            self._held += parts
         return key
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_kept": {}, "_held": []}
+
+
+def _settings(module: torch.nn.Module) -> tuple[Any, ...]:
+    r"""Numbers and words that a module holds, such as whether it adds self-loops."""
+    plain = {name: each for name, each in vars(module).items() if isinstance(each, PLAIN)}
+    return tuple(each for name, each in plain.items() if name != "cached")
 
 
 def _identity(value: Any) -> tuple[int, int]:

@@ -56,6 +56,7 @@ class IsolatedModel:
         self._check_leads_nowhere(model)
         self._baseline: State | None = None
         self.precision: torch.dtype | None = None
+        self._keeps_adjacencies = True
         self.renew()
 
     def renew(self) -> None:
@@ -65,6 +66,13 @@ class IsolatedModel:
     def fresh(self, forward: Forward | None = None) -> IsolatedModel:
         r"""Another copy that was never called, on the same objects or others."""
         twin = self._twin(forward or self.forward)
+        twin.renew()
+        return twin
+
+    def plain(self, forward: Forward) -> IsolatedModel:
+        r"""As :meth:`fresh`, for a copy that normalizes its adjacency in every call."""
+        twin = self._twin(forward)
+        twin._keeps_adjacencies = False
         twin.renew()
         return twin
 
@@ -171,7 +179,7 @@ class IsolatedModel:
         return twin
 
     def _start(self, model: torch.nn.Module) -> None:
-        if not is_compiled(model):
+        if self._keeps_adjacencies and not is_compiled(model):
             keep_adjacencies(model, self.forward.is_own)
         self.model = model
 

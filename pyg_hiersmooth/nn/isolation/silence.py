@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch_geometric import nn as gnn
 from torch_geometric.data import Data
 
@@ -27,6 +28,7 @@ from pyg_hiersmooth.nn.isolation.probes import (
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
     edge_ends,
+    edge_index_like,
     entries,
     keep_edges,
     matrix_like,
@@ -130,9 +132,9 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
         thorough = number < THOROUGH and not quick
         attacks = _attacks if thorough else _quick_attacks
         for what, x, attacked in attacks(draw, graph, selected, changed, stream):
-            kept = selected if len(x) == len(draw) else torch.cat([selected, ~selected[:1] | True])
+            silent = pad(selected, (0, len(x) - len(draw)), value=True)
             try:
-                moved = prepared.answer(marked(x, kept), graph=attacked)
+                moved = prepared.answer(marked(x, silent), graph=attacked)
             except (MemoryError, torch.cuda.OutOfMemoryError):
                 raise
             except Exception as error:
@@ -224,7 +226,8 @@ def with_edges(graph: Data, edges: Tensor, num_added: int = 0, factor: float = 1
         if name == "adj_t":
             larger.adj_t = _with_entries(value, edges, size, factor)
         elif name == "edge_index":
-            larger.edge_index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
+            index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
+            larger.edge_index = edge_index_like(value, index, (size, size))
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_edge_attr(name):
             carried = value[:1] if len(value) else value.new_ones(1, *value.shape[1:])
             carried = carried * factor if value.is_floating_point() else carried
@@ -236,16 +239,17 @@ def with_edges(graph: Data, edges: Tensor, num_added: int = 0, factor: float = 1
     return larger
 
 
-def _order(graph: Data, edges: Tensor) -> Tensor:
+def _order(graph: Data, edges: Tensor) -> Tensor | slice:
     r"""Where edges go that are added: to the end, or in between where the others are sorted by
-    their targets, which some aggregations need.
+    their targets or sources, which some aggregations need.
     """
     if "edge_index" not in graph:
-        return torch.arange(edges.size(1))
-    target = plain(graph.edge_index)[1]
-    together = torch.cat([target, edges[1]])
-    is_sorted = bool((target.diff() >= 0).all())
-    return together.argsort(stable=True) if is_sorted else torch.arange(len(together))
+        return slice(None)
+    before = plain(graph.edge_index)
+    for end in (1, 0):
+        if bool((before[end].diff() >= 0).all()):
+            return torch.cat([before[end], edges[end]]).argsort(stable=True)
+    return slice(None)
 
 
 def _with_entries(adj_t: Any, edges: Tensor, size: int, factor: float) -> Any:

@@ -15,16 +15,21 @@ from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.indicator import TOLD, remedy_without_indicator
 from pyg_hiersmooth.nn.calls.logits import check_logits
 from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
-from pyg_hiersmooth.nn.isolation.isolated_model import refuse_change
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.model_state import first_difference, state_of
 from pyg_hiersmooth.nn.isolation.precision import cast, in_high_precision
 from pyg_hiersmooth.nn.isolation.probes import unrelated_probe
 from pyg_hiersmooth.nn.isolation.silence import check_silence
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
-from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
+from pyg_hiersmooth.nn.voters.noisy_model import TRIAL, NoisyModel
+from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures, feature_source
 from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError, not_swallowed
+from pyg_hiersmooth.transforms.structure_ablation import ablated
+
+COPIES_TO_COMPARE = 4
+r"""About how many copies of a block are compared with themselves alone where structures differ."""
 
 
 class ModelTrial:
@@ -230,5 +235,30 @@ class ModelTrial:
     def _is_batch_invariant(self, copies: int) -> bool:
         if copies * len(self.prepared.forward.rows) == 1:
             return True
-        draws = torch.cat([self._draw(i) for i in range(copies)])
-        return is_batch_invariant(self.precise, self._cast(draws), copies)
+        draws = self._cast(torch.cat([self._draw(i) for i in range(copies)]))
+        return is_batch_invariant(self.precise, draws, copies) and self._keeps_apart(draws, copies)
+
+    def _keeps_apart(self, draws: Tensor, copies: int) -> bool:
+        r"""Whether the model answers for copies whose structures differ as for each alone."""
+        prepared, forward, of = self.precise, self.precise.forward, self.model.transform.noise.of
+        if of == "features" or isinstance(forward, OneByOne):
+            return True
+        if isinstance(draws, LinearInput):
+            return False
+        selected = RandomStream(0, TRIAL, copies, device=draws.device).bernoulli(0.5, len(draws))
+        alone = OneByOne(forward) if len(forward.rows) > 1 else forward
+
+        def answer(model: IsolatedModel, x: Tensor, rows: Tensor, number: int) -> Tensor:
+            left = x[~rows] if of == "nodes" else x
+            graph = ablated(model.forward.copies_of(number), rows, of)
+            return model.answer(left, number, seed=3, graph=graph)
+
+        try:
+            together = answer(prepared, draws, selected, copies).chunk(copies)
+        except Exception:  # it fails on many at once: one by one is tried next, and tells why
+            return False
+        parts = list(zip(draws.chunk(copies), selected.chunk(copies), together, strict=True))
+        return all(
+            logits_match(logits, answer(prepared.plain(alone), x, rows, 1))
+            for x, rows, logits in parts[:: max(1, copies // COPIES_TO_COMPARE)]
+        )

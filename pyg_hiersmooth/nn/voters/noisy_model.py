@@ -90,7 +90,7 @@ class NoisyModel:
     def plain(self) -> IsolatedModel:
         r"""The model without any shortcut: on the objects as given, one at a time."""
         given = self._given
-        return self._whole.fresh(OneByOne(given) if len(given.rows) > 1 else given)
+        return self._whole.plain(OneByOne(given) if len(given.rows) > 1 else given)
 
     def audit(self, sample: int, ballots: Ballots, targets: Tensor, tally: Tally) -> None:
         r"""Checks the ballots of a sample on some outputs against those of a pristine copy.
@@ -163,7 +163,7 @@ class NoisyModel:
         features = larger.draw(AUDITED + sample)
         place = torch.searchsorted(larger.nodes, nodes).to(self.device)
         features = features.index_copy(0, place, own)
-        plain = self.prepared.fresh(larger.forward)
+        plain = self.prepared.plain(larger.forward)
         ways = [*self.shortcuts, "neighborhoods (pass num_hops=None)"]
         asked = place[targets]
         check_ballots(ballots, tally, asked, plain, self.precision, features, seed, sample, ways)
