@@ -33,7 +33,7 @@ from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.study.plan import Run
 from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Result, Tally
 
-PATIENCE = 0.7
+STOP_SECONDS = 0.7
 r"""Seconds that a worker has to keep its votes when all is stopped."""
 
 
@@ -163,7 +163,7 @@ def _stop_workers() -> None:
     workers = multiprocessing.active_children()
     for worker in workers:
         worker.terminate()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + STOP_SECONDS
     for worker in workers:
         worker.join(max(deadline - time.monotonic(), 0.0))
         worker.kill()

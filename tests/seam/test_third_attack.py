@@ -103,7 +103,7 @@ def test_a_forward_that_was_replaced_and_leads_to_the_users_own_model_is_refused
 
 
 class ColdStart(nn.Module):
-    """Gives nodes without neighbours the mean of all others: one hop, but for those."""
+    """Gives nodes without neighbors the mean of all others: one hop, but for those."""
 
     def __init__(self) -> None:
         super().__init__()

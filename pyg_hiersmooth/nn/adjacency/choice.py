@@ -24,7 +24,7 @@ from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 NUM_REAL = 2
 r"""Draws of features that a form must take; what comes after them is made up."""
 
-WORTHWHILE = 0.9
+MAX_MATRIX_COST = 0.9
 r"""Most of the plain way's cost that a matrix may have to be taken."""
 
 NO_MATRIX = "the model takes no adjacency matrix"
@@ -125,7 +125,7 @@ class _Trial:
                         continue
                     logits, cost = _answer(tried, draw)
                     # From the second draw on convolutions have kept what they normalized.
-                    if number > 0 and cost > WORTHWHILE * expected[1]:
+                    if number > 0 and cost > MAX_MATRIX_COST * expected[1]:
                         return NOT_CHEAPER
                     if not logits_match(logits, expected[0]):
                         return OTHERWISE
