@@ -272,7 +272,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 ``{"r": 1, "deletions": 5}``, or several. A target is then sampled until they
                 are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
                 abstain. Bounds hold at all numbers of samples at once, so the certificate holds
-                for every budget, and the run may go on, from its checkpoint, with a larger
+                for every budget, and the run may continue, from its checkpoint, with a larger
                 :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
             audit (float, optional): As in :meth:`sample_votes`; of an exact certificate, one in
                 ten of the outcomes and at least 8 are asked about again by default.

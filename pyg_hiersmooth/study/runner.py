@@ -48,13 +48,13 @@ def run_all(
 
     A run has one core, so that its outcome does not depend on how many there are. Its result is
     ``<name>.json`` in the folder, and what it was made from is in ``runs/<name>``: a run that was
-    stopped goes on from there.
+    stopped continues from there.
 
     Args:
         runs (list of Run): The runs, with different names.
         folder (pathlib.Path): The folder.
         root (str): Folder of the datasets. (default: :obj:`"data"`)
-        jobs (int, optional): Runs at a time. (default: one a core, one on a GPU)
+        jobs (int, optional): Runs at a time. (default: one per core, one on a GPU)
         progress (bool): Whether to show a progress bar of all samples, with the time that is left.
             (default: :obj:`True`)
 

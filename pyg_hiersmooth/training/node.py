@@ -165,7 +165,7 @@ def _labeled(data: Data, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
     ]
     chosen = torch.cat(parts)
     if chosen.unique().numel() != chosen.numel():
-        raise ValueError("'split' must not hold a node twice (got sets that overlap)")
+        raise ValueError("'split' must not contain a node twice (got sets that overlap)")
     if data.get("y") is None:
         raise ValueError("'data' must have labels 'y' (got none)")
     data.y = as_labels(data.y, data.x.size(0), torch.cat(parts[:2]))

@@ -88,7 +88,7 @@ def test_block_size_changes_nothing() -> None:
 def test_dense_features_give_the_same_votes_for_flips() -> None:
     data, classifier = make_graph(), smoothed()
     fast = classifier.sample_votes(data, 100, progress=False)
-    assert classifier.feature_path == "noise after 1 first linear map(s)"
+    assert classifier.feature_path == "noise drawn behind the first linear layer"
     dense = classifier.sample_votes(data, 100, progress=False, dense=True)
     assert classifier.feature_path == "dense features (as asked)"
     assert torch.equal(fast, dense)

@@ -449,7 +449,7 @@ class OfGraphs(nn.Module):
         return self.norm(x, batch) if "batch" in named else self.norm(x)
 
     def pooled(self, pooling: Any, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
-        """One row a graph."""
+        """One row per graph."""
         size = int(batch.max()) + 1
         if isinstance(pooling, aggr.Aggregation):
             out = pooling(x, batch, dim_size=size)

@@ -28,7 +28,7 @@ MAX_MATRIX_COST = 0.9
 r"""Most of the plain way's cost that a matrix may have to be taken."""
 
 NO_MATRIX = "the model takes no adjacency matrix"
-OTHERWISE = "the model answers otherwise on an adjacency matrix"
+LOGITS_DIFFER = "the model's logits differ on an adjacency matrix"
 NOT_CHEAPER = "an adjacency matrix is no cheaper"
 
 
@@ -128,7 +128,7 @@ class _Trial:
                     if number > 0 and cost > MAX_MATRIX_COST * expected[1]:
                         return NOT_CHEAPER
                     if not logits_match(logits, expected[0]):
-                        return OTHERWISE
+                        return LOGITS_DIFFER
         except (Exception, NotLinearError):  # whatever a model says of what it does not take
             return NO_MATRIX
         return None

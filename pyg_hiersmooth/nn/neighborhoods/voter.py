@@ -178,7 +178,7 @@ class NeighborhoodSampling:
                 voter = lead.elsewhere(*self._objects(part), (number,))
             with voter.model.trying():
                 if not trial.passes(voter, part, group):
-                    raise ValueError("the model answers otherwise than on a larger graph")
+                    raise ValueError("the model's logits differ from those on a larger graph")
             yield voter
 
     def _objects(

@@ -198,5 +198,5 @@ class ModelTrial:
             except NotLinearError as error:
                 return f"the model: {error}"
             if not logits_match(logits, twin.answer(draw, seed=4)):
-                return "the model answers otherwise behind its first linear map"
+                return "the model's logits differ behind its first linear layer"
         return None

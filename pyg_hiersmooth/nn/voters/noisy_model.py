@@ -174,7 +174,7 @@ class NoisyModel:
 
     @property
     def shortcuts(self) -> list[str]:
-        r"""What sampling does otherwise than the plain way, with how to go on without it."""
+        r"""What sampling does otherwise than the plain way, with how to do without it."""
         taken = []
         if isinstance(self.source, ProjectedFeatures):
             taken.append(f"{self.source.description} (pass dense=True)")
