@@ -110,7 +110,7 @@ def test_results_are_those_of_the_certificate(finished_run: Path) -> None:
     assert results["num_nodes"] == len(certificate)
     assert results["accuracy"] == certificate.clean_accuracy(labels)
     assert results["abstained"] == certificate.abstained.mean()
-    assert "first linear map" in results["feature_path"]
+    assert "first linear layer" in results["feature_path"]
     assert results["seconds_per_sample"] > 0
     assert len(results["certified"]) == 3 * 7
     for cell in results["certified"]:

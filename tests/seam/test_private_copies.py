@@ -1,4 +1,4 @@
-"""Further ways to be certified wrongly: state and clean features where nobody looks."""
+"""What a private copy keeps apart: state, clean features, modes, locks, random numbers, memos."""
 
 from __future__ import annotations
 
