@@ -188,7 +188,7 @@ def split_nodes(
     if rest.size == 0:
         raise ValueError(
             f"'y' must leave nodes to test on, besides the {num_per_class} of every class for "
-            f"training and as many for validation (got {labels.size} in all)"
+            f"training and as many for validation (got {labels.size} in total)"
         )
     # scikit-learn shuffles with a fresh stream and takes the test nodes from the front.
     num_test = math.ceil(test_ratio * rest.size)
