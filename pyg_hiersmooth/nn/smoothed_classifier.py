@@ -195,9 +195,10 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             TypeError: If :obj:`data` is of another kind.
             ValueError: If an argument is out of range, the features are not what the noise is
                 defined on, the model fails on them or does not return one row of :math:`C` logits
-                per object, or the checkpoint belongs to another run.
-            ImpureModelError: If votes are not one fixed function of the noisy features and the
-                structure, before sampling or at an audited sample.
+                per object, votes are not one fixed function of the noisy features and the
+                structure, or the checkpoint belongs to another run.
+            ImpureModelError: If messages are ablated, and silent nodes reach others.
+            AuditError: If an audited sample votes differently.
         """
         num_samples = check_count("num_samples", num_samples, 1)
         start = check_count("start", start, 0)
