@@ -2,7 +2,7 @@ r"""Finds clean features in what a model, or a function that calls it, holds: th
 the noise.
 
 They are found in tensors, arrays, sparse matrices and nested lists of any dtype, and as the places
-of what is not 0. What is made from them is found only where it has a row an entity, and what a
+of what is not 0. What is made from them is found only where it has a row per entity, and what a
 call reads from elsewhere never is.
 """
 
