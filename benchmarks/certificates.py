@@ -31,11 +31,11 @@ NUM_CELLS = (MAX_R + 1) * (MAX_ADDITIONS + 1) * (MAX_DELETIONS + 1)
 
 
 def draw_certificate(noise: Noise, num_nodes: int, num_classes: int, kind: Kind) -> Certificate:
-    """Most nodes are sure of their class, some waver: Dirichlet shares around a favourite."""
+    """Most nodes are sure of their class, some waver: Dirichlet shares around a favorite."""
     generator = np.random.default_rng(0)
-    favourite = generator.beta(6.0, 0.8, size=num_nodes)
+    favorite = generator.beta(6.0, 0.8, size=num_nodes)
     rest = generator.dirichlet(np.full(num_classes - 1, 0.4), size=num_nodes)
-    shares = np.column_stack([favourite, (1.0 - favourite)[:, None] * rest])
+    shares = np.column_stack([favorite, (1.0 - favorite)[:, None] * rest])
     pre_votes, votes = (generator.multinomial(n, shares) for n in (1_000, 10_000))
     transform = HierarchicalNodeFeatureNoise(P, noise)
     return certify_votes(transform, pre_votes, votes, alpha=0.01, kind=kind)

@@ -46,9 +46,9 @@ def instance(num_nodes: int, num_targets: int, hops: int) -> tuple[Any, np.ndarr
     field = field[np.sort(generator.choice(num_nodes, num_targets, replace=False))]
     for _ in range(hops):
         field = (field @ graph).astype(bool)
-    favourite = generator.beta(4.0, 0.8, size=num_targets)[:, None]
+    favorite = generator.beta(4.0, 0.8, size=num_targets)[:, None]
     return field, np.hstack(
-        [favourite, (1 - favourite) * generator.dirichlet([0.4] * 6, num_targets)]
+        [favorite, (1 - favorite) * generator.dirichlet([0.4] * 6, num_targets)]
     )
 
 

@@ -1,6 +1,6 @@
 r"""Which model keeps most of its predictions under one attack: collective certificates on Cora-ML.
 
-The models differ in how far they look: a GCN of two layers, and APPNP of 0 (no neighbour at all)
+The models differ in how far they look: a GCN of two layers, and APPNP of 0 (no neighbor at all)
 to 3 steps with several teleport probabilities; some are trained with a consistency loss over four
 draws. Each is trained with node ablation and certified exactly with several numbers of groups. The
 setting that keeps most *validation* nodes at r = 10 (linear program) is reported on test nodes

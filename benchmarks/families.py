@@ -95,7 +95,7 @@ class Study:
         title (str): What they are about.
         strengths (list): The strengths ``eps`` of the adversary.
         shown (list): Those of them that a table shows.
-        curves (list of Curve): One a setting.
+        curves (list of Curve): One per setting.
     """
 
     title: str

@@ -1,6 +1,6 @@
 r"""Remakes the tables and figures of docs/benchmarks.md: node classifiers on citation graphs.
 
-Six studies, of which each leaves one small JSON file a run. What is done is not done again.
+Six studies, of which each leaves one small JSON file per run. What is done is not done again.
 
 * ``search``: settings of flips and ablation over a grid, one seed, on validation and test nodes.
 * ``main``: every model on every dataset with the settings of the search that certify most
@@ -94,7 +94,7 @@ TABLE_DATASETS, TABLE_MODELS = ("Cora_ML", "CiteSeer"), ("gat", "gcn")
 
 @click.command()
 @click.option("--root", default="data", show_default=True, help="Folder of the datasets.")
-@click.option("--jobs", type=click.IntRange(1), show_default="one a core", help="Runs at a time.")
+@click.option("--jobs", type=click.IntRange(1), show_default="one per core", help="Runs at a time.")
 def main(root: str, jobs: int | None) -> None:
     """Remake the tables and figures of docs/benchmarks.md."""
     for name in STUDIES:

@@ -97,7 +97,7 @@ def measure(
             "seconds": seconds,
             "of that preparing": prepared,
             "GB beyond the graph": max(peak.peak - before, 0) / 2**30,
-            "neighbourhoods": smoothed.neighborhoods,
+            "neighborhoods": smoothed.neighborhoods,
         }
         print(json.dumps(found))
 

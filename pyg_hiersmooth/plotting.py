@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#000000")
-r"""Told apart by the colour-blind (Okabe & Ito 2008)."""
+r"""Told apart by the color-blind (Okabe & Ito 2008)."""
 
 MARKERS = "os^DvPX*"
 MOST_CHANGED, MOST_SHOWN = 3, 60

@@ -233,8 +233,8 @@ class PartitionSelection(Selection):
         num_partitions (int): Partitions :math:`K`, at least 1. (default: :obj:`10`)
         seed (int): Non-negative seed of the partitions. (default: :obj:`0`)
         dealing (str, optional): ``"blocks"``, or ``"shuffled"``, which deals all entities at once:
-            one more entity then moves all others. Runs of version 0.1 were dealt so, and are read
-            so. (default: :obj:`"blocks"`)
+            one more entity then moves all others. Older runs were dealt so, and are read so.
+            (default: :obj:`"blocks"`)
 
     Raises:
         ValueError: If an argument is not an integer in its range, or :obj:`dealing` is neither.

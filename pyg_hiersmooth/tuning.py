@@ -110,7 +110,7 @@ def tune_smoothing(
         noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`.
         r (int): Most nodes that the adversary changes, at least 1. (default: :obj:`1`)
         min_clean_accuracy (float): Least clean accuracy of a smoothing, in :math:`[0, 1]`; others
-            rank behind. (default: :obj:`0.0`)
+            rank last. (default: :obj:`0.0`)
         num_trials (int): Smoothings to try, those of an earlier search in :obj:`storage`
             included, at least 1. (default: :obj:`30`)
         selection (str): ``"bernoulli"`` or ``"partition"``. (default: :obj:`"bernoulli"`)
@@ -124,9 +124,9 @@ def tune_smoothing(
         kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
         seed (int): Seed of the search, the samples and the partitions. Certify with another one:
             samples that chose a smoothing must not bound what it certifies. (default: :obj:`0`)
-        num_workers (int, optional): Processes that sample on a CPU. (default: one a core)
+        num_workers (int, optional): Processes that sample on a CPU. (default: one per core)
         storage (str, optional): File that keeps the trials, and that a search with the same
-            arguments goes on from, as if it had not been stopped. (default: :obj:`None`)
+            arguments continues from, as if it had not been stopped. (default: :obj:`None`)
         training (str): What :obj:`train` does, in words of yours: a search that was kept with
             other words is not gone on with. (default: :obj:`""`)
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
@@ -192,7 +192,7 @@ def tune_smoothing(
     total = max(done, num_trials)
     bar = tqdm(range(done, total), "Tuning", total, initial=done, disable=not progress)
     for number in bar:
-        # A search that goes on draws what it would have drawn: each trial has a sampler of its
+        # A search that continues draws what it would have drawn: each trial has a sampler of its
         # own, which takes no account (constant_liar) of trials that never finished.
         study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, number), constant_liar=False)
         trial = study.ask()

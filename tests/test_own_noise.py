@@ -38,7 +38,7 @@ class MaskNoise(Noise):
         Axis(
             "changes",
             "Changed entries",
-            "Entries changed in all",
+            "Total changed entries",
             reported=(1, 2, 6),
             kept=tuple(range(9)),
         ),

@@ -31,7 +31,7 @@ ABLATION: dict[str, Any] = {"noise": "ablation"}
 
 
 def graph() -> Data:
-    """Forty nodes of three classes; neighbours and features mostly tell the class."""
+    """Forty nodes of three classes; neighbors and features mostly tell the class."""
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(NUM_NODES) % NUM_CLASSES
     typical = F.one_hot(y, NUM_CLASSES).repeat_interleave(NUM_FEATURES // NUM_CLASSES, dim=1)

@@ -452,7 +452,7 @@ class Certificate:
         return grids.certified_accuracy_grid(self, y, max_r, max_additions, max_deletions)
 
     def to_frame(self, y: ArrayLike | None = None) -> pd.DataFrame:
-        r"""One row an object: its index, prediction, bounds and votes, the largest budgets that it
+        r"""One row per object: its index, prediction, bounds and votes, the largest budgets that it
         withstands at one to three changed entities (or how many may be changed at will), and its
         label if :obj:`y` is given. Needs the extra ``frame``.
         """

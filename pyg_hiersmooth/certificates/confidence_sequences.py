@@ -131,7 +131,7 @@ def bounds_at(votes: ArrayLike, level: float, kind: Kind) -> VoteBounds:
     return VoteBounds(counts.argmax(1), p_lower, p_upper)
 
 
-def most_favourable(votes: ArrayLike, level: float, kind: Kind) -> VoteBounds:
+def most_favorable(votes: ArrayLike, level: float, kind: Kind) -> VoteBounds:
     r"""The values within the bounds under which the class that is ahead would be certified most:
     its upper bound, and the lower bound of the best other class.
 

@@ -311,8 +311,8 @@ class PredictionSets:
         taken_over = ", or the object itself is taken over" if over else ""
         attack = "without an attack"
         if r > 0:
-            strength = f", in all by {self.noise.describe(**budget)}" if self.noise.axes else ""
-            attack = f"whoever changes at most {r} entities{strength}"
+            strength = f", by {self.noise.describe(**budget)} in total" if self.noise.axes else ""
+            attack = f"under any change of at most {r} entities{strength}"
         return (
             f"With probability at least {self.nominal:g}, over the random choice of calibration "
             f"and test objects{who}, the right class is in the set{taken_over}, {attack}."

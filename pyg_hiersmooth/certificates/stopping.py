@@ -13,7 +13,7 @@ from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.confidence_sequences import (
     bounds_at,
     level_of_each,
-    most_favourable,
+    most_favorable,
 )
 from pyg_hiersmooth.certificates.vote_bounds import VoteBounds
 from pyg_hiersmooth.choices import Kind
@@ -75,7 +75,7 @@ class StoppingRule:
 
     A question is answered *yes* where the bounds that hold at all numbers of votes
     (:func:`~pyg_hiersmooth.certificates.anytime_bounds`) certify it, and *no* where even the most
-    favourable values within the bounds would not certify any class.
+    favorable values within the bounds would not certify any class.
 
     Args:
         transform (HierarchicalNodeFeatureNoise): The smoothing: a selection and a noise.
@@ -142,8 +142,8 @@ class StoppingRule:
         Returns:
             numpy.ndarray: bool ``[Q, K]``, one row a question.
         """
-        favourable = most_favourable(np.asarray(votes), self.level, self.kind)
-        return self._robust(favourable, np.asarray(objects))
+        favorable = most_favorable(np.asarray(votes), self.level, self.kind)
+        return self._robust(favorable, np.asarray(objects))
 
     def _robust(self, bounds: VoteBounds, objects: np.ndarray) -> np.ndarray:
         r"""What values of vote probabilities certify, bool ``[questions, K]``."""

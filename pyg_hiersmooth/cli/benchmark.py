@@ -73,7 +73,7 @@ QUICK: dict[str, Any] = {
 @options.sampling_options()
 @options.training_options("node")
 @click.option("--quick", is_flag=True, help="A small comparison on CitationSBM.")
-@click.option("--jobs", type=options.COUNT, show_default="one a core", help="Runs at a time.")
+@click.option("--jobs", type=options.COUNT, show_default="one per core", help="Runs at a time.")
 @options.root_option
 @options.out_option(
     str(FULL["out"]), "Folder of the results; those that it holds already are not made again."
@@ -86,7 +86,7 @@ def benchmark_command(
 
     Trains, samples and certifies every combination, several at a time, and leaves a small JSON
     file of each in a folder, with tables and figures of all that it holds. What is done is not
-    done again: after Ctrl-C or a crash the same command goes on. The splits and the settings are
+    done again: after Ctrl-C or a crash the same command continues. The splits and the settings are
     those of the paper's reference implementation.
 
     --quick takes about a minute of one core, the whole study hours.
@@ -124,7 +124,7 @@ def benchmark_command(
         try:
             run_all(runs, out, root, jobs, progress)
         except KeyboardInterrupt:
-            raise Interrupted("Interrupted; the same command goes on") from None
+            raise Interrupted("Interrupted; the same command continues") from None
         console = Console(highlight=False)
         if not console.is_terminal:
             console.width = WIDE

@@ -101,25 +101,25 @@ if TYPE_CHECKING:
     "--resume",
     metavar="DIR",
     type=click.Path(path_type=Path),
-    help="Go on with the run in DIR, with its settings. Of these, only --root, --num-workers and "
+    help="Continue the run in DIR, with its settings. Of these, only --root, --num-workers and "
     "those of a collective certificate may be changed.",
 )
 @options.progress_option
 def certify_command(out: Path | None, resume: Path | None, progress: bool, **chosen: Any) -> None:
     """Train, smooth and certify a node or graph classifier.
 
-    Trains a graph neural network on noisy features (20 nodes a class for training, as many for
+    Trains a graph neural network on noisy features (20 nodes per class for training, as many for
     validation), lets it vote on 10 % of the other nodes under noise, certifies them, and prints
     their certified accuracy. With --task graph, a tenth of the graphs is certified, as many are
     for validation and the others for training. Everything is kept in a folder: settings, weights,
-    votes, certificate, results and a plot. A run that was stopped goes on with --resume, and ends
-    in the votes of an undisturbed run.
+    votes, certificate, results and a plot. A stopped run continues with --resume, and ends with
+    the votes of an undisturbed run.
 
-    With --selection partition --noise ablation the few outcomes of the smoothing are listed, not
-    sampled, and certificates hold with certainty. With --collective, a second table counts the
+    With --selection partition --noise ablation the few outcomes of the smoothing are
+    enumerated, and certificates are deterministic. With --collective, a second table counts the
     nodes that one attack on the whole graph cannot change.
 
-    Started by torchrun, its processes share the samples; a run that it starts again goes on from
+    Started by torchrun, its processes share the samples; a run that it restarts continues from
     what is in the folder.
 
     \b
@@ -154,7 +154,7 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
                 _draw(outcome, settings.title, folder)
         if ranks.is_first:
             print_summary(outcome.summary, settings.title, experiment.task.noun)
-            click.echo(outcome.summary.aloud(experiment.task.noun))
+            click.echo(outcome.summary.in_words(experiment.task.noun))
             click.echo(f"The run is in {folder}")
 
 
@@ -172,7 +172,7 @@ def _asked(
     folder = RunFolder(out or Path("runs", settings.name))
     if folder.settings.exists() and not was_restarted():
         raise Failure(
-            f"'--out {folder}' holds {folder.state} already: go on with it by '--resume {folder}', "
+            f"'--out {folder}' holds {folder.state} already: continue it with '--resume {folder}', "
             "or choose another '--out'"
         )
     return settings, folder
@@ -213,4 +213,4 @@ def _interruptible(folder: RunFolder) -> Iterator[None]:
         if not folder.settings.exists():
             raise Interrupted("Interrupted before anything was kept") from None
         command = f"hiersmooth certify --resume {shlex.quote(str(folder))}"
-        raise Interrupted(f"Interrupted; go on with: {command}") from None
+        raise Interrupted(f"Interrupted; continue with: {command}") from None

@@ -204,7 +204,7 @@ def training_options(task: TaskName | None = None) -> Decorator:
         *(
             setting(name, type, help, defaults.get(name))
             for name, type, help in (
-                ("max_epochs", COUNT, "Most epochs of training."),
+                ("max_epochs", COUNT, "Maximum number of epochs."),
                 ("patience", COUNT, "Epochs without improvement that end training."),
                 ("lr", POSITIVE, "Learning rate."),
                 ("num_draws", COUNT, "Draws of noise in a step of training."),
@@ -301,7 +301,7 @@ workers_option = setting(
     "num_workers",
     click.IntRange(0),
     "Processes that sample on a CPU; 0 samples in the main one.",
-    "one a core",
+    "one per core",
 )
 progress_option = click.option(
     "--no-progress",

@@ -119,7 +119,7 @@ def _load(folder: Path) -> tuple[Certificate, ndarray]:
         raise ValueError(f"the run in '{folder}' is one without noise: there is nothing to draw")
     if not run.certificate.is_file():
         raise ValueError(
-            f"the run in '{folder}' is not finished: go on with it by 'hiersmooth certify "
+            f"the run in '{folder}' is not finished: continue it with 'hiersmooth certify "
             f"--resume {folder}'"
         )
     return Certificate.load(run.certificate), run.read_labels()

@@ -27,7 +27,7 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
         table.add_row("Share of the most frequent class", f"{summary.majority:.1%}")
     table.add_row("Abstained", f"{summary.abstained:.1%}")
     table.add_row(
-        "Time an outcome" if summary.exact else "Time a sample",
+        "Time per outcome" if summary.exact else "Time per sample",
         "(nothing left to sample)" if seconds is None else f"{1e3 * seconds:.2f} ms",
     )
     if summary.mean_samples is not None:

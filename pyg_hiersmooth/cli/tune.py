@@ -25,7 +25,7 @@ CARRIED_ON = (
     *("dataset", "root", "model", "selection", "partitions", "noise"),
     *("alpha", "kind", "seed", *names(TrainingSettings)),
 )
-r"""Settings of a search that certification goes on with."""
+r"""Settings of a search that certification continues with."""
 
 
 @click.command("tune", options.GroupedCommand, context_settings={"show_default": True})
@@ -46,7 +46,7 @@ r"""Settings of a search that certification goes on with."""
     "--min-clean-accuracy",
     type=options.PROBABILITY,
     default=0.0,
-    help="Least accuracy without an adversary; smoothings with less rank behind.",
+    help="Minimum clean accuracy; settings below it rank last.",
 )
 @click.option("--trials", type=options.COUNT, default=30, help="Smoothings to try.")
 @options.sampling_options(**SAMPLES)
@@ -56,7 +56,7 @@ r"""Settings of a search that certification goes on with."""
 @options.workers_option
 @options.out_option(
     "runs/tune-<dataset>-<model>[-partition]-<noise>-seed<seed>.jsonl",
-    "File that keeps the trials; a search that was stopped goes on from it.",
+    "File that keeps the trials; a stopped search continues from it.",
     is_file=True,
 )
 @options.progress_option
@@ -119,7 +119,7 @@ def tune_command(
                 **budget,
             )
         except KeyboardInterrupt:
-            raise Interrupted("Interrupted; the same command goes on") from None
+            raise Interrupted("Interrupted; the same command continues") from None
         _report(ranking, min_clean_accuracy, settings)
 
 
@@ -129,13 +129,13 @@ def _sampling_seed(seed: int) -> int:
 
 
 def _training(settings: Settings) -> str:
-    r"""What a search must share with one that it goes on from."""
+    r"""What a search must share with one that it continues."""
     training = {name: settings.options[name] for name in sorted(names(TrainingSettings))}
     return f"{settings.data.model}, {training}"
 
 
 def _report(ranking: list[TunedSmoothing], min_clean_accuracy: float, settings: Settings) -> None:
-    r"""Prints the best smoothings, and how to go on with the first."""
+    r"""Prints the best smoothings, and how to certify with the first."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -44,7 +44,7 @@ def as_labels(
     if labels.is_floating_point() or labels.is_complex():
         raise ValueError(f"{takes}, as integers {got}: pass y.long()")
     if num_objects is not None and labels.numel() != num_objects:
-        raise ValueError(f"{takes}, {num_objects} in all {got}")
+        raise ValueError(f"{takes}, {num_objects} in total {got}")
     labels = labels.long()
     counted = labels if known is None else labels[known.to(labels.device)]
     if counted.numel() > 0 and int(counted.min()) < 0:

@@ -66,9 +66,9 @@ class Split:
 
 
 class NodeSplit(Split):
-    r"""The labelled and the evaluated nodes of a graph, with the arguments of :class:`Split`.
+    r"""The labeled and the evaluated nodes of a graph, with the arguments of :class:`Split`.
 
-    Nodes in none of the sets are unlabelled: their features and edges are known during
+    Nodes in none of the sets are unlabeled: their features and edges are known during
     training, their classes are not used.
     """
 
@@ -146,7 +146,7 @@ def split_nodes(
     Of every class, :obj:`num_per_class` random nodes are for training and as many others for
     validation. A random fraction :obj:`test_ratio` of all remaining nodes (rounded up) is for
     testing, :obj:`calibration` of what then remains are for the calibration of prediction sets, and
-    the rest stays unlabelled. So calibration and test nodes are a random split of random nodes,
+    the rest stays unlabeled. So calibration and test nodes are a random split of random nodes,
     which is what their coverage is about. The draws follow the reference protocol node for node:
     they are those of NumPy's legacy :class:`numpy.random.RandomState` and, for the test nodes,
     those of scikit-learn's :obj:`train_test_split` with the same seed.
@@ -188,7 +188,7 @@ def split_nodes(
     if rest.size == 0:
         raise ValueError(
             f"'y' must leave nodes to test on, besides the {num_per_class} of every class for "
-            f"training and as many for validation (got {labels.size} in all)"
+            f"training and as many for validation (got {labels.size} in total)"
         )
     # scikit-learn shuffles with a fresh stream and takes the test nodes from the front.
     num_test = math.ceil(test_ratio * rest.size)

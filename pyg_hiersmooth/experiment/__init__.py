@@ -1,4 +1,4 @@
-r"""Seeds, builds, trains and certifies, in a folder that keeps all of it and goes on after a stop.
+r"""Seeds, builds, trains and certifies in a folder that keeps all, and continues after a stop.
 
 .. code-block:: python
 

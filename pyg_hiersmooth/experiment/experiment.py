@@ -163,7 +163,7 @@ class Experiment:
         return CollectiveSummary.of(together, self.task.labels, method, limit, progress)
 
     def _save(self, summary: Summary) -> None:
-        r"""Keeps what came out, with the time a sample of the run that drew some."""
+        r"""Keeps what came out, with the time per sample of the run that drew some."""
         kept = self.folder.read_summary()
         if summary.seconds_per_sample is None and kept is not None:
             summary = replace(summary, seconds_per_sample=kept.seconds_per_sample)

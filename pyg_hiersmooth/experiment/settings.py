@@ -256,7 +256,7 @@ class Settings:
         kind (str): ``"multiclass"`` or ``"binary"``.
         seed (int): Seed of the split, the model, its training, the samples and the partitions.
         checkpoint (str or None): Weights to load instead of training.
-        num_workers (int or None): Processes that sample on a CPU. (default: one a core)
+        num_workers (int or None): Processes that sample on a CPU. (default: one per core)
         device (str or None): ``"cpu"`` or ``"cuda"``. (default: ``"cuda"`` where available)
 
     Raises:

@@ -29,8 +29,8 @@ class CertifiedAccuracy:
 
     Attributes:
         r (int): Most entities that the adversary changes.
-        budget (dict): By how much in all.
-        accuracy (float): Share of objects that are right and robust.
+        budget (dict): By how much in total.
+        accuracy (float): Share of objects that are correct and robust.
         changes (str): The budget in words.
     """
 
@@ -127,8 +127,8 @@ class Summary:
         abstained (float): Share of objects where it abstains.
         certified (list of CertifiedAccuracy): Certified accuracies.
         feature_path (str): Which way the features took into the model.
-        seconds_per_sample (float or None): Time a sample, or a listed outcome; :obj:`None` if none
-            was voted on.
+        seconds_per_sample (float or None): Time per sample, or per enumerated outcome;
+            :obj:`None` if none was voted on.
         exact (bool): Whether certificates are exact.
         collective (CollectiveSummary or None): What one attack on all objects leaves;
             :obj:`None` if nobody asked.
@@ -138,6 +138,8 @@ class Summary:
         majority (float or None): Share of the most frequent label: what a constant would get.
         ablated (str): What of selected nodes is ablated, where anything is: it decides whom
             certificates hold against.
+        alpha (float or None): Error probability of certificates; :obj:`None` where they are exact,
+            and of runs before it was kept.
     """
 
     smoothing: str
@@ -154,6 +156,7 @@ class Summary:
     median_samples: float | None = None
     majority: float | None = None
     ablated: str = "features"
+    alpha: float | None = None
 
     @classmethod
     def of(
@@ -189,23 +192,27 @@ class Summary:
             median_samples=_of_samples(np.median, certificate) if until else None,
             majority=_majority(y),
             ablated=getattr(noise, "of", "features"),
+            alpha=certificate.alpha,
         )
 
-    def aloud(self, noun: str = "nodes") -> str:
-        r"""What came out, read aloud; :obj:`noun` is what was certified."""
-        told = f"Of {self.num_nodes:,} {noun}, {self.accuracy:.1%} are predicted right"
+    def in_words(self, noun: str = "nodes") -> str:
+        r"""The result in sentences; :obj:`noun` is what was certified."""
+        told = f"Of {self.num_nodes:,} {noun}, {self.accuracy:.1%} are predicted correctly"
         cells = [cell for cell in self.certified if cell.changes != "nothing"]
         if not cells:
             return f"{told}; nothing is certified without noise."
         told += (
-            f", and {cells[0].accuracy:.1%} stay so {_whatever(cells[0], 'one node', self.ablated)}"
+            f", and {cells[0].accuracy:.1%} provably stay correct under "
+            f"{_attack(cells[0], 'one node', self.ablated)}"
         )
         if self.collective is not None:
             most = max((cell for cell in self.collective.certified if cell.r <= 10), key=_r)
-            told += f"; {most.accuracy:.1%} {_whatever(most, f'any {most.r} nodes, at once')}"
+            told += f"; {most.accuracy:.1%} under {_attack(most, f'any {most.r} nodes')} at once"
         if self.exact:
-            return f"{told}. That is certain."
-        return f"{told}. For each that is proved up to the error probability alpha."
+            return f"{told}. This is deterministic, not statistical."
+        if self.alpha is None:
+            return f"{told}. Each certificate holds with probability 1 - alpha."
+        return f"{told}. Each certificate holds with {100 * (1 - self.alpha):.10g}% confidence."
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Summary:
@@ -245,12 +252,14 @@ def _one_attack(
     return np.maximum.accumulate(proved[::-1])[::-1]
 
 
-def _whatever(cell: CertifiedAccuracy, where: str, ablated: str = "features") -> str:
+def _attack(cell: CertifiedAccuracy, where: str, ablated: str = "features") -> str:
     if ablated != "features":
         where = "one other node" if ablated == "messages" else "one node"
-        return f"whatever somebody changes in the features and edges of {where}"
-    by = "" if cell.changes == "anything" else f" by {cell.changes} in all"
-    return f"whatever somebody changes in the features of {where}{by}"
+        return f"any change of the features and edges of {where}"
+    if cell.changes == "anything":
+        return f"any change of the features of {where}"
+    changes = f"change by {cell.changes}" if "=" in cell.changes else cell.changes
+    return f"any {changes} in the features of {where}"
 
 
 def _r(cell: CertifiedAccuracy) -> int:

@@ -151,7 +151,7 @@ class Task(ABC):
 
 
 class NodeTask(Task):
-    r"""The nodes of one graph; 20 a class for training, and as many for validation."""
+    r"""The nodes of one graph; 20 per class for training, and as many for validation."""
 
     noun = "nodes"
     smoothed_class = SmoothedNodeClassifier

@@ -97,7 +97,7 @@ class GCN(_WithoutHeads):
 
 class _ProjectedSAGEConv(SAGEConv):
     r"""PyG's convolution, with features projected before they are averaged and not after: the same
-    function, since means are linear, of fewer numbers an edge.
+    function, since means are linear, of fewer numbers per edge.
     """
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:

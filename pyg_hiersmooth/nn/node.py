@@ -74,11 +74,11 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         num_hops (int, optional): Message passing steps from a feature to a prediction, at least 0,
             such as the number of layers of a GCN; :obj:`None` means unknown, and that every
             feature may reach every prediction. It is checked against the model, and lets few
-            targets be sampled on their neighbourhoods. (default: what models of
+            targets be sampled on their neighborhoods. (default: what models of
             :mod:`pyg_hiersmooth.models` know of themselves, unknown for others)
 
     Attributes:
-        neighborhoods (str or None): What the last sampling took: the number of neighbourhoods and
+        neighborhoods (str or None): What the last sampling took: the number of neighborhoods and
             of their nodes, or the whole graph, and why.
 
     Raises:
@@ -232,7 +232,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             check_num_hops(prepared, draw, data, whole.targets, self.num_hops, *types, quick)
 
     def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:
-        # Few targets may be cheaper on neighbourhoods where all are on the whole graph.
+        # Few targets may be cheaper on neighborhoods where all are on the whole graph.
         if isinstance(voter, NeighborhoodVoter):
             return voter.only
 
@@ -264,7 +264,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     def _neighborhood_sampling(
         self, data: Any, options: VoterOptions
     ) -> NeighborhoodSampling | str:
-        r"""What samples neighbourhoods of a graph, or why there are none."""
+        r"""What samples neighborhoods of a graph, or why there are none."""
         if self.num_hops is None:
             return "'num_hops' is not known"
         if self.transform.noise.of != "features":

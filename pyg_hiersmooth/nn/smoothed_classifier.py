@@ -199,9 +199,10 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             TypeError: If :obj:`data` is of another kind.
             ValueError: If an argument is out of range, the features are not what the noise is
                 defined on, the model fails on them or does not return one row of :math:`C` logits
-                per object, or the checkpoint belongs to another run.
-            ImpureModelError: If votes are not one fixed function of the noisy features and the
-                structure, before sampling or at an audited sample.
+                per object, votes are not one fixed function of the noisy features and the
+                structure, or the checkpoint belongs to another run.
+            ImpureModelError: If messages are ablated, and silent nodes reach others.
+            AuditError: If an audited sample votes differently.
         """
         num_samples = check_count("num_samples", num_samples, 1)
         start = check_count("start", start, 0)
@@ -276,7 +277,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 ``{"r": 1, "deletions": 5}``, or several. A target is then sampled until they
                 are all answered, yes or no, and at most :obj:`n` times; one whose answer is no may
                 abstain. Bounds hold at all numbers of samples at once, so the certificate holds
-                for every budget, and the run may go on, from its checkpoint, with a larger
+                for every budget, and the run may continue, from its checkpoint, with a larger
                 :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
             audit (float, optional): As in :meth:`sample_votes`; of an exact certificate, one in
                 ten of the outcomes and at least 8 are asked about again by default.

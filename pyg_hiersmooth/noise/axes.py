@@ -11,7 +11,7 @@ Norm = Literal["l1", "l2"]
 
 @dataclass(frozen=True)
 class Axis:
-    r"""One number that bounds what an adversary changes in all: a count, or a distance over all
+    r"""One number that bounds what an adversary changes in total: a count, or a distance over all
     changed rows together. At 0 of every axis nothing is changed.
 
     Attributes:
@@ -64,7 +64,7 @@ def _distance(norm: Norm, symbol: str) -> Axis:
     return Axis(
         "eps",
         rf"${symbol}$ distance $\epsilon$",
-        "Distance in all",
+        "Total distance",
         norm,
         reported=(0.25, 0.5, 1.0, 1.5, 2.0),
         kept=tuple(round(0.1 * step, 1) for step in range(41)),

@@ -38,7 +38,7 @@ class GaussianNoise(AdditiveNoise):
 
     def sample_projected(self, x: Tensor, weight: Tensor) -> Draw:
         r"""For a standard normal row :math:`z`, :math:`z W` has covariance :math:`W^\top W`, and
-        so has :math:`z' R` for the triangular factor of :math:`W = QR`: :math:`H` draws a row do
+        so has :math:`z' R` for the triangular factor of :math:`W = QR`: :math:`H` draws per row do
         for :math:`D`.
         """
         clean = x @ weight

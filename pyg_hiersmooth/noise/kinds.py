@@ -32,14 +32,14 @@ class NoiseKind(NamedTuple):
 DELETIONS = Axis(
     "deletions",
     "Deletions (no additions)",
-    "Ones deleted in all",
+    "Total deletions",
     reported=(0, 5, 10, 20),
     kept=tuple(range(62)),
 )
 ADDITIONS = Axis(
     "additions",
     "Additions (no deletions)",
-    "Ones added in all",
+    "Total additions",
     reported=(1, 2, 5),
     kept=tuple(range(42)),
 )

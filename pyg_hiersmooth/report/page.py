@@ -74,7 +74,7 @@ def _page(run: ReportedRun) -> tuple[list[Part], list[CustomJS]]:
     parts: list[Part] = [
         f"<h1>{escape(run.name)}</h1><p class=muted>{escape(run.described)}</p>",
         headline(run),
-        f"<p>{escape(run.summary.aloud(run.noun))}</p>",
+        f"<p>{escape(run.summary.in_words(run.noun))}</p>",
         *_certified(run),
         *_one_attack(run),
         *shown,
@@ -119,6 +119,6 @@ def _shares_table(heads: Sequence[str], rows: Mapping[str, Sequence[float]]) -> 
         for name, row in rows.items()
     )
     return (
-        f"<div class=wide><table><thead><tr><th>changed in all</th>{head}</tr></thead>"
+        f"<div class=wide><table><thead><tr><th>total changes</th>{head}</tr></thead>"
         f"<tbody>{body}</tbody></table></div>"
     )

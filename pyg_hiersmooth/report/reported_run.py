@@ -58,7 +58,7 @@ class ReportedRun:
         settings, summary = folder.read_settings(), folder.read_summary()
         if summary is None:
             raise ValueError(
-                f"the run in '{folder}' is not finished: go on with it by 'hiersmooth certify "
+                f"the run in '{folder}' is not finished: continue it with 'hiersmooth certify "
                 f"--resume {folder}'"
             )
         certificate = None

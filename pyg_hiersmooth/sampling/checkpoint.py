@@ -113,15 +113,15 @@ class VoteCheckpoint:
             if self.number["anytime"]:
                 there, here = here, there
             raise ValueError(
-                f"checkpoint '{self.path}' holds votes that were sampled {there}, which cannot go "
-                f"on {here}: choose another place"
+                f"checkpoint '{self.path}' holds votes that were sampled {there}, which cannot "
+                f"continue {here}: choose another place"
             )
         fixed = kept.get("fixed_n")
         if fixed not in (None, self.number["fixed_n"]):
             raise ValueError(
                 f"checkpoint '{self.path}' was begun with n={fixed}, and the bounds of Clopper and "
                 "Pearson hold for a number of samples that is fixed in advance: keep it, or sample "
-                f"anew with 'until', which may go on (got n={self.number['fixed_n']})"
+                f"anew with 'until', which may continue (got n={self.number['fixed_n']})"
             )
 
     def load(self, empty: Counted, num_samples: int) -> Counted:

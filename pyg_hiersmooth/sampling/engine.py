@@ -119,7 +119,7 @@ def sample_votes(
         num_samples (int): Number of samples.
         start (int): First sample. (default: :obj:`0`)
         num_workers (int, optional): Processes that sample on a CPU, for each rank; :obj:`0` samples
-            in this one. (default: one a core, none for a short run or another device)
+            in this one. (default: one per core, none for a short run or another device)
         checkpoint (VoteCheckpoint, optional): Where votes are kept, and resumed from.
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
         description (str): Label of the progress bar.

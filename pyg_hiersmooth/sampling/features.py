@@ -120,7 +120,8 @@ class ProjectedFeatures(FeatureSource):
             raise NotLinearError(f"{type(transform.noise).__name__} has no shortcut")
         self._hidden_draw = hidden_draw
         self._dense_draw: Draw | None = None
-        self.description = f"noise after {len(maps)} first linear map(s)"
+        layers = "layer" if len(maps) == 1 else f"layers ({len(maps)})"
+        self.description = f"noise drawn behind the first linear {layers}"
 
     def draw_given(
         self,

@@ -20,7 +20,7 @@ from pyg_hiersmooth.sampling.checkpoint import same_setting
 
 T = TypeVar("T")
 
-PATIENCE = timedelta(days=30)
+TIMEOUT = timedelta(days=30)
 r"""How long a rank waits for the others; one that ended is noticed at once."""
 
 KNOWN = "_known_to_all_ranks"
@@ -223,7 +223,7 @@ def _of_group(world: Any) -> Ranks:
     size = dist.get_world_size(world)
     if size == 1:
         return Ranks()
-    return Ranks(dist.get_rank(world), size, dist.new_group(backend="gloo", timeout=PATIENCE))
+    return Ranks(dist.get_rank(world), size, dist.new_group(backend="gloo", timeout=TIMEOUT))
 
 
 @contextmanager
@@ -257,10 +257,10 @@ def process_group() -> Iterator[Ranks]:
         )
     if torch.cuda.is_available():
         torch.cuda.set_device(_local_rank() % torch.cuda.device_count())
-    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    store, rank, size = next(rendezvous("env://", timeout=TIMEOUT))
     # What ranks left there before they were started again, such as their addresses, is not read.
     store = PrefixStore(f"restart {_number('TORCHELASTIC_RESTART_COUNT', 0)}", store)
-    dist.init_process_group("gloo", timeout=PATIENCE, store=store, rank=rank, world_size=size)
+    dist.init_process_group("gloo", timeout=TIMEOUT, store=store, rank=rank, world_size=size)
     try:
         yield current_ranks()
     finally:

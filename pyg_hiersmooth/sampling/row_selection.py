@@ -12,7 +12,7 @@ from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Sel
 
 class RowSelection(Selection):
     r"""The indicator :math:`\tau` of some entities, exactly as a selection of all of them draws it,
-    followed by stand-ins for others, which are never selected.
+    followed by ghost nodes for others, which are never selected.
 
     Independent entities are drawn on their own. The groups of a partition are looked up. Any other
     selection is drawn for all entities, at their cost, and read off.
@@ -21,7 +21,7 @@ class RowSelection(Selection):
         selection (Selection): The selection of all entities.
         rows (torch.Tensor): The entities, int64 ``[K]``, distinct.
         num_entities (int): Number :math:`N` of all entities.
-        num_ghosts (int): Number :math:`S` of stand-ins.
+        num_ghosts (int): Number :math:`S` of ghost nodes.
 
     Raises:
         ValueError: If :obj:`selection` does not fit :obj:`num_entities`.

@@ -32,13 +32,13 @@ METHODS_HEAD = """\
 # Certified accuracy of test nodes
 
 In percent, mean ± standard deviation over seeds, abstentions counting as wrong. An adversary
-changes at most r nodes, in all by the deletions (without additions) or the additions (without
+changes at most r nodes, by the total of deletions (without additions) or additions (without
 deletions) at the head of a column; one who changes nothing leaves the clean accuracy. Passes are
 those of sampling, and seconds the median of whole runs, training included, on one core.
 """
 
 SWEEP_HEAD = """\
-# One run a setting
+# One run per setting
 
 Certified accuracy of test nodes in percent, abstentions counting as wrong.
 """
@@ -52,9 +52,9 @@ Chosen against each adversary, for each method.
 TOGETHER_HEAD = """\
 ## One attack on all nodes
 
-Of the test nodes, in percent, those that are right and stay so whichever r nodes one attack changes
-at will: the dual bounds of integer programs, ten seconds each. Sampled certificates hold at once
-for all nodes here.
+Test nodes, in percent, that are correct, and guaranteed to stay so under any single attack on r
+nodes: the dual bounds of integer programs, ten seconds each. Sampled certificates hold for all
+nodes at once here.
 """
 
 FRONTS_HEAD = """\

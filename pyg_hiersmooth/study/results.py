@@ -175,7 +175,7 @@ class Group(Titled):
         dataset (str): The dataset.
         model (str): The model.
         noise (str): The kind of noise that has this budget.
-        seeds (dict): For each method its results, one a seed.
+        seeds (dict): For each method its results, one per seed.
     """
 
     dataset: str

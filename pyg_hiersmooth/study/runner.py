@@ -33,7 +33,7 @@ from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.study.plan import Run
 from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Result, Tally
 
-PATIENCE = 0.7
+STOP_SECONDS = 0.7
 r"""Seconds that a worker has to keep its votes when all is stopped."""
 
 
@@ -48,13 +48,13 @@ def run_all(
 
     A run has one core, so that its outcome does not depend on how many there are. Its result is
     ``<name>.json`` in the folder, and what it was made from is in ``runs/<name>``: a run that was
-    stopped goes on from there.
+    stopped continues from there.
 
     Args:
         runs (list of Run): The runs, with different names.
         folder (pathlib.Path): The folder.
         root (str): Folder of the datasets. (default: :obj:`"data"`)
-        jobs (int, optional): Runs at a time. (default: one a core, one on a GPU)
+        jobs (int, optional): Runs at a time. (default: one per core, one on a GPU)
         progress (bool): Whether to show a progress bar of all samples, with the time that is left.
             (default: :obj:`True`)
 
@@ -163,7 +163,7 @@ def _stop_workers() -> None:
     workers = multiprocessing.active_children()
     for worker in workers:
         worker.terminate()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + STOP_SECONDS
     for worker in workers:
         worker.join(max(deadline - time.monotonic(), 0.0))
         worker.kill()

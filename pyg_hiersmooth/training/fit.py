@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from pyg_hiersmooth.cores import no_more_threads_than_cores
 from pyg_hiersmooth.files import one_line
-from pyg_hiersmooth.nn.calls.indicator import TOLD, remedy_without_indicator
+from pyg_hiersmooth.nn.calls.indicator import LAST_IS_INDICATOR, remedy_without_indicator
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, call_model
 from pyg_hiersmooth.nn.calls.structure import structure_of
 from pyg_hiersmooth.nn.isolation.private_copy import without_caches
@@ -171,7 +171,7 @@ def logits_of(
         if not remedy:
             raise
         raise ValueError(
-            f"the model failed on features of shape {list(graph.x.shape)}{TOLD}: "
+            f"the model failed on features of shape {list(graph.x.shape)}{LAST_IS_INDICATOR}: "
             f"{one_line(error)}{remedy}"
         ) from error
 

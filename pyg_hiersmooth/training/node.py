@@ -96,7 +96,7 @@ def train_node_classifier(
     keep = check_keep(keep)
     data = _dense(data)
     check_call(model, data, keep, forward)
-    data, split = _labelled(data, split)
+    data, split = _labeled(data, split)
     check_draws(num_draws, consistency, consistency_rampup)
     device = device_of(model)
 
@@ -154,7 +154,7 @@ def _dense(data: Any) -> Data:
     return data
 
 
-def _labelled(data: Data, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
+def _labeled(data: Data, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
     r"""The graph with int64 labels, and the split in indices."""
     split = NodeSplit.from_masks(data) if split is None else split
     parts = [
@@ -165,7 +165,7 @@ def _labelled(data: Data, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
     ]
     chosen = torch.cat(parts)
     if chosen.unique().numel() != chosen.numel():
-        raise ValueError("'split' must not hold a node twice (got sets that overlap)")
+        raise ValueError("'split' must not contain a node twice (got sets that overlap)")
     if data.get("y") is None:
         raise ValueError("'data' must have labels 'y' (got none)")
     data.y = as_labels(data.y, data.x.size(0), torch.cat(parts[:2]))

@@ -39,7 +39,7 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
 
     Args:
         p (float, torch.Tensor, Selection or dict): Probability in :math:`(0, 1]` that a node is
-            selected, one for all or one a node; or any
+            selected, one for all or one per node; or any
             :class:`~pyg_hiersmooth.selection.Selection`. For a
             :class:`~torch_geometric.data.HeteroData`, it holds for every node type with features,
             or, as a dictionary ``{node_type: p}``, for the types in it: others are left alone,

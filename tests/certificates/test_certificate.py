@@ -64,7 +64,7 @@ def test_attributes() -> None:
     assert repr(result) == (
         "Certificate(4 objects, kind='multiclass', BernoulliSelection(p=0.95), "
         "GaussianNoise(std=0.25), abstained=1) against: the features of at most r entities change, "
-        "by at most eps in all (l2 distance); all else stays"
+        "by at most eps in total (l2 distance); all else stays"
     )
 
 

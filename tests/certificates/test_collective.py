@@ -482,9 +482,9 @@ def test_frame_plot_and_repr(tmp_path: Path) -> None:
     assert frame["r"].tolist() == [0, 1, 2]
     assert frame["collective"].tolist() == [0.75, 0.5, 0.5]
     assert frame["one_by_one"].tolist() == [0.75, 0.5, 0.25]
-    labelled = collective.to_frame([0, 1, 0, 0], changed=(0, 1, 2))
-    assert labelled["collective"].tolist() == [0.5, 0.25, 0.25]
-    assert labelled["one_by_one"].tolist() == [0.5, 0.25, 0.25]
+    labeled = collective.to_frame([0, 1, 0, 0], changed=(0, 1, 2))
+    assert labeled["collective"].tolist() == [0.5, 0.25, 0.25]
+    assert labeled["one_by_one"].tolist() == [0.5, 0.25, 0.25]
     figure = collective.plot([0, 0, 0, 0], tmp_path / "collective.png", changed=range(4))
     lines = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
     assert lines["one attack on all"] == [0.75, 0.5, 0.5, 0.5]

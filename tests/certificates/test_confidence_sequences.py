@@ -17,7 +17,7 @@ from pyg_hiersmooth.certificates import (
 from pyg_hiersmooth.certificates.confidence_sequences import (
     ROUNDING,
     level_of_each,
-    most_favourable,
+    most_favorable,
 )
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -149,16 +149,16 @@ def test_bounds_of_a_class_chosen_by_the_same_votes_hold(kind: str, share: list[
     assert test.pvalue > FALSE_ALARM
 
 
-def test_no_class_could_do_better_than_the_favourable_values() -> None:
+def test_no_class_could_do_better_than_the_favorable_values() -> None:
     """Against all classes and all corners of their bounds, one by one."""
     generator = np.random.default_rng(1)
     for votes in generator.multinomial(60, [0.4, 0.3, 0.2, 0.1], size=50):
         lower, upper = anytime_lower(votes, 60, 0.02), anytime_upper(votes, 60, 0.02)
-        best = most_favourable(votes[None], 0.02, "multiclass")
+        best = most_favorable(votes[None], 0.02, "multiclass")
         for c in range(4):
             rival = max(np.delete(lower, c).max(), (1.0 - upper[c]) / 3.0)
             assert upper[c] <= best.p_lower[0] and rival >= best.p_upper[0] - 1e-15
-        binary = most_favourable(votes[None], 0.02, "binary")
+        binary = most_favorable(votes[None], 0.02, "binary")
         assert binary.p_lower[0] == upper.max() and binary.p_upper[0] == 1.0 - upper.max()
         assert best.p_lower[0] == upper.max()
         top, second = np.sort(votes)[::-1][:2]

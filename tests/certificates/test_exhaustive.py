@@ -88,7 +88,7 @@ def indicator_probability(selection: Selection, tau: tuple[bool, ...]) -> float:
 
 
 def random_tables(world: Smoothing, generator: np.random.Generator) -> Iterator[np.ndarray]:
-    """Classes by a noisy linear score, and by chance with a favourite."""
+    """Classes by a noisy linear score, and by chance with a favorite."""
     shape = len(world.indicators), len(world.objects)
     features = world.rows[world.objects].reshape(len(world.objects), -1)
     tau = np.array(world.indicators, dtype=float)

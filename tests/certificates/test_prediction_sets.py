@@ -453,16 +453,16 @@ def test_statements() -> None:
     start = "With probability at least 0.9, over the random choice of calibration and test objects"
     assert sets.statement() == f"{start}, the right class is in the set, without an attack."
     assert sets.statement(3) == (
-        f"{start}, the right class is in the set, whoever changes at most 3 entities."
+        f"{start}, the right class is in the set, under any change of at most 3 entities."
     )
     messages = exact(counts, noise=AblationNoise(of="messages"))
     over = PredictionSets.calibrate(messages, y, class_conditional=True)
     assert over.statement(2) == (
         f"{start} of each class, the right class is in the set, or the object itself is taken "
-        "over, whoever changes at most 2 entities."
+        "over, under any change of at most 2 entities."
     )
     flips = calibrated(FLIPS).statement(3, deletions=2)
-    assert flips.endswith("whoever changes at most 2 entities, in all by 2 deletions.")
+    assert flips.endswith("under any change of at most 2 entities, by 2 deletions in total.")
 
 
 def test_shown() -> None:

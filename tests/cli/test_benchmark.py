@@ -136,7 +136,7 @@ def test_interrupted(hiersmooth: Program, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr("pyg_hiersmooth.study.runner.run_all", stop)
     result = hiersmooth("benchmark", *SMALL, "--out", tmp_path)
-    assert result.exit_code == 130 and "the same command goes on" in sentence_of(result)
+    assert result.exit_code == 130 and "the same command continues" in sentence_of(result)
 
 
 @pytest.mark.slow
@@ -152,7 +152,7 @@ def test_ctrl_c_stops_all_runs_at_once_and_loses_nothing(
     os.killpg(process.pid, signal.SIGINT)  # a terminal interrupts the whole group
     _, error = process.communicate()
     assert process.returncode == 130 and "Traceback" not in error
-    assert error.endswith("Interrupted; the same command goes on\n")
+    assert error.endswith("Interrupted; the same command continues\n")
     kept = read_votes(begun[0])[0]
     assert 0 < drawn(begun[0]) < 640 and not list(tmp_path.glob("*.json"))
 

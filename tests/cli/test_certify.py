@@ -110,7 +110,7 @@ def test_results_are_those_of_the_certificate(finished_run: Path) -> None:
     assert results["num_nodes"] == len(certificate)
     assert results["accuracy"] == certificate.clean_accuracy(labels)
     assert results["abstained"] == certificate.abstained.mean()
-    assert "first linear map" in results["feature_path"]
+    assert "first linear layer" in results["feature_path"]
     assert results["seconds_per_sample"] > 0
     assert len(results["certified"]) == 3 * 7
     for cell in results["certified"]:
@@ -127,7 +127,7 @@ def test_table(certify: Program, finished_run: Path, tmp_path: Path) -> None:
         "Accuracy of the smoothed classifier",
         "Abstained",
         " ms",
-        "noise after 1 first linear map(s)",
+        "noise drawn behind the first linear layer",
         "r = 1 r = 2 r = 3",
         "20 deletions",
         "1 addition ",
@@ -449,7 +449,7 @@ def test_interrupted_training(
         patch.setattr(task.Task, "train", interrupted)
         result = certify("--out", run, "--max-epochs", 5, "--n0", 10, "--n", 40)
     assert result.exit_code == 130
-    assert result.stderr.strip() == f"Interrupted; go on with: hiersmooth certify --resume {run}"
+    assert result.stderr.strip() == f"Interrupted; continue with: hiersmooth certify --resume {run}"
     assert {file.name for file in run.iterdir()} == {"settings.json", "labels.npz"}
     assert f"'--out {run}' holds an unfinished run" in message_of(certify("--out", run))
 
@@ -513,7 +513,7 @@ def test_stopped_while_sampling(
     if sent == signal.SIGINT:
         assert process.returncode == 130 and output == ""
         assert "Traceback" not in error
-        assert error.endswith(f"Interrupted; go on with: hiersmooth certify --resume {run}\n")
+        assert error.endswith(f"Interrupted; continue with: hiersmooth certify --resume {run}\n")
 
     assert certify("--resume", run).exit_code == 0
     assert same_votes(run, undisturbed)

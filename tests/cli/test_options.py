@@ -58,8 +58,8 @@ def test_parameters_and_budgets_are_those_of_the_noises() -> None:
     ):
         assert piece in text
     text = run(options.budget_options)[1]
-    assert "--deletions INTEGER RANGE Ones deleted in all (flips only). [x>=0]" in text
-    assert "--eps FLOAT RANGE Distance in all (gaussian, laplace and uniform only). [x>0.0]" in text
+    assert "--deletions INTEGER RANGE Total deletions (flips only). [x>=0]" in text
+    assert "--eps FLOAT RANGE Total distance (gaussian, laplace and uniform only). [x>0.0]" in text
 
 
 def test_several_values() -> None:

@@ -53,9 +53,9 @@ def test_a_row_for_each_budget_and_a_column_for_each_r(capsys: pytest.CaptureFix
 
 def test_exact_certificates_say_so(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, exact=True)
-    assert "Certified accuracy, exact" in text and "Time an outcome 12.30 ms" in text
+    assert "Certified accuracy, exact" in text and "Time per outcome 12.30 ms" in text
     text = printed(capsys)
-    assert "exact" not in text and "Time a sample 12.30 ms" in text
+    assert "exact" not in text and "Time per sample 12.30 ms" in text
 
 
 def test_one_attack_on_all_has_a_table_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:

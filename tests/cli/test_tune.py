@@ -229,7 +229,7 @@ def test_interrupted_search_goes_on(
         patch.setattr(task.Task, "train", interrupted)
         result = tune(*command)
     assert result.exit_code == 130 and result.stdout == ""
-    assert result.stderr.strip() == "Interrupted; the same command goes on"
+    assert result.stderr.strip() == "Interrupted; the same command continues"
     assert tune(*command).stdout == finished.stdout
 
 

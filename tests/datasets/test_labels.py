@@ -26,7 +26,7 @@ def test_the_same_labels(y: Any) -> None:
         (Y.float(), "as integers .*pass y.long"),
         (torch.eye(4), r"pass y.argmax\(-1\)"),
         (torch.ones(4, 2), r"got torch.float32 of shape \[4, 2\]\)$"),
-        (torch.zeros(5).long(), r"4 in all .*shape \[5\]"),
+        (torch.zeros(5).long(), r"4 in total .*shape \[5\]"),
         (Y - 1, r"got -1\): leave those without a class out"),
         ([], r"shape \[0\]"),
         ("abcd", "got str"),

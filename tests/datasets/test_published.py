@@ -91,7 +91,7 @@ def without(name: str) -> dict[str, Any]:
         (without("labels"), "the arrays adj_data"),
         (without("attr"), "the arrays adj_data"),
         ({**NETTACK, "labels": np.array([object()] * 3)}, "Object arrays cannot be loaded"),
-        ({**NETTACK, "labels": LABELS[:2]}, "3 in all"),
+        ({**NETTACK, "labels": LABELS[:2]}, "3 in total"),
         ({**NETTACK, "labels": LABELS - 1}, "got -1"),
         ({**NETTACK, "adj_indices": np.array([1, 1, 9])}, "got "),
         ({**NETTACK, "adj_shape": np.array([4, 4])}, "got "),

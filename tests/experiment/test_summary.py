@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -119,42 +121,46 @@ def test_every_number_of_changed_entities_is_proved(method: AttackMethod) -> Non
         assert [cell.accuracy for cell in reported.certified] == pytest.approx(branched[at])
 
 
-def test_read_aloud() -> None:
+def test_in_words() -> None:
     cells = [
         CertifiedAccuracy(1, {}, 0.8, "nothing"),
         CertifiedAccuracy(1, {"deletions": 5}, 0.5, "5 deletions"),
     ]
-    summary = Summary("s", 1_200, 0.8, 0.0, cells, None, None)
-    assert summary.aloud() == (
-        "Of 1,200 nodes, 80.0% are predicted right, and 50.0% stay so whatever somebody changes in "
-        "the features of one node by 5 deletions in all. For each that is proved up to the error "
-        "probability alpha."
+    summary = Summary("s", 1_200, 0.8, 0.0, cells, None, None, alpha=0.01)
+    told = (
+        "Of 1,200 nodes, 80.0% are predicted correctly, and 50.0% provably stay correct under any "
+        "5 deletions in the features of one node. "
     )
+    assert summary.in_words() == f"{told}Each certificate holds with 99% confidence."
+    before = replace(summary, alpha=None)
+    assert before.in_words() == f"{told}Each certificate holds with probability 1 - alpha."
+    near = replace(summary, certified=[CertifiedAccuracy(1, {"eps": 0.5}, 0.5, "eps = 0.5")])
+    assert "under any change by eps = 0.5 in the features of one node." in near.in_words()
     shares = [(1, 0.7), (10, 0.4), (20, 0.2)]
     together = [CollectiveAccuracy(r, {}, share, "anything", 0.0) for r, share in shares]
     cells = [CertifiedAccuracy(1, {}, 0.6, "anything")]
     collective = CollectiveSummary("lp", 1.0, together)
     exact = Summary("s", 9, 0.8, 0.0, cells, None, None, True, collective)
-    assert exact.aloud() == (
-        "Of 9 nodes, 80.0% are predicted right, and 60.0% stay so whatever somebody changes in the "
-        "features of one node; 40.0% whatever somebody changes in the features of any 10 nodes, at "
-        "once. That is certain."
+    assert exact.in_words() == (
+        "Of 9 nodes, 80.0% are predicted correctly, and 60.0% provably stay correct under any "
+        "change of the features of one node; 40.0% under any change of the features of any 10 "
+        "nodes at once. This is deterministic, not statistical."
     )
     bare = Summary.unprotected(np.array([0, 1]), np.array([0, 0]))
-    assert bare.aloud("graphs") == (
-        "Of 2 graphs, 50.0% are predicted right; nothing is certified without noise."
+    assert bare.in_words("graphs") == (
+        "Of 2 graphs, 50.0% are predicted correctly; nothing is certified without noise."
     )
 
 
 @pytest.mark.parametrize(
     ("of", "words"),
     [
-        ("features", "whatever somebody changes in the features of one node"),
-        ("messages", "whatever somebody changes in the features and edges of one other node"),
+        ("features", "any change of the features of one node"),
+        ("messages", "any change of the features and edges of one other node"),
     ],
 )
 def test_words_say_whom_a_certificate_holds_against(of: str, words: str) -> None:
     transform = HierarchicalNodeFeatureNoise(PartitionSelection(5), AblationNoise(of=of))
     certificate = certify_counts(transform, [[50, 0], [0, 50]])
-    said = Summary.of(certificate, np.array([0, 1]), None, None).aloud()
-    assert f"stay so {words}" in said
+    said = Summary.of(certificate, np.array([0, 1]), None, None).in_words()
+    assert f"stay correct under {words}" in said

@@ -160,7 +160,7 @@ def test_constructor_arguments() -> None:
 
 
 def test_sage_is_that_of_pyg() -> None:
-    """Also for a node without neighbours, which adds the bias alone."""
+    """Also for a node without neighbors, which adds the bias alone."""
     torch.manual_seed(0)
     x, edge_index = torch.randn(6, 5), torch.tensor([[0, 1, 2, 3, 0], [1, 0, 1, 1, 4]])
     ours = GraphSAGE(5, 3).eval()

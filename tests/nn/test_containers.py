@@ -49,7 +49,7 @@ def make_graph(num_nodes: int = 60, seed: int = 0) -> Data:
     return T.ToUndirected()(T.RemoveSelfLoops()(Data(x=x, edge_index=edges)))
 
 
-class Centred(nn.Module):
+class Centered(nn.Module):
     """A model whose classes are about equally likely, so that its votes tell features apart."""
 
     def __init__(self, model: nn.Module, data: Data, *arguments: Tensor) -> None:
@@ -57,10 +57,10 @@ class Centred(nn.Module):
         self.model = model.eval()
         x = torch.cat([data.x, torch.full((data.x.size(0), 1), 0.7)], dim=1)
         with torch.no_grad():
-            self.register_buffer("centre", model(x, data.edge_index, *arguments).mean(0))
+            self.register_buffer("center", model(x, data.edge_index, *arguments).mean(0))
 
     def forward(self, *arguments: Any) -> Tensor:
-        return self.model(*arguments) - self.centre
+        return self.model(*arguments) - self.center
 
 
 def without_edges(data: Data) -> Data:
@@ -82,7 +82,7 @@ def node_votes(
     **options: Any,
 ) -> Tensor:
     torch.manual_seed(0)
-    model = Centred(models.build_model(name, data.x.size(1) + 1, 3), make_graph()).to(dtype)
+    model = Centered(models.build_model(name, data.x.size(1) + 1, 3), make_graph()).to(dtype)
     classifier = SmoothedNodeClassifier(model, transform, 3)
     return classifier.sample_votes(data, num_samples, progress=False, num_workers=0, **options)
 
@@ -90,7 +90,7 @@ def node_votes(
 def graph_votes(data: list[Data], name: str) -> Tensor:
     torch.manual_seed(0)
     batch = Batch.from_data_list([make_graph(n, n) for n in SIZES])
-    model = Centred(models.build_model(name, 10, 3, "graph"), batch, batch.batch)
+    model = Centered(models.build_model(name, 10, 3, "graph"), batch, batch.batch)
     classifier = SmoothedGraphClassifier(model, FLIPS, 3)
     return classifier.sample_votes(data, 50, progress=False, num_workers=0)
 

@@ -29,7 +29,7 @@ VALUES = (0.0, 1.0, 3.0)
 
 
 class Table(nn.Module):
-    """Votes by a table over what is seen of a node and its neighbours: no smooth function."""
+    """Votes by a table over what is seen of a node and its neighbors: no smooth function."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()

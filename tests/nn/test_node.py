@@ -88,7 +88,7 @@ def test_block_size_changes_nothing() -> None:
 def test_dense_features_give_the_same_votes_for_flips() -> None:
     data, classifier = make_graph(), smoothed()
     fast = classifier.sample_votes(data, 100, progress=False)
-    assert classifier.feature_path == "noise after 1 first linear map(s)"
+    assert classifier.feature_path == "noise drawn behind the first linear layer"
     dense = classifier.sample_votes(data, 100, progress=False, dense=True)
     assert classifier.feature_path == "dense features (as asked)"
     assert torch.equal(fast, dense)
@@ -170,8 +170,8 @@ def test_a_model_that_mixes_all_nodes_gets_one_graph_at_a_time() -> None:
         classifier.sample_votes(make_graph(), 100, progress=False, block_size=2)
 
 
-def test_a_row_normalisation_inside_the_model_is_right() -> None:
-    class Normalising(nn.Module):
+def test_a_row_normalization_inside_the_model_is_right() -> None:
+    class Normalizing(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.gcn = make_model()
@@ -179,7 +179,7 @@ def test_a_row_normalisation_inside_the_model_is_right() -> None:
         def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
             return self.gcn(x / x.sum(dim=1, keepdim=True).clamp(min=1), edge_index)
 
-    classifier = SmoothedNodeClassifier(Normalising(), FLIPS, C)
+    classifier = SmoothedNodeClassifier(Normalizing(), FLIPS, C)
     votes = classifier.sample_votes(make_graph(), 100, progress=False)
     assert "dense" in (classifier.feature_path or "")
     assert torch.equal(

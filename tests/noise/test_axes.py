@@ -5,7 +5,7 @@ import pytest
 
 from pyg_hiersmooth.noise import L1_DISTANCE, L2_DISTANCE, Axis
 
-CHANGES = Axis("changes", "Changes", "Entries changed in all")
+CHANGES = Axis("changes", "Changes", "Total changed entries")
 
 
 def test_counts() -> None:

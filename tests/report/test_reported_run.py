@@ -43,7 +43,7 @@ def test_bad_folders(runs: dict[str, Path], tmp_path: Path) -> None:
     unfinished = tmp_path / "unfinished"
     shutil.copytree(runs["flips"], unfinished)
     (unfinished / "results.json").unlink()
-    with pytest.raises(ValueError, match="is not finished: go on with it by"):
+    with pytest.raises(ValueError, match="is not finished: continue it with"):
         ReportedRun.read(unfinished, "a")
 
 

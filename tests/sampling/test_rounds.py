@@ -137,14 +137,16 @@ def test_votes_of_a_fixed_number_and_until_decided_do_not_mix(tmp_path: Path) ->
     one_vote = Counted(torch.eye(2, dtype=torch.long), 1)
     VoteCheckpoint(path, {}, fixed_n=100).save(one_vote)
     empty = Counted.none(2, 2)
-    with pytest.raises(ValueError, match="sampled in a fixed number, which cannot go on with 'unt"):
+    with pytest.raises(
+        ValueError, match="sampled in a fixed number, which cannot continue with 'unt"
+    ):
         VoteCheckpoint(path, {}, anytime=True).check(empty, 100)
     for other, shown in ((200, "n=200"), (50, "n=50"), (None, "n=None")):
         with pytest.raises(ValueError, match=rf"begun with n=100, .*fixed in advance.*{shown}\)"):
             VoteCheckpoint(path, {}, fixed_n=other).check(empty, 200)
     assert VoteCheckpoint(path, {}, fixed_n=100).check(empty, 100).num_samples == 1
     VoteCheckpoint(path, {}, anytime=True).save(one_vote)
-    with pytest.raises(ValueError, match="sampled with 'until', which cannot go on in a fixed"):
+    with pytest.raises(ValueError, match="sampled with 'until', which cannot continue in a fixed"):
         VoteCheckpoint(path, {}, fixed_n=100).check(empty, 100)
     assert np.load(path)["num_samples"] == 1
 

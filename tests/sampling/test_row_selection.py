@@ -55,7 +55,7 @@ def test_rows_are_selected_as_the_whole_selection_would(name: str) -> None:
     rows = RowSelection(selection, ROWS, N, num_ghosts=2)
     draws = [rows.sample(5, RandomStream(3, i)) for i in range(3_000)]
     assert all(draw.dtype == torch.bool and draw.shape == (5,) for draw in draws)
-    assert not any(bool(draw[3:].any()) for draw in draws), "a stand-in was selected"
+    assert not any(bool(draw[3:].any()) for draw in draws), "a ghost node was selected"
     found = Counter(tuple(draw[:3].tolist()) for draw in draws)
     assert found.keys() <= {pattern for pattern, share in expected.items() if share > 0}
     shares = {pattern: share for pattern, share in expected.items() if share > 0}

@@ -55,7 +55,7 @@ def votes_of(
 
 
 class Linear(nn.Module):
-    """Logits of the noisy row and of the mean of its neighbours, to be built upon."""
+    """Logits of the noisy row and of the mean of its neighbors, to be built upon."""
 
     def __init__(self, in_channels: int = D + 1, out_channels: int = C) -> None:
         super().__init__()

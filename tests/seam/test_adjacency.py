@@ -260,7 +260,7 @@ def test_heterogeneous_graphs_stay_edges_and_are_normalized_once() -> None:
 
 
 class WeightsFromFeatures(nn.Module):
-    """Attention of the user's own: the normalised adjacency depends on features."""
+    """Attention of the user's own: the normalized adjacency depends on features."""
 
     def __init__(self, strength: float, above: float) -> None:
         super().__init__()

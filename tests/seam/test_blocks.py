@@ -30,7 +30,7 @@ class Mixes(Linear):
         return self.change(super().forward(x, edge_index), x)
 
 
-def normalised_without_statistics(logits: Tensor, x: Tensor) -> Tensor:
+def normalized_without_statistics(logits: Tensor, x: Tensor) -> Tensor:
     """A BatchNorm over all rows, under logits so large that its effect looks like rounding."""
     return nn.functional.batch_norm(logits, None, None, training=True) + 1e4
 
@@ -79,7 +79,7 @@ def of_the_first_copies_alone(logits: Tensor, x: Tensor) -> Tensor:
 
 
 MIXING = [
-    normalised_without_statistics,
+    normalized_without_statistics,
     by_the_row_before,
     dictated_by_row_zero,
     by_the_number_of_rows,

@@ -36,7 +36,7 @@ class Propagated(nn.Module):
 
 
 class Adjacent(nn.Module):
-    """A model of convolutions that may keep the normalised adjacency."""
+    """A model of convolutions that may keep the normalized adjacency."""
 
     def __init__(self, kind: str, cached: bool) -> None:
         super().__init__()

@@ -61,7 +61,7 @@ def attributed_call(model: nn.Module, x: Tensor, data: Data) -> Tensor:
     return model(x, data.edge_index, edge_weight=data.edge_attr)
 
 
-def labelled(**attributes: Any) -> Data:
+def labeled(**attributes: Any) -> Data:
     data = make_graph()
     data.y = torch.arange(N) % C
     return data.update(attributes)
@@ -137,7 +137,7 @@ class Weighted(nn.Module):
         return self.conv(x, edge_index, edge_weight)
 
 
-class Labelled(Linear):
+class Labeled(Linear):
     def forward(
         self, x: Tensor, edge_index: Tensor, y: Any = None, pos: Any = None, train_mask: Any = None
     ) -> Tensor:
@@ -159,7 +159,7 @@ def test_types_of_edges_are_passed() -> None:
 
 
 def test_weights_that_are_called_attributes_are_not_dropped() -> None:
-    data = labelled()
+    data = labeled()
     del data.edge_weight
     data = GDC()(data)
     assert data.edge_attr.dim() == 1 and "edge_weight" not in data
@@ -184,7 +184,7 @@ def test_weights_that_are_called_attributes_are_not_dropped() -> None:
     ],
 )
 def test_what_may_depend_on_features_is_passed_if_it_is_kept(name: str, value: Tensor) -> None:
-    data, model = labelled(), seeded(Labelled)
+    data, model = labeled(), seeded(Labeled)
     del data.y
     data[name] = value
     refused(lambda: votes_of(model, data), name)
@@ -205,7 +205,7 @@ def test_what_is_needed_and_not_there_is_named() -> None:
             return super().forward(x, edge_index)
 
     refused(lambda: votes_of(seeded(Needy), make_graph()), "edge_attr")
-    refused(lambda: train(seeded(Needy), labelled()), "edge_attr")
+    refused(lambda: train(seeded(Needy), labeled()), "edge_attr")
 
 
 class Hetero(nn.Module):
@@ -264,7 +264,7 @@ class Drawn(Dataset[Data]):
     """Graphs whose transform draws."""
 
     def __init__(self, transform: Any) -> None:
-        self.graphs, self.transform = [labelled(), make_graph(seed=1)], transform
+        self.graphs, self.transform = [labeled(), make_graph(seed=1)], transform
         for i, graph in enumerate(self.graphs):
             del graph.edge_weight
             graph.y = torch.tensor([i])
@@ -309,7 +309,7 @@ def test_datasets_that_draw_are_refused(transform: Any, wrap: Any) -> None:
 def test_data_that_carry_the_noise_are_refused(indicator: bool) -> None:
     noise = HierarchicalNodeFeatureNoise(0.5, AblationNoise(), append_indicator=indicator)
     model = Linear(D + 1 + indicator)
-    noisy = noise(labelled())
+    noisy = noise(labeled())
     for data in (noisy, noisy.clone(), noisy.subgraph(torch.arange(N))):
         refused(lambda data=data: votes_of(model, data, noise), "transform")
         refused(lambda data=data: train(model, data), "transform")
@@ -348,7 +348,7 @@ class OwnCache(Linear):
 def test_what_a_model_calls_cached_is_its_own() -> None:
     model = seeded(OwnCache)
     assert_votes(votes_of(model, make_graph()), truth_of(model, make_graph()))
-    train(model, labelled())
+    train(model, labeled())
     assert model._cached_bias.tolist() == [0, 5, -5]
 
 
@@ -368,7 +368,7 @@ LABELS = torch.arange(N) % C
     ],
 )
 def test_labels_that_mean_the_same_train_the_same(y: Tensor) -> None:
-    histories = [train(seeded(Linear), labelled(y=each)) for each in (LABELS, y)]
+    histories = [train(seeded(Linear), labeled(y=each)) for each in (LABELS, y)]
     assert histories[0].val_losses == histories[1].val_losses
 
 
@@ -384,7 +384,7 @@ def test_labels_that_mean_the_same_train_the_same(y: Tensor) -> None:
     ],
 )
 def test_labels_that_are_none_are_refused(y: Tensor) -> None:
-    refused(lambda: train(seeded(Linear), labelled(y=y)), "y")
+    refused(lambda: train(seeded(Linear), labeled(y=y)), "y")
 
 
 # F: features that carry no information
@@ -452,7 +452,7 @@ def test_targets_in_every_form() -> None:
     for wrong in (mask.long(), mask.int(), mask.float(), mask.to(torch.uint8), [[1, 2], [3, 4]]):
         refused(lambda wrong=wrong: votes_of(model, data, node_index=wrong), "node_index")
         bad = NodeSplit(torch.as_tensor(wrong), SPLIT.val_index, SPLIT.test_index)
-        refused(lambda bad=bad: train(seeded(Linear), labelled(), split=bad), "split.train_index")
+        refused(lambda bad=bad: train(seeded(Linear), labeled(), split=bad), "split.train_index")
 
 
 def test_masks_in_a_split_are_trained_on() -> None:
@@ -461,7 +461,7 @@ def test_masks_in_a_split_are_trained_on() -> None:
         masks.append(torch.zeros(N, dtype=torch.bool))
         masks[-1][index] = True
     histories = [
-        train(seeded(Linear), labelled(), split=split) for split in (SPLIT, NodeSplit(*masks))
+        train(seeded(Linear), labeled(), split=split) for split in (SPLIT, NodeSplit(*masks))
     ]
     assert histories[0].val_losses == histories[1].val_losses
 
@@ -507,7 +507,7 @@ def test_edges_that_mean_the_same_vote_the_same() -> None:
     ],
 )
 def test_edges_that_are_none_are_refused(change: Any) -> None:
-    data = labelled()
+    data = labeled()
     data.edge_index = change(data.edge_index)
     del data.edge_weight
     refused(lambda: votes_of(seeded(Linear), data), "edge_index")
@@ -559,18 +559,18 @@ def test_attributes_that_only_some_graphs_have_make_no_difference() -> None:
 )
 def test_training_takes_what_certification_takes(change: Any) -> None:
     model = gcn()
-    changed = change(labelled())
-    plain = labelled()
+    changed = change(labeled())
+    plain = labeled()
     del changed.y
     truth = truth_of(model, plain.clone(), weighted_call)
     assert_votes(votes_of(model, changed), truth)
-    trained = [train(gcn(), each) for each in (plain, change(labelled()))]
+    trained = [train(gcn(), each) for each in (plain, change(labeled()))]
     assert trained[0].val_losses == pytest.approx(trained[1].val_losses, rel=1e-5)
 
 
 def test_a_token_that_features_cannot_hold_is_refused() -> None:
     token = AblationNoise(torch.full((D,), -0.5))
-    data = labelled()
+    data = labeled()
     data.x = (data.x > 0).long()
     noise = HierarchicalNodeFeatureNoise(0.5, token)
     model = nn.Embedding(2, 3)
@@ -583,7 +583,7 @@ def test_a_token_that_features_cannot_hold_is_refused() -> None:
 
 
 def test_a_call_of_ones_own_needs_no_edges() -> None:
-    data, model = labelled(), seeded(nn.Linear, D + 1, C)
+    data, model = labeled(), seeded(nn.Linear, D + 1, C)
     del data.edge_index, data.edge_weight
 
     def forward(model: nn.Module, x: Tensor, data: Any) -> Tensor:
@@ -614,7 +614,7 @@ class Keywords(Linear):
 
 @pytest.mark.parametrize("kind", [OnData, Swapped, Keywords])
 def test_models_of_other_signatures_are_told_what_works(kind: Any) -> None:
-    model, data = seeded(kind), labelled()
+    model, data = seeded(kind), labeled()
     told = []
     for run in (lambda: votes_of(model, data), lambda: train(model, data)):
         with pytest.raises(ValueError) as caught:
@@ -639,7 +639,7 @@ class OneLogit(nn.Module):
 
 @pytest.mark.parametrize("flat", [False, True])
 def test_one_logit_is_told_to_become_two(flat: bool) -> None:
-    data = labelled(y=torch.arange(N) % 2)
+    data = labeled(y=torch.arange(N) % 2)
     for run in (
         lambda: votes_of(seeded(OneLogit, flat), data),
         lambda: train(seeded(OneLogit, flat), data),
@@ -700,7 +700,7 @@ WEIGHTS = {
 )
 def test_graphs_of_any_kind(edges: str, features: str, weights: str, weighted: bool) -> None:
     """Certification and training: both refuse with the same sentence, or both do it right."""
-    data, model = labelled(), seeded(Weighted if weighted else Linear)
+    data, model = labeled(), seeded(Weighted if weighted else Linear)
     for name, kind in (
         ("edge_index", EDGES[edges]),
         ("x", FEATURES[features]),
@@ -718,7 +718,7 @@ def test_graphs_of_any_kind(edges: str, features: str, weights: str, weighted: b
     if isinstance(outcomes[0], str):
         assert outcomes[0] == outcomes[1]
         return
-    plain = labelled()
+    plain = labeled()
     plain.edge_index = torch.as_tensor(data.edge_index).long()
     given_weights = data.get("edge_weight")
     plain.edge_weight = None if given_weights is None else given_weights.float()

@@ -42,7 +42,7 @@ class Records(Linear):
         return logits
 
 
-def labelled() -> Data:
+def labeled() -> Data:
     """A graph with labels."""
     data = make_graph()
     data.y = torch.arange(N) % C
@@ -58,7 +58,7 @@ def train(model: nn.Module, data: Data, **options: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["edge_weight", "edge_attr"])
 def test_what_belongs_to_the_edges_reaches_the_model_in_training(name: str) -> None:
-    data, model = labelled(), seeded(Records)
+    data, model = labeled(), seeded(Records)
     value = data.edge_weight
     del data.edge_weight
     data[name] = value if name == "edge_weight" else value.view(-1, 1)
@@ -81,7 +81,7 @@ def test_a_wrapper_is_trained_with_weights_too() -> None:
 
     model = seeded(Records)
     try:
-        train(Wrapper(model), labelled())
+        train(Wrapper(model), labeled())
     except ValueError as error:
         assert "edge_weight" in str(error)
     else:
@@ -89,7 +89,7 @@ def test_a_wrapper_is_trained_with_weights_too() -> None:
 
 
 def test_weights_change_what_is_learned() -> None:
-    data, learned = labelled(), []
+    data, learned = labeled(), []
     for weight in (data.edge_weight, data.edge_weight.flip(0)):
         data.edge_weight = weight
         model = seeded(GCN, D + 1, 8, 2, C)
@@ -111,7 +111,7 @@ class OfAdjacency(nn.Module):
 
 
 def test_a_graph_with_a_sparse_adjacency_alone_can_be_trained() -> None:
-    data = labelled()
+    data = labeled()
     adjacency = torch.sparse_coo_tensor(data.edge_index.flip(0), data.edge_weight, (N, N))
     graph = Data(x=data.x, y=data.y, adj_t=adjacency.coalesce().to_sparse_csr())
     model = seeded(OfAdjacency)
@@ -122,7 +122,7 @@ def test_a_graph_with_a_sparse_adjacency_alone_can_be_trained() -> None:
 
 
 def test_a_sparse_adjacency_is_trained_as_its_edges_are() -> None:
-    data = labelled()
+    data = labeled()
     unique = remove_self_loops(data.edge_index)[0].unique(dim=1)  # PyG adds to them in adj_t
     weight = torch.linspace(0.5, 2, unique.size(1))
     adjacency = torch.sparse_coo_tensor(unique.flip(0), weight, (N, N)).coalesce()
@@ -149,7 +149,7 @@ def test_a_model_that_needs_its_own_call_can_be_trained() -> None:
         data.x = x
         return model(data)
 
-    model, data = seeded(OfData), labelled()
+    model, data = seeded(OfData), labeled()
     before = data.x.clone()
     history = train(model, data, forward=forward)
     assert history.num_epochs == 2

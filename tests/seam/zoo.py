@@ -42,7 +42,7 @@ NOT_BUILT = (
     ("DynamicEdgeConv", "it needs torch-cluster"),
     ("XConv", "it needs torch-cluster"),
     ("SplineConv", "it needs torch-spline-conv"),
-    ("WLConv", "it returns colours, not features"),
+    ("WLConv", "it returns colors, not features"),
     ("HGTConv", "it is for heterogeneous graphs"),
     ("HeteroConv", "it is for heterogeneous graphs"),
     ("HANConv", "it is for heterogeneous graphs"),
@@ -427,9 +427,9 @@ def make_graphs() -> list[Data]:
 class OfGraphs(nn.Module):
     """A convolution, a norm, and a pooling."""
 
-    def __init__(self, normalise: nn.Module | None, pooling: Any) -> None:
+    def __init__(self, normalize: nn.Module | None, pooling: Any) -> None:
         super().__init__()
-        self.conv, self.norm, self.pool = conv.GraphConv(WIDTH, WIDTH), normalise, pooling
+        self.conv, self.norm, self.pool = conv.GraphConv(WIDTH, WIDTH), normalize, pooling
         x, edges = torch.randn(6, WIDTH), torch.tensor([[0, 1, 2, 4], [1, 2, 0, 5]])
         batch = torch.tensor([0, 0, 0, 1, 1, 1])
         with torch.no_grad():
@@ -437,7 +437,7 @@ class OfGraphs(nn.Module):
         self.last = nn.Linear(width, C)
         nn.init.normal_(self.last.weight)
 
-    def normalised(self, x: Tensor, batch: Tensor) -> Tensor:
+    def normalized(self, x: Tensor, batch: Tensor) -> Tensor:
         """The features after the norm."""
         if self.norm is None:
             return x
@@ -449,7 +449,7 @@ class OfGraphs(nn.Module):
         return self.norm(x, batch) if "batch" in named else self.norm(x)
 
     def pooled(self, pooling: Any, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
-        """One row a graph."""
+        """One row per graph."""
         size = int(batch.max()) + 1
         if isinstance(pooling, aggr.Aggregation):
             out = pooling(x, batch, dim_size=size)
@@ -471,7 +471,7 @@ class OfGraphs(nn.Module):
         return pooling(x, batch, size)
 
     def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
-        x = self.normalised(self.conv(x, edge_index).tanh(), batch)
+        x = self.normalized(self.conv(x, edge_index).tanh(), batch)
         return self.last(self.pooled(self.pool, x, edge_index, batch))
 
 
@@ -566,9 +566,9 @@ class Padded(nn.Module):
 def graph_cases() -> dict[str, Case]:
     """Graph classifiers: each norm with one pooling, and each pooling without a norm."""
 
-    def case(normalise: Any, pooling: Callable[[], Any]) -> Case:
+    def case(normalize: Any, pooling: Callable[[], Any]) -> Case:
         return Case(
-            lambda: OfGraphs(None if normalise is None else normalise(), pooling()), graph_call
+            lambda: OfGraphs(None if normalize is None else normalize(), pooling()), graph_call
         )
 
     cases = {name: case(make, POOLINGS["global_max_pool"]) for name, make in NORMS.items()}

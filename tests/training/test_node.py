@@ -112,15 +112,15 @@ def test_held_out_nodes_have_no_influence(data: Data) -> None:
     history, _ = run(SPLIT.train_index)
     assert history.train_losses != plain_history.train_losses
 
-    # Classes of unlabelled nodes are not used, their features are.
-    unlabelled = torch.tensor([6, 8])
-    relabelled = data.clone()
-    relabelled.y[unlabelled] = 1 - relabelled.y[unlabelled]
+    # Classes of unlabeled nodes are not used, their features are.
+    unlabeled = torch.tensor([6, 8])
+    relabeled = data.clone()
+    relabeled.y[unlabeled] = 1 - relabeled.y[unlabeled]
     again = train_node_classifier(
-        new_model(), relabelled, SPLIT, flip_signs, max_epochs=5, progress=False
+        new_model(), relabeled, SPLIT, flip_signs, max_epochs=5, progress=False
     )
     assert again == plain_history
-    assert run(unlabelled)[0].train_losses != plain_history.train_losses
+    assert run(unlabeled)[0].train_losses != plain_history.train_losses
 
 
 def test_labels_may_be_a_column(data: Data) -> None:

@@ -131,7 +131,7 @@ def test_gaussian_noise_is_trained_behind_the_first_map() -> None:
 
 @pytest.mark.parametrize("dependent", [False, True])
 def test_gradients_follow_gaussian_noise_behind_a_map(dependent: bool) -> None:
-    """E |s W|^2 / N = std^2 |W|^2 a row, whose gradient is 2 std^2 W."""
+    """E |s W|^2 / N = std^2 |W|^2 per row, whose gradient is 2 std^2 W."""
     num_rows, weight = 40_000, torch.randn(12, 4, generator=torch.Generator().manual_seed(0))
     if dependent:
         weight[:, 3] = weight[:, 2]

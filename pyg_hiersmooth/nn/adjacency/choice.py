@@ -23,11 +23,11 @@ from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 NUM_REAL = 2
 r"""Draws of features that a form must take; what comes after them is made up."""
 
-WORTHWHILE = 0.9
+MAX_MATRIX_COST = 0.9
 r"""Most of the plain way's cost that a matrix may have to be taken."""
 
 NO_MATRIX = "the model takes no adjacency matrix"
-OTHERWISE = "the model answers otherwise on an adjacency matrix"
+LOGITS_DIFFER = "the model's logits differ on an adjacency matrix"
 NOT_CHEAPER = "an adjacency matrix is no cheaper"
 
 
@@ -119,10 +119,10 @@ class _Trial:
                         continue
                     logits, cost = _answer(tried, draw)
                     # From the second draw on convolutions have kept what they normalized.
-                    if number > 0 and cost > WORTHWHILE * expected[1]:
+                    if number > 0 and cost > MAX_MATRIX_COST * expected[1]:
                         return NOT_CHEAPER
                     if not logits_match(logits, expected[0]):
-                        return OTHERWISE
+                        return LOGITS_DIFFER
         except (Exception, NotLinearError):  # whatever a model says of what it does not take
             return NO_MATRIX
         return None

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
-TOLD = " (the last is the indicator)"
+LAST_IS_INDICATOR = " (the last is the indicator)"
 
 
 def remedy_without_indicator(

@@ -157,7 +157,7 @@ def _check_weights(model: torch.nn.Module, given: dict[str, Any], taken: set[str
             continue
         if value.is_floating_point() and value.numel() == value.size(0):
             raise ValueError(
-                f"'{_name(model)}.forward' takes '{wants}', but the graph has one number an edge "
+                f"'{_name(model)}.forward' takes '{wants}', but the graph has one number per edge "
                 f"as '{has}': rename it to '{wants}', delete it, or pass "
                 f"{_remedy(f'x, data.edge_index, {wants}=data.{has}')}"
             )

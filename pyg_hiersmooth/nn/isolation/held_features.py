@@ -1,8 +1,8 @@
-r"""Finds clean features in what a model, or a function that calls it, holds: they would get around
+r"""Finds clean features in what a model, or a function that calls it, holds: they would bypass
 the noise.
 
 They are found in tensors, arrays, sparse matrices and nested lists of any dtype, and as the places
-of what is not 0. What is made from them is found only where it has a row an entity, and what a
+of what is not 0. What is made from them is found only where it has a row per entity, and what a
 call reads from elsewhere never is.
 """
 
@@ -43,7 +43,7 @@ def check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> No
             continue
         if _contains(value.detach(), x, forward.rows):
             raise ValueError(
-                f"'{path}' holds the clean features, which would get around the noise: use those "
+                f"'{path}' holds the clean features, which would bypass the noise: use those "
                 "that the model is called with"
             )
         is_dense = value.layout == torch.strided and value.is_floating_point()

@@ -15,11 +15,11 @@ from pyg_hiersmooth.nn.calls.structure import STRUCTURE
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import sources_and_destinations
 
 Boundary = Literal["none", "weights", "edges"]
-r"""What a neighbourhood holds of the edges that end at its rim, the nodes as far away as a model
-looks: nothing; one edge a node with the sum of their weights; or all of them."""
+r"""What a neighborhood holds of the edges that end at its boundary, the nodes as far away as a
+model looks: nothing; one edge per node with the sum of their weights; or all of them."""
 
 BOUNDARIES: tuple[Boundary, ...] = ("none", "weights", "edges")
-r"""From the cheapest on, which is right for ever more models."""
+r"""From the cheapest on; each is right for more models than the one before."""
 
 
 class Field(NamedTuple):
@@ -27,13 +27,13 @@ class Field(NamedTuple):
 
     inner: np.ndarray
     r"""Those less than all hops away, int64."""
-    rim: np.ndarray
+    boundary: np.ndarray
     r"""Those exactly as many hops away, int64."""
 
     @property
     def nodes(self) -> np.ndarray:
         r"""All of them, int64, ascending."""
-        return np.sort(np.concatenate([self.inner, self.rim]))
+        return np.sort(np.concatenate([self.inner, self.boundary]))
 
 
 class CSC:
@@ -73,11 +73,11 @@ class CSC:
 
     def field(self, targets: np.ndarray, hops: int) -> Field:
         r"""The nodes that so many steps against the edges lead to from the targets."""
-        inner, rim = np.empty(0, dtype=np.int64), np.unique(targets)
+        inner, boundary = np.empty(0, dtype=np.int64), np.unique(targets)
         for _ in range(hops):
-            inner = np.union1d(inner, rim)
-            rim = np.setdiff1d(self.source[self.ending_at(rim)], inner)
-        return Field(inner, rim)
+            inner = np.union1d(inner, boundary)
+            boundary = np.setdiff1d(self.source[self.ending_at(boundary)], inner)
+        return Field(inner, boundary)
 
     def field_size(self, targets: np.ndarray, hops: int) -> int:
         r"""The nodes of a field and all edges that end at them, in number."""
@@ -89,17 +89,17 @@ class Neighborhood:
     r"""All nodes within :obj:`hops` of the targets, as a graph of its own.
 
     A model that takes :obj:`hops` steps against the edges reads the features of these nodes, and
-    the edges that end at all but the rim. Of edges that end at the rim it can only read how many
-    there are and what they weigh, as GCN does, which divides what comes from a node by
-    the node's own degree. So they are kept as :obj:`rim` says, and those that come from
-    outside come from *stand-ins*: nodes whose features make no difference.
+    all edges that do not end at the boundary. Of edges that end there, it can read only their
+    number and their weights, as GCN does, which divides messages from a node by the node's own
+    degree. So they are kept as :obj:`boundary` says. Those from outside start at *ghost nodes*,
+    whose features make no difference.
 
     Args:
         graph (Data): The whole graph; see :func:`why_not_cut`.
         edges (CSC): Its edges.
         targets (numpy.ndarray): int64 ``[K]``.
         hops (int): Message passing steps from a feature to a prediction.
-        rim (str): What is kept of the edges that end at the rim.
+        boundary (str): What is kept of the edges that end at the boundary.
         keep (tuple of str): Attributes besides the structure.
         dtype (torch.dtype): Of weights that are added where the graph has none.
 
@@ -116,7 +116,7 @@ class Neighborhood:
         edges: CSC,
         targets: np.ndarray,
         hops: int,
-        rim: Boundary = "edges",
+        boundary: Boundary = "edges",
         keep: Collection[str] = (),
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -124,15 +124,15 @@ class Neighborhood:
         nodes = field.nodes
         self.nodes = torch.from_numpy(nodes)
         self.targets = torch.from_numpy(np.searchsorted(nodes, targets))
-        kept = np.sort(edges.ending_at(nodes if rim == "edges" else field.inner))
+        kept = np.sort(edges.ending_at(nodes if boundary == "edges" else field.inner))
         weight = None
-        if rim == "weights":
-            kept, weight = _with_weights(graph, edges, kept, field.rim, dtype)
+        if boundary == "weights":
+            kept, weight = _with_weights(graph, edges, kept, field.boundary, dtype)
         source, destination = edges.source[kept], edges.destination[kept]
         place = np.searchsorted(nodes, source).clip(max=len(nodes) - 1)
         outside = nodes[place] != source
         if weight is not None:
-            outside |= np.isin(destination, field.rim) & (source != destination)
+            outside |= np.isin(destination, field.boundary) & (source != destination)
             place[outside] = len(nodes)
         else:
             place[outside] = len(nodes) + _distinct(source[outside], destination[outside])
@@ -145,11 +145,11 @@ class Neighborhood:
         r"""Nodes and edges."""
         return int(self.graph.num_nodes or 0) + int(self.graph.num_edges)
 
-    def extended(self, rows: Tensor, stand_in: Tensor) -> Tensor:
-        r"""Rows of the nodes, and one row for each of the stand-ins: ``[n + S, D]``."""
+    def extended(self, rows: Tensor, ghost: Tensor) -> Tensor:
+        r"""Rows of the nodes, and one row for each of the ghost nodes: ``[n + S, D]``."""
         if self.num_ghosts == 0:
             return rows
-        return torch.cat([rows, *[stand_in] * self.num_ghosts])
+        return torch.cat([rows, *[ghost] * self.num_ghosts])
 
     def _cut(
         self, graph: Data, edges: Tensor, ends: Tensor, weight: Tensor | None, keep: Collection[str]
@@ -179,7 +179,7 @@ class Neighborhood:
 
 
 def why_not_cut(graph: Data, keep: Collection[str]) -> str | None:
-    r"""Why no neighbourhood can be cut out of a graph; :obj:`None` where it can."""
+    r"""Why no neighborhood can be cut out of a graph; :obj:`None` where it can."""
     if ("edge_index" in graph) == ("adj_t" in graph):
         return "the graph must have one of 'edge_index' and 'adj_t'"
     for name in ("batch", "ptr", "adj"):
@@ -221,13 +221,13 @@ def ranges(start: np.ndarray, count: np.ndarray) -> np.ndarray:
 
 
 def _with_weights(
-    graph: Data, edges: CSC, kept: np.ndarray, rim: np.ndarray, dtype: torch.dtype
+    graph: Data, edges: CSC, kept: np.ndarray, boundary: np.ndarray, dtype: torch.dtype
 ) -> tuple[np.ndarray, Tensor]:
-    r"""Appends loops at the rim, and one edge that stands for all others that end at a node there;
-    with the weights of all edges.
+    r"""Appends loops at the boundary, and one edge per node there that stands for all others that
+    end at it; with the weights of all edges.
     """
     given = _weights(graph, edges.num_edges, dtype)
-    ending = edges.ending_at(rim)
+    ending = edges.ending_at(boundary)
     is_loop = edges.source[ending] == edges.destination[ending]
     loops, others = ending[is_loop], ending[~is_loop]
     _, first, owner = np.unique(edges.destination[others], return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-r"""Tries a model on neighbourhoods before sampling: are its logits those on the whole graph?
+r"""Tries a model on neighborhoods before sampling: are its logits those on the whole graph?
 
 Outside of neighborhoods features are the graph's own, a thousandfold, and zeros, so that every
 statistic of all nodes moves. A model that looks further than it says answers differently.
@@ -37,19 +37,19 @@ TARGETS_TO_TRY = 4
 r"""Targets, far apart in their order, that are tried where not all of them are."""
 
 CANDIDATES = 32
-r"""Targets among which those are looked for that have the smallest neighbourhoods."""
+r"""Targets among which those are looked for that have the smallest neighborhoods."""
 
-HOPS_BEYOND, FEW = 2, 2**16
+HOPS_BEYOND, MAX_TWO_BEYOND = 2, 2**16
 r"""How much further than the model a part of the graph reaches that is tried instead of all; only
 one hop, where that has more than so many nodes and edges."""
 
-MADE_UP = 2**20 + 1
-r"""Tells the streams of made-up features from others."""
+RESAMPLED = 2**20 + 1
+r"""Separates the streams of resampled probes from others."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    r"""A graph that neighbourhoods are cut out of, and how models are called on them."""
+    r"""A graph that neighborhoods are cut out of, and how models are called on them."""
 
     graph: Data
     r"""The graph, without its features."""
@@ -62,11 +62,11 @@ class Cut:
     r"""Of features, as a model takes them."""
 
     def neighborhood(
-        self, targets: np.ndarray, rim: Boundary = "edges", hops: int | None = None
+        self, targets: np.ndarray, boundary: Boundary = "edges", hops: int | None = None
     ) -> Neighborhood:
-        r"""The neighbourhood of targets, int64 ``[K]``."""
+        r"""The neighborhood of targets, int64 ``[K]``."""
         hops = self.num_hops if hops is None else hops
-        return Neighborhood(self.graph, self.edges, targets, hops, rim, self.keep, self.dtype)
+        return Neighborhood(self.graph, self.edges, targets, hops, boundary, self.keep, self.dtype)
 
     def forward_on(self, graph: Data) -> GraphForward:
         r"""Calls a model on the graph, or on a part of it."""
@@ -75,10 +75,10 @@ class Cut:
 
 
 class Case(NamedTuple):
-    r"""What a model must answer on a neighbourhood."""
+    r"""What a model must answer on a neighborhood."""
 
     features: Tensor
-    r"""Rows of the neighbourhood's nodes."""
+    r"""Rows of the neighborhood's nodes."""
     asked: list[int]
     r"""Which of its targets are asked about."""
     logits: Tensor
@@ -119,7 +119,7 @@ class Trial(ABC):
 
     @abstractmethod
     def cases(self, neighborhood: Neighborhood, targets: np.ndarray) -> Iterator[Case]:
-        r"""What the model must answer on a neighbourhood of targets, int64 ``[K]``."""
+        r"""What the model must answer on a neighborhood of targets, int64 ``[K]``."""
 
     @abstractmethod
     def check_hops(self) -> None:
@@ -135,7 +135,7 @@ class Trial(ABC):
         for first in range(0, len(cases), copies):
             block = [cases[(first + i) % len(cases)] for i in range(copies)]
             features = [
-                neighborhood.extended(case.features, made_up(case.features, 1, i))
+                neighborhood.extended(case.features, resampled_probe(case.features, 1, i))
                 for i, case in enumerate(block)
             ]
             logits = alone.answer(torch.cat(features), copies)
@@ -228,7 +228,7 @@ class WideTrial(Trial):
         }
         for target in sorted(candidates, key=lambda each: candidates[each])[:TARGETS_TO_TRY]:
             if candidates[target] <= MAX_WHOLE:
-                hops = cut.num_hops + (HOPS_BEYOND if candidates[target] <= FEW else 1)
+                hops = cut.num_hops + (HOPS_BEYOND if candidates[target] <= MAX_TWO_BEYOND else 1)
                 self.tried.append((target, cut.neighborhood(np.array([target]), hops=hops)))
         if not self.tried:
             raise ValueError("every neighborhood is too large to be tried on a wider one")
@@ -252,8 +252,10 @@ class WideTrial(Trial):
             for features, is_real in _variants(draws, torch.from_numpy(inside)):
                 rows = features[torch.from_numpy(there)]
                 if len(common) < len(own):  # what the wider one lacks does not matter to it
-                    rows = made_up(rows, len(own), 0).index_copy_(0, torch.from_numpy(here), rows)
-                extended = other.extended(features, made_up(features, 1, 0))
+                    rows = resampled_probe(rows, len(own), 0).index_copy_(
+                        0, torch.from_numpy(here), rows
+                    )
+                extended = other.extended(features, resampled_probe(features, 1, 0))
                 logits = _answer(alone, extended, is_real)
                 if logits is not None:
                     yield Case(rows, asked, logits[asked_there.to(logits.device)])
@@ -263,7 +265,7 @@ class WideTrial(Trial):
 
         def draw(number: int) -> Tensor:
             rows = self.draw_rows(wide.nodes, number)
-            return wide.extended(rows, made_up(rows, 1, 0))
+            return wide.extended(rows, resampled_probe(rows, 1, 0))
 
         return Larger(self.cut.forward_on(wide.graph), wide.nodes, draw)
 
@@ -294,9 +296,9 @@ def spread(targets: np.ndarray, count: int) -> np.ndarray:
     return targets[np.unique(np.linspace(0, len(targets) - 1, count).astype(np.int64))]
 
 
-def made_up(draw: Tensor, num_rows: int, number: int) -> Tensor:
+def resampled_probe(draw: Tensor, num_rows: int, number: int) -> Tensor:
     r"""Rows of a draw in a random order, as many as are asked for."""
-    stream = RandomStream(number, MADE_UP, device=draw.device)
+    stream = RandomStream(number, RESAMPLED, device=draw.device)
     return draw[(stream.uniform(num_rows) * draw.size(0)).long()]
 
 

@@ -1,4 +1,4 @@
-r"""Votes on the targets' own neighbourhoods, exact and tried against the whole graph."""
+r"""Votes on the targets' own neighborhoods, exact and tried against the whole graph."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ MakeVoter = Callable[
 
 
 class NeighborhoodVoter(ShardedVoter):
-    r"""Puts the votes on several neighbourhoods side by side, each with streams of its own.
+    r"""Puts the votes on several neighborhoods side by side, each with streams of its own.
 
     Args:
-        voters (list of ForwardVoter): One a neighbourhood.
+        voters (list of ForwardVoter): One per neighborhood.
         nodes (list of torch.Tensor): The nodes of each, int64.
         order (torch.Tensor): Where each target is among those of all voters, int64 ``[M]``.
         trial (Trial): Knows the larger graph that samples are audited on.
@@ -63,16 +63,16 @@ class NeighborhoodVoter(ShardedVoter):
 
     @property
     def description(self) -> str:
-        r"""How many neighbourhoods of what sizes there are, in words."""
+        r"""How many neighborhoods of what sizes there are, in words."""
         sizes = [len(nodes) for nodes in self.nodes]
         some, most = min(sizes), max(sizes)
         between = f"{some}" if some == most else f"{some}-{most}"
-        neighborhoods = "1 neighbourhood" if len(sizes) == 1 else f"{len(sizes)} neighbourhoods"
+        neighborhoods = "1 neighborhood" if len(sizes) == 1 else f"{len(sizes)} neighborhoods"
         targets = "1 target" if self.num_targets == 1 else f"{self.num_targets} targets"
         return f"{neighborhoods} of {between} nodes for {targets}"
 
     def only(self, positions: Tensor) -> NeighborhoodVoter:
-        r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`; neighbourhoods without targets are left
+        r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`; neighborhoods without targets are left
         out, and the rest stay as they are.
         """
         self.verify()
@@ -104,11 +104,11 @@ class NeighborhoodVoter(ShardedVoter):
 
 @dataclass
 class NeighborhoodSampling:
-    r"""Plans the neighbourhoods of targets, and tries the model on them.
+    r"""Plans the neighborhoods of targets, and tries the model on them.
 
     Args:
         cut (Cut): The graph without its features.
-        x (torch.Tensor): Its features ``[N, D]``; only rows of neighbourhoods are read.
+        x (torch.Tensor): Its features ``[N, D]``; only rows of neighborhoods are read.
         check_features (Callable): Checks rows of features, and returns them as the model takes
             them.
         make_voter (Callable): A voter that tries the model on one object, from how it is called,
@@ -123,7 +123,7 @@ class NeighborhoodSampling:
     transform: HierarchicalNodeFeatureNoise
 
     def voter(self, targets: Tensor) -> NeighborhoodVoter | str:
-        r"""Votes on neighbourhoods, or why the whole graph is better.
+        r"""Votes on neighborhoods, or why the whole graph is better.
 
         Args:
             targets (torch.Tensor): Target nodes, int64 ``[M]``.
@@ -134,11 +134,11 @@ class NeighborhoodSampling:
         """
         distinct, place = targets.unique(return_inverse=True)
         trial: Trial | None = None
-        for rim in BOUNDARIES:
-            groups = plan(self.cut.edges, distinct.numpy(), self.cut.num_hops, rim)
+        for boundary in BOUNDARIES:
+            groups = plan(self.cut.edges, distinct.numpy(), self.cut.num_hops, boundary)
             if groups is None:
                 return CHEAPER
-            parts = [self.cut.neighborhood(group, rim) for group in groups]
+            parts = [self.cut.neighborhood(group, boundary) for group in groups]
             try:
                 lead = self._lead(parts)
                 model = lead.model
@@ -160,7 +160,7 @@ class NeighborhoodSampling:
         return "the model answers differently on neighborhoods"
 
     def _lead(self, parts: list[Neighborhood]) -> ForwardVoter:
-        r"""The voter that the model is tried with, on the smallest neighbourhood with edges."""
+        r"""The voter that the model is tried with, on the smallest neighborhood with edges."""
         sizes = [(part.graph.num_edges == 0, int(part.graph.num_nodes or 0)) for part in parts]
         number = min(range(len(parts)), key=lambda i: sizes[i])
         return self.make_voter(*self._objects(parts[number]), (number,))
@@ -178,7 +178,7 @@ class NeighborhoodSampling:
                 voter = lead.elsewhere(*self._objects(part), (number,))
             with voter.model.trying():
                 if not trial.passes(voter, part, group):
-                    raise ValueError("the model answers otherwise than on a larger graph")
+                    raise ValueError("the model's logits differ from those on a larger graph")
             yield voter
 
     def _objects(

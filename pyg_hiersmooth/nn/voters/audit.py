@@ -50,7 +50,7 @@ def check_ballots(
         features (torch.Tensor): The noisy features of the sample, written out.
         seed (int): The seed that the sample gives the global generators.
         sample (int): The number of the sample.
-        shortcuts (list of str): The shortcuts that sampling took, with how to go on without each.
+        shortcuts (list of str): The shortcuts that sampling took, with how to do without each.
         graph (Data, optional): The noisy structure of the sample, where that gets noise.
 
     Raises:

@@ -12,7 +12,7 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.adjacency.choice import adjacency_as_given, choose_adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.calls.indicator import TOLD, remedy_without_indicator
+from pyg_hiersmooth.nn.calls.indicator import LAST_IS_INDICATOR, remedy_without_indicator
 from pyg_hiersmooth.nn.calls.logits import check_logits
 from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
@@ -175,7 +175,7 @@ class ModelTrial:
                 return
             plain = answer if number == 0 else precise.sharing(precise.forward).answer(draw)
             if not logits_match(logits, plain):
-                model.why_dense = "the model's logits differ behind its first linear map"
+                model.why_dense = "the model's logits differ behind its first linear layer"
                 return
         self._projected = source
 
@@ -187,7 +187,7 @@ class ModelTrial:
             if isinstance(error, ValueError) and not hint:
                 raise
             remedy = remedy_without_indicator(self.model.transform, self._answer, draw)
-            indicator = TOLD if self.model.transform.append_indicator else ""
+            indicator = LAST_IS_INDICATOR if self.model.transform.append_indicator else ""
             raise ValueError(
                 f"the model failed on {self.prepared.forward.describe(draw)}{indicator}: "
                 f"{one_line(error)}{remedy or hint}"

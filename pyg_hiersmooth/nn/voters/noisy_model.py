@@ -174,7 +174,7 @@ class NoisyModel:
 
     @property
     def shortcuts(self) -> list[str]:
-        r"""What sampling does otherwise than the plain way, with how to go on without it."""
+        r"""What sampling does otherwise than the plain way, with how to do without it."""
         taken = []
         if isinstance(self.source, ProjectedFeatures):
             taken.append(f"{self.source.description} (pass dense=True)")
@@ -213,7 +213,7 @@ class NoisyModel:
             with not_swallowed():
                 return self.prepared(features, len(samples), streams[0].seed(), graph)
         except NotLinearError as error:
-            # To draw this sample anew would favour the samples that did not get here.
+            # To draw this sample anew would favor the samples that did not get here.
             raise ValueError(
                 f"the model uses its features in other ways from sample to sample ('{error}'): "
                 "pass dense=True"

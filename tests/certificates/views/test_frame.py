@@ -36,9 +36,9 @@ def test_largest_budgets_for_each_r() -> None:
 
 def test_labels_say_what_is_correct() -> None:
     pytest.importorskip("pandas")
-    labelled = GAUSSIAN.to_frame(Y)
-    assert labelled["y"].tolist() == Y
-    assert labelled["correct"].tolist() == [True, False, False, True]
+    labeled = GAUSSIAN.to_frame(Y)
+    assert labeled["y"].tolist() == Y
+    assert labeled["correct"].tolist() == [True, False, False, True]
 
 
 def test_the_most_entities_that_may_change_at_will() -> None:

@@ -100,7 +100,7 @@ PNA: dict[str, Any] = {
     "scalers": ["identity", "amplification"],
     "deg": torch.tensor([1, 3, 4]),
 }
-# What makes a model, its hops, and the cheapest rim on which it is right.
+# What makes a model, its hops, and the cheapest boundary on which it is right.
 MODELS: dict[str, tuple[Callable[[], Layers], int, str | None]] = {
     "GCN": (lambda: two(GCNConv), 2, "edges"),
     "GCN weighted": (lambda: two(GCNConv, "edge_weight"), 2, "weights"),
@@ -113,7 +113,7 @@ MODELS: dict[str, tuple[Callable[[], Layers], int, str | None]] = {
     "RGCN": (lambda: two(lambda i, o: RGCNConv(i, o, 2), "edge_type"), 2, "none"),
     "SGConv": (lambda: Layers(SGConv(D, C, K=2)), 2, "edges"),
     "APPNP": (lambda: Layers(APPNP(2, 0.1)), 2, "edges"),
-    # It divides by the number of edges that start at a node, which no neighbourhood holds: the
+    # It divides by the number of edges that start at a node, which no neighborhood holds: the
     # trials before sampling find that out.
     "Cheb": (lambda: Layers(ChebConv(D, C, K=3)), 2, None),
 }
@@ -124,19 +124,19 @@ def test_logits_of_targets_are_those_in_the_whole_graph(name: str) -> None:
     build, hops, cheapest = MODELS[name]
     torch.manual_seed(0)
     model = build().double().eval()
-    right = {rim: True for rim in BOUNDARIES}
+    right = {boundary: True for boundary in BOUNDARIES}
     for seed in range(6):
         graph = make(seed)
         graph.edge_weight = graph.edge_weight.double()
         x = torch.randn(N, D, dtype=torch.float64)
         whole, edges = model(x, graph), CSC(graph)
         for targets in (np.array([seed]), np.array([3, 11, N - 1])):
-            for rim in BOUNDARIES:
-                part = Neighborhood(graph, edges, targets, hops, rim, (), torch.float64)
+            for boundary in BOUNDARIES:
+                part = Neighborhood(graph, edges, targets, hops, boundary, (), torch.float64)
                 own = part.extended(x[part.nodes], torch.randn(1, D, dtype=torch.float64))
                 logits = model(own, part.graph)[part.targets]
-                right[rim] &= bool(torch.allclose(logits, whole[targets], atol=1e-12))
-    assert next((rim for rim in BOUNDARIES if right[rim]), None) == cheapest
+                right[boundary] &= bool(torch.allclose(logits, whole[targets], atol=1e-12))
+    assert next((boundary for boundary in BOUNDARIES if right[boundary]), None) == cheapest
     assert right["edges"] or cheapest is None
 
 

@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import barabasi_albert_graph
 
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import BOUNDARIES, CSC, Boundary, Neighborhood
-from pyg_hiersmooth.nn.neighborhoods.plan import WORTHWHILE, _grouped, _Members, cost, plan
+from pyg_hiersmooth.nn.neighborhoods.plan import MAX_COST_SHARE, _grouped, _Members, cost, plan
 
 
 def graph(num_nodes: int = 3_000, num_edges: int = 2) -> Data:
@@ -16,27 +16,27 @@ def graph(num_nodes: int = 3_000, num_edges: int = 2) -> Data:
     return Data(edge_index=edge_index, num_nodes=num_nodes)
 
 
-def total_cost(data: Data, groups: list[np.ndarray], hops: int, rim: Boundary) -> float:
-    """What the planned neighbourhoods really cost, but for stand-ins."""
+def total_cost(data: Data, groups: list[np.ndarray], hops: int, boundary: Boundary) -> float:
+    """What the planned neighborhoods really cost, but for ghost nodes."""
     edges, total = CSC(data), 0.0
     for group in groups:
-        part = Neighborhood(data, edges, group, hops, rim)
+        part = Neighborhood(data, edges, group, hops, boundary)
         total += cost(len(part.nodes), part.size - part.num_ghosts)
     return total
 
 
-@pytest.mark.parametrize("rim", ["none", "edges"])
-def test_every_target_is_in_one_group_and_the_whole_is_cheaper(rim: Boundary) -> None:
+@pytest.mark.parametrize("boundary", ["none", "edges"])
+def test_every_target_is_in_one_group_and_the_whole_is_cheaper(boundary: Boundary) -> None:
     data, targets = graph(), np.arange(2_000, 2_100)
     edges = CSC(data)
-    groups = plan(edges, targets, 1, rim)
+    groups = plan(edges, targets, 1, boundary)
     assert groups is not None
     np.testing.assert_array_equal(np.sort(np.concatenate(groups)), targets)
     assert all((np.diff(group) > 0).all() for group in groups)
-    planned = total_cost(data, groups, 1, rim)
-    assert planned < WORTHWHILE * cost(edges.num_nodes, edges.size)
-    assert planned <= total_cost(data, [targets], 1, rim) * (1 + 1e-9)
-    again = plan(CSC(data), targets, 1, rim)
+    planned = total_cost(data, groups, 1, boundary)
+    assert planned < MAX_COST_SHARE * cost(edges.num_nodes, edges.size)
+    assert planned <= total_cost(data, [targets], 1, boundary) * (1 + 1e-9)
+    again = plan(CSC(data), targets, 1, boundary)
     assert again is not None and all(map(np.array_equal, groups, again))
 
 
@@ -48,22 +48,24 @@ def test_the_whole_graph_where_targets_see_all_of_it() -> None:
     assert plan(CSC(graph()), np.arange(3_000), 3, "edges") is None
 
 
-@pytest.mark.parametrize("rim", BOUNDARIES)
-def test_the_cost_of_growing_groups_is_that_of_their_neighbourhoods(rim: Boundary) -> None:
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_the_cost_of_growing_groups_is_that_of_their_neighborhoods(boundary: Boundary) -> None:
     data, targets = graph(400), np.arange(0, 400, 7)
     data.edge_weight = torch.ones(data.edge_index.size(1))
     edges = CSC(data)
     fields = [edges.field(np.array([target]), 2) for target in targets]
-    groups, paid = _grouped(edges, targets, fields, rim)
+    groups, paid = _grouped(edges, targets, fields, boundary)
     np.testing.assert_array_equal(np.sort(np.concatenate(groups)), targets)
-    members, counted = _Members(edges, rim), 0.0
+    members, counted = _Members(edges, boundary), 0.0
     for group in groups:
         members.clear()
         for target in group:
             members.add(edges.field(np.array([target]), 2))
-        part = Neighborhood(data, edges, group, 2, rim)
+        part = Neighborhood(data, edges, group, 2, boundary)
         assert members.num_nodes == len(part.nodes)
-        if rim != "weights":  # where an edge from a stand-in is counted whether it is there or not
+        if (
+            boundary != "weights"
+        ):  # where an edge from a ghost node is counted whether it is there or not
             assert members.size == part.size - part.num_ghosts
         counted += cost(members.num_nodes, members.size)
     assert paid == pytest.approx(counted)

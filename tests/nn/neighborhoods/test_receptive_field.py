@@ -167,7 +167,7 @@ def test_of_heterogeneous_graphs_the_noisy_types_nodes() -> None:
 
 
 def test_a_model_that_looks_further_shows_wherever_something_lies_there() -> None:
-    """Of two hundred nodes, but twelve have neighbours."""
+    """Of two hundred nodes, but twelve have neighbors."""
     path = torch.arange(1, 12)
     edge_index = torch.cat([torch.stack([path, path + 1]), torch.stack([path + 1, path])], 1)
     data = Data(x=torch.rand(200, D), edge_index=edge_index)

@@ -12,7 +12,7 @@ from torch_geometric.nn import GCNConv, GraphNorm, PairNorm
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.neighborhoods import trial as neighborhood_trial
 from pyg_hiersmooth.nn.neighborhoods import voter as neighborhood_voter
-from pyg_hiersmooth.nn.neighborhoods.trial import made_up, spread
+from pyg_hiersmooth.nn.neighborhoods.trial import resampled_probe, spread
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -21,7 +21,7 @@ TRANSFORM = HierarchicalNodeFeatureNoise(0.7, AblationNoise())
 
 
 def ring() -> Data:
-    """A long ring, whose neighbourhoods are small."""
+    """A long ring, whose neighborhoods are small."""
     torch.manual_seed(0)
     node = torch.arange(N)
     edge_index = torch.stack([node, (node + 1) % N])
@@ -68,10 +68,10 @@ def trial(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return str(request.param)
 
 
-def test_models_of_so_many_hops_are_sampled_on_neighbourhoods(trial: str) -> None:
+def test_models_of_so_many_hops_are_sampled_on_neighborhoods(trial: str) -> None:
     smoothed = classifier(Layers(2))
     sample(smoothed, ring())
-    assert "neighbourhood" in str(smoothed.neighborhoods)
+    assert "neighborhood" in str(smoothed.neighborhoods)
     assert "whole graph" not in str(smoothed.neighborhoods)
 
 
@@ -98,10 +98,10 @@ def test_spread() -> None:
     assert spread(np.array([7]), 4).tolist() == [7]
 
 
-def test_made_up_rows_are_rows_of_the_draw() -> None:
+def test_resampled_probes_are_rows_of_the_draw() -> None:
     draw = torch.randn(5, 3)
-    rows = made_up(draw, 40, 1)
+    rows = resampled_probe(draw, 40, 1)
     assert rows.shape == (40, 3)
     assert all(bool((row == draw).all(1).any()) for row in rows)
-    assert not torch.equal(rows, made_up(draw, 40, 2))
-    assert torch.equal(rows, made_up(draw, 40, 1))
+    assert not torch.equal(rows, resampled_probe(draw, 40, 2))
+    assert torch.equal(rows, resampled_probe(draw, 40, 1))

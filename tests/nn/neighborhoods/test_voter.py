@@ -188,7 +188,7 @@ def test_clean_features_that_a_model_holds_are_found() -> None:
 
 
 @pytest.mark.slow
-def test_the_few_that_are_left_are_sampled_on_their_neighbourhoods(
+def test_the_few_that_are_left_are_sampled_on_their_neighborhoods(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All nodes are sampled on the whole graph, and the last undecided ones on small parts; an
@@ -242,7 +242,7 @@ class LooksUp(Model):
 
 @pytest.mark.parametrize("kind", ["propagated", "sparse", "permuted"])
 def test_nothing_gets_around_the_noise_by_the_numbers_of_nodes(kind: str) -> None:
-    """Numbers of nodes are cut out with a neighbourhood, so a table of all nodes can be read."""
+    """Numbers of nodes are cut out with a neighborhood, so a table of all nodes can be read."""
     data = make()
     data.number = torch.arange(N)
     known = {

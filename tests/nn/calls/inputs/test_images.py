@@ -15,8 +15,8 @@ IMAGES = torch.rand(3, 1, 4, 5, generator=torch.Generator().manual_seed(0))
 
 
 def test_all_ways_hold_the_same_images() -> None:
-    labelled = TensorDataset(IMAGES, torch.arange(3))
-    for given in (IMAGES, list(IMAGES), labelled, DataLoader(labelled, batch_size=2)):
+    labeled = TensorDataset(IMAGES, torch.arange(3))
+    for given in (IMAGES, list(IMAGES), labeled, DataLoader(labeled, batch_size=2)):
         assert torch.equal(as_images(given), IMAGES)
 
 

@@ -1,4 +1,4 @@
-"""Further ways to be certified wrongly: state and clean features where nobody looks."""
+"""What a private copy keeps apart: state, clean features, modes, locks, random numbers, memos."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ class ByShapeMixing(ByShape):
         return self.outputs.setdefault(logits.shape, torch.empty_like(logits)).copy_(logits)
 
 
-class LearnsNormalisation(Linear):
+class LearnsNormalization(Linear):
     """Standardises by the features of its first call (lazily, as scalers do)."""
 
     def __init__(self) -> None:
@@ -263,8 +263,8 @@ class LearnsNormalisation(Linear):
         return super().forward(x / self.scale, edge_index)
 
 
-class Colours(nn.Module):
-    """Refined colours (WLConv), numbered as they come: an embedding of the numbers."""
+class Colors(nn.Module):
+    """Refined colors (WLConv), numbered as they come: an embedding of the numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -276,7 +276,7 @@ class Colours(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "model_class", [ByPointer, ByShape, ByShapeMixing, LearnsNormalisation, Colours],
+    "model_class", [ByPointer, ByShape, ByShapeMixing, LearnsNormalization, Colors],
     ids=lambda cls: cls.__name__,
 )  # fmt: skip
 def test_a_memo_of_a_model_is_right_or_refused(model_class: type) -> None:

@@ -1,0 +1,9 @@
+r"""Which parts of a graph reach which targets, and sampling on these parts alone.
+
+Whoever changes what is here keeps this:
+
+* The plan depends on the graph, the targets and the number of hops alone, for votes depend on it.
+* Noise is drawn as for the whole graph: a node is selected as if all nodes were there.
+* Ghost nodes complete the degrees at a boundary. Their features reach no target.
+* ``num_hops`` is tried on the model before votes or receptive fields depend on it.
+"""
