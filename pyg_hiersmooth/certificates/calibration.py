@@ -67,3 +67,27 @@ def calibrated_threshold(scores: np.ndarray, error: Fraction, whose: str = "") -
             f"(got {len(scores)})"
         )
     return np.sort(scores)[rank - 1]
+
+
+def calibrated_thresholds(
+    scores: np.ndarray, labels: np.ndarray, error: Fraction, num_classes: int | None = None
+) -> np.ndarray:
+    r"""The :func:`calibrated_threshold` of all objects, ``[1]``, or of those of each class alone,
+    ``[C]``.
+
+    Args:
+        scores (numpy.ndarray): As there, ``[n]``.
+        labels (numpy.ndarray): Their classes, int64 ``[n]``.
+        error (Fraction): As there.
+        num_classes (int, optional): Number :math:`C` of classes that have thresholds of their own.
+            (default: they share one)
+
+    Raises:
+        ValueError: If there are too few scores, of a class where each has its own threshold.
+    """
+    if num_classes is None:
+        return np.array([calibrated_threshold(scores, error)])
+    classes = range(num_classes)
+    return np.array(
+        [calibrated_threshold(scores[labels == c], error, f" of class {c}") for c in classes]
+    )

@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import robustness, sets_on_disk
 from pyg_hiersmooth.certificates.ballots import Ballots
-from pyg_hiersmooth.certificates.calibration import as_share, calibrated_threshold
+from pyg_hiersmooth.certificates.calibration import as_share, calibrated_thresholds
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.views.explanation import html_table
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import Noise
-from pyg_hiersmooth.selection import FixedSizeSelection, Selection
+from pyg_hiersmooth.selection import Selection
 from pyg_hiersmooth.serialization import to_dict
 
 if TYPE_CHECKING:
@@ -181,20 +181,14 @@ class PredictionSets:
             _check_among("certificate", index, split.calibration_index, "calibration")
 
         scores = ballots.of_class(labels).lower(float(failing / 2))[:, 0]
-        if class_conditional:
-            thresholds = [
-                calibrated_threshold(scores[labels == c], error, f" of class {c}")
-                for c in range(ballots.num_classes)
-            ]
-        else:
-            thresholds = [calibrated_threshold(scores, error)]
+        own = ballots.num_classes if class_conditional else None
         sizes = certificate.num_entities
-        found = cls(
+        return cls(
             selection=certificate.selection,
             noise=certificate.noise,
             nominal=float(share),
             eta=float(failing),
-            clean_threshold=np.array(thresholds),
+            clean_threshold=calibrated_thresholds(scores, labels, error, own),
             num_classes=ballots.num_classes,
             num_outcomes=int(ballots.trials[0]) if ballots.exact else None,
             approve=certificate.approve,
@@ -204,12 +198,6 @@ class PredictionSets:
             num_entities=int(sizes[0]) if sizes is not None and len(set(sizes)) == 1 else None,
             num_features=certificate.num_features,
         )
-        if found._ablated != "features" and isinstance(found.selection, FixedSizeSelection):
-            raise ValueError(
-                f"'certificate' must select by BernoulliSelection or PartitionSelection where the "
-                f"number of entities may change, as under {found.noise} (got {found.selection})"
-            )
-        return found
 
     @property
     def exact(self) -> bool:
