@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates.ballots import Ballots
-from pyg_hiersmooth.certificates.calibration import as_share, calibrated_thresholds
+from pyg_hiersmooth.certificates.calibration import ETA, allowed_error, calibrated_thresholds
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.prediction_sets import PredictionSets
 
@@ -41,7 +41,7 @@ def choose_approval(
     coverage: float | Fraction = 0.9,
     r: int = 0,
     *,
-    eta: float | Fraction = 0.01,
+    eta: float | Fraction = ETA,
     class_conditional: bool = False,
     **budget: Any,
 ) -> ApprovalChoice:
@@ -103,7 +103,7 @@ def _average_size(
     labels = y.reshape(-1).astype(np.int64)
     scores = Ballots.of(certificate).of_class(labels).lower(sets.eta / 2.0)[:, 0]
     own = sets.num_classes if sets.class_conditional else None
-    error = 1 - as_share("coverage", coverage) - Fraction(str(sets.eta))
+    error, _ = allowed_error(coverage, sets.eta, sets.exact)
     thresholds = [
         calibrated_thresholds(scores[drawn], labels[drawn], error, own)
         for drawn in _resampled(labels if sets.class_conditional else np.zeros_like(labels))

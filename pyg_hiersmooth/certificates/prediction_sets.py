@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import robustness, sets_on_disk
 from pyg_hiersmooth.certificates.ballots import Ballots
-from pyg_hiersmooth.certificates.calibration import as_share, calibrated_thresholds
+from pyg_hiersmooth.certificates.calibration import ETA, allowed_error, calibrated_thresholds
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.views.explanation import html_table
@@ -123,7 +123,7 @@ class PredictionSets:
         y: ArrayLike,
         coverage: float | Fraction = 0.9,
         *,
-        eta: float | Fraction = 0.01,
+        eta: float | Fraction = ETA,
         class_conditional: bool = False,
         approval: Chosen | None = None,
         split: CalibrationSplit | None = None,
@@ -154,13 +154,8 @@ class PredictionSets:
             ValueError: If an argument is out of range, labels do not fit, objects are too few (and
                 how many it takes), come twice, or were used to train or to choose ballots.
         """
-        share, ballots = as_share("coverage", coverage), Ballots.of(certificate)
-        failing = Fraction(0) if ballots.exact else as_share("eta", eta)
-        error = 1 - share - failing
-        if error <= 0:
-            raise ValueError(
-                f"'eta' must be less than 1 - coverage, which is {float(1 - share):g} (got {eta})"
-            )
+        ballots = Ballots.of(certificate)
+        error, failing = allowed_error(coverage, eta, ballots.exact)
         labels = _labels(y, ballots)
         index = certificate.index
         if len(np.unique(index)) < len(index):
@@ -186,7 +181,7 @@ class PredictionSets:
         return cls(
             selection=certificate.selection,
             noise=certificate.noise,
-            nominal=float(share),
+            nominal=float(1 - error - failing),
             eta=float(failing),
             clean_threshold=calibrated_thresholds(scores, labels, error, own),
             num_classes=ballots.num_classes,
@@ -300,7 +295,8 @@ class PredictionSets:
         attack = "without an attack"
         if r > 0:
             strength = f", in all by {self.noise.describe(**budget)}" if self.noise.axes else ""
-            attack = f"whoever changes at most {r} entities{strength}"
+            whom = "1 entity" if r == 1 else f"{r} entities"
+            attack = f"whoever changes at most {whom}{strength}"
         return (
             f"With probability at least {self.nominal:g}, over the random choice of calibration "
             f"and test objects{who}, the right class is in the set{taken_over}, {attack}."
@@ -313,10 +309,22 @@ class PredictionSets:
         changed: Sequence[int] = CHANGED,
         **budget: Any,
     ) -> pd.DataFrame:
-        r"""One row a number of changed entities: the average size of the sets, the share of single
-        classes, the share of sets that hold the label if :obj:`y` is given, and whether classes are
-        in every set whatever the votes (``uninformative``). Other arguments as in :meth:`sets`.
-        Needs the extra ``frame``.
+        r"""The :meth:`rows` as a table. Needs the extra ``frame``."""
+        return require("pandas", extra="frame").DataFrame(
+            self.rows(certificate, y, changed, **budget)
+        )
+
+    def rows(
+        self,
+        certificate: Certificate,
+        y: ArrayLike | None = None,
+        changed: Sequence[int] = CHANGED,
+        **budget: Any,
+    ) -> list[dict[str, Any]]:
+        r"""For each number ``r`` of changed entities: the average ``size`` of the sets, the share
+        of ``singletons``, the share of sets that hold the label if :obj:`y` is given
+        (``coverage``), and whether classes are in every set whatever the votes
+        (``uninformative``). Other arguments as in :meth:`sets`.
         """
         labels = None if y is None else _labels(y, Ballots.of(certificate))
         rows = []
@@ -327,7 +335,7 @@ class PredictionSets:
             if labels is not None:
                 row["coverage"] = _covered(approved, labels)
             rows.append({**row, "uninformative": bool(always.any())})
-        return require("pandas", extra="frame").DataFrame(rows)
+        return rows
 
     def plot(
         self,
