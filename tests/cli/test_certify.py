@@ -724,7 +724,8 @@ def test_sets_are_printed_drawn_and_kept(certify: Program, tmp_path: Path) -> No
     assert (found["nominal"], found["approve"], found["num_calibration"]) == (0.8, 0.1, 50)
     assert [cell["r"] for cell in found["sizes"]] == [0, 1, 2, 3, 5]
     shown = " ".join(re.findall(r"[\w=.%]+", result.stdout.replace("*", "")))
-    assert f"anything size {' '.join(f'{cell["size"]:.2f}' for cell in found['sizes'])}" in shown
+    sizes = " ".join(f"{cell['size']:.2f}" for cell in found["sizes"])
+    assert f"anything size {sizes}" in shown
     assert found["statement"] in " ".join(result.stdout.split())
     assert (run / "prediction_sets.png").read_bytes().startswith(b"\x89PNG")
     assert PredictionSets.load(run / "prediction_sets.npz").nominal == 0.8

@@ -62,7 +62,7 @@ def test_calibration_nodes_are_apart_and_enough() -> None:
     with pytest.raises(ValueError, match=f"'calibration' must be larger: calibration {enough}"):
         NodeTask(SHORT.having(sets=0.9, calibration=10))
     NodeTask(Settings.of(noise="ablation", selection="partition", sets=0.9, calibration=9))
-    with pytest.raises(ValueError, match="less than 1 - coverage, which is 0.005"):
+    with pytest.raises(ValueError, match=r"less than 1 - coverage, which is 0\.005"):
         NodeTask(SHORT.having(sets=0.995))
 
 
