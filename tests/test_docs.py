@@ -36,6 +36,10 @@ QUICKER = {
     "range(20):\n    for batch": "range(1):\n    for batch",
     "consistency=1.0\n)": "consistency=1.0,\n    max_epochs=5, n0=20, n=100, num_workers=0)",
     "node_index=range(10))": "node_index=range(10), progress=False)",
+    "consistency=1.0, patience=100\n)": "max_epochs=2, progress=False\n)",
+    "PartitionSelection(20, 10)": "PartitionSelection(3, 2)",
+    "approve=level)": "approve=level, progress=False)",
+    "approve=chosen.approve)": "approve=chosen.approve, progress=False)",
     'Experiment(settings, "runs/appnp").run()': (
         'Experiment(settings, "runs/appnp").run(progress=False)'
     ),

@@ -14,13 +14,13 @@ from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import robustness, sets_on_disk
 from pyg_hiersmooth.certificates.ballots import Ballots
-from pyg_hiersmooth.certificates.calibration import as_share, calibrated_threshold
+from pyg_hiersmooth.certificates.calibration import ETA, allowed_error, calibrated_thresholds
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.checks import check_count, check_integers
 from pyg_hiersmooth.certificates.views.explanation import html_table
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import Noise
-from pyg_hiersmooth.selection import FixedSizeSelection, Selection
+from pyg_hiersmooth.selection import Selection
 from pyg_hiersmooth.serialization import to_dict
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class PredictionSets:
         y: ArrayLike,
         coverage: float | Fraction = 0.9,
         *,
-        eta: float | Fraction = 0.01,
+        eta: float | Fraction = ETA,
         class_conditional: bool = False,
         approval: Chosen | None = None,
         split: CalibrationSplit | None = None,
@@ -154,13 +154,8 @@ class PredictionSets:
             ValueError: If an argument is out of range, labels do not fit, objects are too few (and
                 how many it takes), come twice, or were used to train or to choose ballots.
         """
-        share, ballots = as_share("coverage", coverage), Ballots.of(certificate)
-        failing = Fraction(0) if ballots.exact else as_share("eta", eta)
-        error = 1 - share - failing
-        if error <= 0:
-            raise ValueError(
-                f"'eta' must be less than 1 - coverage, which is {float(1 - share):g} (got {eta})"
-            )
+        ballots = Ballots.of(certificate)
+        error, failing = allowed_error(coverage, eta, ballots.exact)
         labels = _labels(y, ballots)
         index = certificate.index
         if len(np.unique(index)) < len(index):
@@ -181,20 +176,14 @@ class PredictionSets:
             _check_among("certificate", index, split.calibration_index, "calibration")
 
         scores = ballots.of_class(labels).lower(float(failing / 2))[:, 0]
-        if class_conditional:
-            thresholds = [
-                calibrated_threshold(scores[labels == c], error, f" of class {c}")
-                for c in range(ballots.num_classes)
-            ]
-        else:
-            thresholds = [calibrated_threshold(scores, error)]
+        own = ballots.num_classes if class_conditional else None
         sizes = certificate.num_entities
-        found = cls(
+        return cls(
             selection=certificate.selection,
             noise=certificate.noise,
-            nominal=float(share),
+            nominal=float(1 - error - failing),
             eta=float(failing),
-            clean_threshold=np.array(thresholds),
+            clean_threshold=calibrated_thresholds(scores, labels, error, own),
             num_classes=ballots.num_classes,
             num_outcomes=int(ballots.trials[0]) if ballots.exact else None,
             approve=certificate.approve,
@@ -204,12 +193,6 @@ class PredictionSets:
             num_entities=int(sizes[0]) if sizes is not None and len(set(sizes)) == 1 else None,
             num_features=certificate.num_features,
         )
-        if found._ablated != "features" and isinstance(found.selection, FixedSizeSelection):
-            raise ValueError(
-                f"'certificate' must select by BernoulliSelection or PartitionSelection where the "
-                f"number of entities may change, as under {found.noise} (got {found.selection})"
-            )
-        return found
 
     @property
     def exact(self) -> bool:
@@ -312,7 +295,8 @@ class PredictionSets:
         attack = "without an attack"
         if r > 0:
             strength = f", by {self.noise.describe(**budget)} in total" if self.noise.axes else ""
-            attack = f"under any change of at most {r} entities{strength}"
+            whom = "1 entity" if r == 1 else f"{r} entities"
+            attack = f"under any change of at most {whom}{strength}"
         return (
             f"With probability at least {self.nominal:g}, over the random choice of calibration "
             f"and test objects{who}, the right class is in the set{taken_over}, {attack}."
@@ -325,10 +309,22 @@ class PredictionSets:
         changed: Sequence[int] = CHANGED,
         **budget: Any,
     ) -> pd.DataFrame:
-        r"""One row a number of changed entities: the average size of the sets, the share of single
-        classes, the share of sets that hold the label if :obj:`y` is given, and whether classes are
-        in every set whatever the votes (``uninformative``). Other arguments as in :meth:`sets`.
-        Needs the extra ``frame``.
+        r"""The :meth:`rows` as a table. Needs the extra ``frame``."""
+        return require("pandas", extra="frame").DataFrame(
+            self.rows(certificate, y, changed, **budget)
+        )
+
+    def rows(
+        self,
+        certificate: Certificate,
+        y: ArrayLike | None = None,
+        changed: Sequence[int] = CHANGED,
+        **budget: Any,
+    ) -> list[dict[str, Any]]:
+        r"""For each number ``r`` of changed entities: the average ``size`` of the sets, the share
+        of ``singletons``, the share of sets that hold the label if :obj:`y` is given
+        (``coverage``), and whether classes are in every set whatever the votes
+        (``uninformative``). Other arguments as in :meth:`sets`.
         """
         labels = None if y is None else _labels(y, Ballots.of(certificate))
         rows = []
@@ -339,7 +335,7 @@ class PredictionSets:
             if labels is not None:
                 row["coverage"] = _covered(approved, labels)
             rows.append({**row, "uninformative": bool(always.any())})
-        return require("pandas", extra="frame").DataFrame(rows)
+        return rows
 
     def plot(
         self,

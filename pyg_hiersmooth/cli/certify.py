@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     help="Make all certificates hold at once with probability 1 - alpha, not each.",
 )
 @options.collective_options
+@options.sets_options
 @options.setting(
     "seed", options.SEED, "Seed of the split, the model, its training, the samples and partitions."
 )
@@ -117,7 +118,8 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
 
     With --selection partition --noise ablation the few outcomes of the smoothing are
     enumerated, and certificates are deterministic. With --collective, a second table counts the
-    nodes that one attack on the whole graph cannot change.
+    nodes that one attack on the whole graph cannot change. With --sets, another one tells how large
+    sets of classes are that hold the right one with a stated probability.
 
     Started by torchrun, its processes share the samples; a run that it restarts continues from
     what is in the folder.
@@ -127,6 +129,7 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
       hiersmooth certify --dataset Cora_ML --model gat --noise flips --p-plus 0.05
       hiersmooth certify --noise gaussian --std 0.25 --out runs/gaussian
       hiersmooth certify --selection partition --noise ablation --collective
+      hiersmooth certify --selection partition --noise ablation --sets 0.9
       hiersmooth certify --dataset MUTAG --task graph --model gin --noise gaussian
       hiersmooth certify --until 'r=1,deletions=5' --until 'r=3,additions=1'
       hiersmooth certify --resume runs/gaussian
@@ -155,6 +158,8 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
         if ranks.is_first:
             print_summary(outcome.summary, settings.title, experiment.task.noun)
             click.echo(outcome.summary.in_words(experiment.task.noun))
+            if outcome.summary.sets is not None:
+                click.echo(outcome.summary.sets.statement)
             click.echo(f"The run is in {folder}")
 
 
@@ -179,7 +184,7 @@ def _asked(
 
 
 def _draw(outcome: Outcome, title: str, folder: RunFolder) -> None:
-    from pyg_hiersmooth.plotting import plot_certificates, plot_collective
+    from pyg_hiersmooth.plotting import plot_certificates, plot_collective, plot_set_sizes
 
     if outcome.certificate is None:
         return
@@ -192,8 +197,13 @@ def _draw(outcome: Outcome, title: str, folder: RunFolder) -> None:
             for whom, shares in zip(("all", "each"), rows, strict=True)
         }
         changed = [0, *summary.collective.changed]
-        title = f"{title}\n{summary.smoothing}"
-        plot_collective(changed, curves, summary.accuracy, title, folder.collective_plot, 2)
+        told = f"{title}\n{summary.smoothing}"
+        plot_collective(changed, curves, summary.accuracy, told, folder.collective_plot, 2)
+    if summary.sets is not None:
+        sets = summary.sets
+        sizes = {name: [cell.size for cell in cells] for name, cells in sets.by_changes.items()}
+        told = f"{title}, coverage {sets.nominal:g}\n{summary.smoothing}"
+        plot_set_sizes(sets.changed, sizes, sets.num_classes, told, folder.sets_plot)
 
 
 def _agreed(chosen: dict[str, Any], stored: Settings) -> Settings:

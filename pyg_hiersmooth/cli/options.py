@@ -21,6 +21,7 @@ from pyg_hiersmooth.experiment.settings import (
     CollectiveSettings,
     DataSettings,
     SamplingSettings,
+    SetsSettings,
     Settings,
     SmoothingSettings,
     TrainingSettings,
@@ -167,8 +168,8 @@ def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
 
 def _default(name: str) -> Any:
     r"""What a setting is where it applies, and where it is another one for graphs."""
-    collective = {"selection": "partition", "noise": "ablation", "collective": True}
-    found = [Settings.of(**options).options[name] for options in ({}, collective)]
+    more = {"selection": "partition", "noise": "ablation", "collective": True, "sets": 0.9}
+    found = [Settings.of(**options).options[name] for options in ({}, more)]
     default = next((value for value in found if value is not None), None)
     graphs = Settings.of(task="graph").options[name]
     return (
@@ -233,6 +234,7 @@ GROUPS = {
     "Adversary": ["r", *AXES, "min_clean_accuracy"],
     "Certificates": [*names(SamplingSettings), "kind"],
     "Collective certificates": ["collective", *names(CollectiveSettings)],
+    "Prediction sets": names(SetsSettings),
     "Training": [*names(TrainingSettings), "checkpoint"],
 }
 r"""The titles of options in a help, with the settings below; others belong to the run."""
@@ -285,6 +287,25 @@ collective_options = bundle(
         "(collective only).",
     ),
     setting("time_limit", POSITIVE, "Seconds for an integer program (collective only)."),
+)
+sets_options = bundle(
+    click.option(
+        "--sets",
+        type=ALPHA,
+        help="Make sets of classes as well that hold the right one with this probability, also "
+        "after an attack, such as 0.9.",
+    ),
+    setting(
+        "approve",
+        PROBABILITY,
+        "Probability from which on a sample approves a class (sets only): choose it in advance, or "
+        "on validation nodes.",
+    ),
+    setting(
+        "calibration",
+        COUNT,
+        "Random nodes that sets are calibrated on, hidden from training (sets only).",
+    ),
 )
 noise_options = bundle(
     setting("p", SELECTION, "Probability to select a node."),

@@ -6,7 +6,12 @@ from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
-from pyg_hiersmooth.experiment.summary import REPORTED_IN_ALL, CollectiveSummary, Summary
+from pyg_hiersmooth.experiment.summary import (
+    REPORTED_IN_ALL,
+    CollectiveSummary,
+    SetsSummary,
+    Summary,
+)
 
 
 def print_summary(summary: Summary, title: str, noun: str = "nodes") -> None:
@@ -14,6 +19,8 @@ def print_summary(summary: Summary, title: str, noun: str = "nodes") -> None:
     tables = [_summary(summary, title, noun), _certified(summary)]
     if summary.collective is not None:
         tables.append(_collective(summary.collective, noun))
+    if summary.sets is not None:
+        tables.append(_sets(summary.sets))
     Console(highlight=False).print(Group(*tables))
 
 
@@ -68,4 +75,20 @@ def _collective(summary: CollectiveSummary, noun: str) -> Table:
     for changes, (together, alone) in summary.by_changes.items():
         table.add_row(changes, "all", *(f"{share:.1%}" for share in together))
         table.add_row("", "each", *(f"{share:.1%}" for share in alone))
+    return table
+
+
+def _sets(summary: SetsSummary) -> Table:
+    title = f"Prediction sets, coverage {summary.nominal:g}"
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", caption_justify="left")
+    table.add_column("Changes, in total")
+    table.add_column("of the sets")
+    for r in summary.changed:
+        table.add_column(f"r = {r}", justify="right")
+    for changes, cells in summary.by_changes.items():
+        marked = (f"{cell.size:.2f}{'*' if cell.uninformative else ''}" for cell in cells)
+        table.add_row(changes, "size", *marked)
+        table.add_row("", "coverage", *(f"{cell.coverage:.1%}" for cell in cells))
+    if any(cell.uninformative for cell in summary.sizes):
+        table.caption = "* classes are in every set, whatever the votes"
     return table

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate
+from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
 from pyg_hiersmooth.experiment.run_folder import RunFolder
 from pyg_hiersmooth.experiment.settings import UNIMPORTANT, Settings, differences
-from pyg_hiersmooth.experiment.summary import CollectiveSummary, Summary
+from pyg_hiersmooth.experiment.summary import CollectiveSummary, SetsSummary, Summary
 from pyg_hiersmooth.experiment.task import TASKS, choose_device
 from pyg_hiersmooth.experiment.weights import load_weights
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
@@ -118,6 +118,7 @@ class Experiment:
     def _certify(self, transform: HierarchicalNodeFeatureNoise, progress: bool) -> Outcome:
         settings, task = self.settings, self.task
         smoothed = task.smooth(self.model, transform)
+        asked = settings.prediction_sets
         num_before, start = self.folder.num_samples(), time.perf_counter()
         certificate = smoothed.certify(
             **task.targets,
@@ -127,9 +128,11 @@ class Experiment:
             kind=settings.kind,
             num_workers=settings.num_workers,
             checkpoint=self.folder.path,
+            approve=None if asked is None else asked.approve,
         )
         seconds = time.perf_counter() - start
         labels = task.labels.numpy()
+        sets = self._calibrated(smoothed, progress)
 
         def summarize() -> Summary:
             certificate.save(self.folder.certificate)
@@ -139,10 +142,36 @@ class Experiment:
                 certificate, labels, smoothed.feature_path, a_sample, settings.questions
             )
             collective = self._collective(smoothed, certificate, progress)
-            return replace(summary, collective=collective)
+            if sets is None:
+                return replace(summary, collective=collective)
+            sets.save(self.folder.sets)
+            found = SetsSummary.of(sets, certificate, labels)
+            return replace(summary, collective=collective, sets=found)
 
         summary = current_ranks().from_rank_zero(summarize)
         return Outcome(certificate.prediction, labels, certificate, summary)
+
+    def _calibrated(
+        self, smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier, progress: bool
+    ) -> PredictionSets | None:
+        r"""Prediction sets that are calibrated on nodes of their own, if they are asked for."""
+        settings, task = self.settings, self.task
+        asked = settings.prediction_sets
+        if asked is None:
+            return None
+        index = task.split.calibration_index
+        certificate = smoothed.certify(
+            task.data,
+            index=index,
+            **settings.sampling.arguments if settings.sampling else {},
+            seed=settings.seed,
+            progress=progress,
+            num_workers=settings.num_workers,
+            checkpoint=self.folder.calibration,
+            approve=asked.approve,
+        )
+        labels = task.y[index].numpy()
+        return PredictionSets.calibrate(certificate, labels, asked.sets, split=task.split)
 
     def _collective(
         self,

@@ -44,6 +44,9 @@ class RunFolder:
         self.results = self.path / "results.json"
         self.plot = self.path / "certified_accuracy.png"
         self.collective_plot = self.path / "collective_accuracy.png"
+        self.calibration = self.path / "calibration"
+        self.sets = self.path / "prediction_sets.npz"
+        self.sets_plot = self.path / "prediction_sets.png"
 
     def __str__(self) -> str:
         return str(self.path)

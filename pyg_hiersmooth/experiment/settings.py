@@ -242,6 +242,37 @@ class CollectiveSettings:
 
 
 @dataclass(frozen=True)
+class SetsSettings:
+    r"""How prediction sets are made, as in :class:`~pyg_hiersmooth.certificates.PredictionSets`.
+
+    Attributes:
+        sets (float): The probability, in :math:`(0, 1)`, that a set holds the right class.
+        approve (float): The softmax probability, in :math:`[0, 1]`, from which on a sample approves
+            a class.
+        calibration (int): Random nodes to calibrate on, which are hidden from training.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    sets: float
+    approve: float = 0.1
+    calibration: int = 200
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.sets < 1.0:
+            raise ValueError(
+                f"'sets' must be a number between 0 and 1, both excluded (got {self.sets})"
+            )
+        if not 0.0 <= self.approve <= 1.0:
+            raise ValueError(f"'approve' must be a probability in [0, 1] (got {self.approve})")
+        if self.calibration < 1:
+            raise ValueError(
+                f"'calibration' must be an integer of at least 1 (got {self.calibration})"
+            )
+
+
+@dataclass(frozen=True)
 class Settings:
     r"""All that decides the outcome of an experiment; :meth:`of` makes it from single settings.
 
@@ -253,6 +284,8 @@ class Settings:
             are exact.
         collective (CollectiveSettings or None): How to certify as well how many nodes no single
             attack can change; :obj:`None` if that is not asked.
+        prediction_sets (SetsSettings or None): How to make prediction sets as well; :obj:`None` if
+            that is not asked.
         kind (str): ``"multiclass"`` or ``"binary"``.
         seed (int): Seed of the split, the model, its training, the samples and the partitions.
         checkpoint (str or None): Weights to load instead of training.
@@ -269,6 +302,7 @@ class Settings:
     training: TrainingSettings | None = field(default_factory=TrainingSettings)
     sampling: SamplingSettings | None = field(default_factory=SamplingSettings)
     collective: CollectiveSettings | None = None
+    prediction_sets: SetsSettings | None = None
     kind: Kind = "multiclass"
     seed: int = 0
     checkpoint: str | None = None
@@ -287,11 +321,15 @@ class Settings:
         if self.device == "cuda":
             _check_idle("num_workers", self.num_workers, "with 'device' cuda")
         if self.smoothing.noise == "none":
-            asked = {"until": self.sampling and self.sampling.until, "collective": self.collective}
+            sets = self.prediction_sets and self.prediction_sets.sets
+            until = self.sampling and self.sampling.until
+            asked = {"until": until, "collective": self.collective, "sets": sets}
             for name, value in asked.items():
                 _check_idle(name, value, "with 'noise' none")
         if self.collective is not None:
             self._check_collective()
+        if self.prediction_sets is not None:
+            self._check_sets()
 
     @classmethod
     def of(cls, **options: Any) -> Settings:
@@ -318,12 +356,14 @@ class Settings:
         exact = f"with 'selection' partition and 'noise' {smoothing.noise}, which are exact"
         loaded = "with 'checkpoint'" if "checkpoint" in left else ""
         alone = "" if left.pop("collective", False) else "without 'collective'"
+        without = "" if "sets" in left else "without 'sets'"
         return cls(
             data,
             smoothing,
             part(TrainingSettings, loaded),
             part(SamplingSettings, exact if smoothing.exact else ""),
             part(CollectiveSettings, alone),
+            part(SetsSettings, without),
             **left,
         )
 
@@ -376,6 +416,18 @@ class Settings:
                 f"{self.smoothing.noise})"
             )
 
+    def _check_sets(self) -> None:
+        if self.data.task != "node":
+            raise ValueError(
+                f"'sets' need calibration nodes, which are of one graph (got 'task' "
+                f"{self.data.task})"
+            )
+        if self.data.part != "test":
+            raise ValueError(
+                "'sets' are about test nodes, which calibration nodes are exchangeable with (got "
+                f"'part' {self.data.part})"
+            )
+
 
 def names(kind: type[Any]) -> list[str]:
     r"""The settings of a part."""
@@ -393,6 +445,7 @@ PARTS: dict[str, type[Any]] = {
     "sampling": SamplingSettings,
     "training": TrainingSettings,
     "collective": CollectiveSettings,
+    "prediction_sets": SetsSettings,
 }
 r"""The parts of settings."""
 

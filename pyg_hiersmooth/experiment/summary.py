@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from tqdm.auto import tqdm
 
-from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate
+from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
 from pyg_hiersmooth.choices import AttackMethod
 
 CHANGED = (1, 2, 3)
@@ -116,6 +116,77 @@ class CollectiveSummary:
 
 
 @dataclass(frozen=True)
+class SizeOfSets:
+    r"""Prediction sets of the certified objects against one adversary.
+
+    Attributes:
+        r (int): Most entities that the adversary changes.
+        budget (dict): By how much in all.
+        size (float): Average number of classes in a set.
+        singletons (float): Share of sets of a single class.
+        coverage (float): Share of sets that hold the label, of the objects as they are.
+        uninformative (bool): Whether classes are in every set whatever the votes.
+        changes (str): The budget in words.
+    """
+
+    r: int
+    budget: dict[str, Any]
+    size: float
+    singletons: float
+    coverage: float
+    uninformative: bool
+    changes: str
+
+
+@dataclass(frozen=True)
+class SetsSummary:
+    r"""Prediction sets of the certified objects.
+
+    Attributes:
+        nominal (float): The probability that a set holds the right class, at least.
+        approve (float or None): The probability from which on a sample approves a class.
+        num_calibration (int): Number of calibration objects.
+        num_classes (int): Number of classes.
+        statement (str): What is guaranteed where one entity is changed.
+        sizes (list of SizeOfSets): Budget after budget, over :math:`r = 0, 1, 2, 3, 5`.
+    """
+
+    nominal: float
+    approve: float | None
+    num_calibration: int
+    num_classes: int
+    statement: str
+    sizes: list[SizeOfSets]
+
+    @classmethod
+    def of(cls, sets: PredictionSets, certificate: Certificate, y: ArrayLike) -> SetsSummary:
+        r"""Sums up prediction sets, given the votes on objects and their labels."""
+        noise = certificate.noise
+        budgets = [each for each in noise.reported_budgets() if noise.reach(**each) > 0]
+        sizes = [
+            SizeOfSets(budget=budget, changes=noise.describe(**budget), **row)
+            for budget in budgets
+            for row in sets.rows(certificate, y, **budget)
+        ]
+        statement = sets.statement(1, **budgets[0])
+        known = sets.nominal, sets.approve, len(sets.index), sets.num_classes
+        return cls(*known, statement, sizes)
+
+    @property
+    def changed(self) -> list[int]:
+        r"""The numbers of changed entities."""
+        return sorted({cell.r for cell in self.sizes})
+
+    @property
+    def by_changes(self) -> dict[str, list[SizeOfSets]]:
+        r"""The sizes for each budget in words, over :attr:`changed`."""
+        rows: dict[str, list[SizeOfSets]] = {}
+        for cell in self.sizes:
+            rows.setdefault(cell.changes, []).append(cell)
+        return rows
+
+
+@dataclass(frozen=True)
 class Summary:
     r"""Accuracies of the certified objects.
 
@@ -140,6 +211,7 @@ class Summary:
             certificates hold against.
         alpha (float or None): Error probability of certificates; :obj:`None` where they are exact,
             and of runs before it was kept.
+        sets (SetsSummary or None): Prediction sets; :obj:`None` if nobody asked.
     """
 
     smoothing: str
@@ -157,6 +229,7 @@ class Summary:
     majority: float | None = None
     ablated: str = "features"
     alpha: float | None = None
+    sets: SetsSummary | None = None
 
     @classmethod
     def of(
@@ -223,7 +296,11 @@ class Summary:
         if collective is not None:
             cells = [CollectiveAccuracy(**cell) for cell in collective["certified"]]
             collective = CollectiveSummary(**{**collective, "certified": cells})
-        read = {"certified": certified, "collective": collective, "asked": asked}
+        sets = content.get("sets")
+        if sets is not None:
+            sizes = [SizeOfSets(**cell) for cell in sets["sizes"]]
+            sets = SetsSummary(**{**sets, "sizes": sizes})
+        read = {"certified": certified, "collective": collective, "asked": asked, "sets": sets}
         return cls(**{**content, **read})
 
     @classmethod

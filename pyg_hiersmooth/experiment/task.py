@@ -14,6 +14,7 @@ from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.transforms import NormalizeFeatures
 
 from pyg_hiersmooth.certificates import check_questions
+from pyg_hiersmooth.certificates.calibration import ETA, allowed_error, check_enough
 from pyg_hiersmooth.choices import TaskName
 from pyg_hiersmooth.datasets import (
     dataset_name,
@@ -23,7 +24,7 @@ from pyg_hiersmooth.datasets import (
 )
 from pyg_hiersmooth.datasets.labels import as_labels
 from pyg_hiersmooth.datasets.splits import Split
-from pyg_hiersmooth.experiment.settings import Settings, SmoothingSettings
+from pyg_hiersmooth.experiment.settings import SetsSettings, Settings, SmoothingSettings
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.noise import NOISES
@@ -175,7 +176,11 @@ class NodeTask(Task):
             self.data = NormalizeFeatures()(self.data)
         self._check_features(self.data.x)
         self.y = as_labels(self.data.y, self.data.num_nodes)
-        self.split = split_nodes(self.y, seed=self.settings.seed)
+        sets = self.settings.prediction_sets
+        calibration = 0 if sets is None else sets.calibration
+        if sets is not None:
+            _check_calibration(sets, self.settings.smoothing.exact)
+        self.split = split_nodes(self.y, seed=self.settings.seed, calibration=calibration)
 
 
 class GraphTask(Task):
@@ -229,6 +234,14 @@ def build_smoothing(settings: SmoothingSettings, seed: int = 0) -> HierarchicalN
     own = settings.own("noise")
     noise = NOISES[settings.noise](**{"of" if k == "ablate" else k: v for k, v in own.items()})
     return HierarchicalNodeFeatureNoise(selection, noise, settings.indicator)
+
+
+def _check_calibration(settings: SetsSettings, exact: bool) -> None:
+    error, _ = allowed_error(settings.sets, ETA, exact)
+    try:
+        check_enough(settings.calibration, error)
+    except ValueError as too_few:
+        raise ValueError(f"'calibration' must be larger: {too_few}") from too_few
 
 
 def training_noise(transform: Smoothing) -> Smoothing:

@@ -7,6 +7,7 @@ import os
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -304,8 +305,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         )
         share, targets = _check_share(audit), self._index(index, node_index)
         data = self._cleaned(data)
-        levels = _check_levels(approve)
-        options = self._options(seed, block_size, dense, plan.exact, levels)
+        options = self._options(seed, block_size, dense, plan.exact, _check_level(approve))
         voter, objects = self._voter(data, targets, options)
         objects["num_features"] = voter.features[0].size(1)
         settings = self._settings(voter, checkpoint is not None)
@@ -499,12 +499,19 @@ def _content(transform: HierarchicalNodeFeatureNoise) -> Any:
 
 
 def _check_levels(approve: float | Sequence[float] | None) -> tuple[float, ...]:
-    if approve is None:
+    if not isinstance(approve, Sequence) or isinstance(approve, str):
+        return _check_level(approve)
+    if not approve:
+        raise ValueError("'approve' must hold at least one probability in [0, 1] (got none)")
+    return tuple(level for each in approve for level in _check_level(each, required=True))
+
+
+def _check_level(approve: float | None, required: bool = False) -> tuple[float, ...]:
+    if approve is None and not required:
         return ()
-    levels = tuple(approve) if isinstance(approve, Sequence) else (approve,)
-    if not levels or not all(0.0 <= level <= 1.0 for level in levels):
-        raise ValueError(f"'approve' must be a probability in [0, 1], or several (got {approve})")
-    return tuple(map(float, levels))
+    if not isinstance(approve, Real) or not 0.0 <= approve <= 1.0:
+        raise ValueError(f"'approve' must be a probability in [0, 1] (got {approve})")
+    return (float(approve),)
 
 
 def _check_share(audit: float | None) -> float | None:

@@ -15,6 +15,7 @@ from pyg_hiersmooth.report.curves import collective_curves, curves
 from pyg_hiersmooth.report.headline import headline
 from pyg_hiersmooth.report.objects import objects
 from pyg_hiersmooth.report.parts import Part, as_file, facts_table
+from pyg_hiersmooth.report.prediction_sets import prediction_sets
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 
@@ -77,6 +78,7 @@ def _page(run: ReportedRun) -> tuple[list[Part], list[CustomJS]]:
         f"<p>{escape(run.summary.in_words(run.noun))}</p>",
         *_certified(run),
         *_one_attack(run),
+        *prediction_sets(run),
         *shown,
         "<details><summary>All settings and versions</summary>",
         facts_table({**settings, **run.versions}),

@@ -9,6 +9,7 @@ import pytest
 from pyg_hiersmooth.certificates.calibration import (
     as_share,
     calibrated_threshold,
+    calibrated_thresholds,
     calibration_rank,
     num_needed,
 )
@@ -66,3 +67,12 @@ def test_too_few_are_told_how_many_it_takes() -> None:
     with pytest.raises(ValueError, match=r"at least 9 objects of class 3 for this .*got 8\)"):
         calibrated_threshold(np.arange(8), Fraction(1, 10), " of class 3")
     assert calibrated_threshold(np.arange(9), Fraction(1, 10)) == 0
+
+
+def test_one_threshold_for_all_or_one_for_each_class() -> None:
+    scores, labels = np.arange(40.0), np.arange(40) % 2
+    tenth = Fraction(1, 10)
+    assert calibrated_thresholds(scores, labels, tenth).tolist() == [3.0]
+    assert calibrated_thresholds(scores, labels, tenth, 2).tolist() == [2.0, 3.0]
+    with pytest.raises(ValueError, match="at least 9 objects of class 2 for this coverage"):
+        calibrated_thresholds(scores, labels, tenth, 3)

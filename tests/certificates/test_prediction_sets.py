@@ -296,9 +296,8 @@ def test_more_entities_than_there_were_may_be_changed_where_some_are_added(of: s
     exactly = PredictionSets.calibrate(few, y)
     assert exactly.threshold(2) - exactly.threshold(3) == pytest.approx(0.1)  # type: ignore
     assert partition.num_exposing(3, 2) == 20  # what features on a fixed graph would lose
-    fixed = sampled(counts, FixedSizeSelection(2), noise, N_SAMPLES, num_entities=sizes)
-    with pytest.raises(ValueError, match=r"must select by Bernoulli.*got FixedSizeSelection"):
-        PredictionSets.calibrate(fixed, y)
+    with pytest.raises(ValueError, match=r"leaves all other nodes as they were.*got FixedSize"):
+        sampled(counts, FixedSizeSelection(2), noise, N_SAMPLES, num_entities=sizes)
 
 
 def test_class_conditional_thresholds_are_those_of_each_class_alone() -> None:
@@ -455,6 +454,7 @@ def test_statements() -> None:
     assert sets.statement(3) == (
         f"{start}, the right class is in the set, under any change of at most 3 entities."
     )
+    assert sets.statement(1).endswith("whoever changes at most 1 entity.")
     messages = exact(counts, noise=AblationNoise(of="messages"))
     over = PredictionSets.calibrate(messages, y, class_conditional=True)
     assert over.statement(2) == (

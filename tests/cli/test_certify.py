@@ -16,7 +16,7 @@ import torch
 from click.testing import Result
 from torch_geometric.datasets import Planetoid
 
-from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.certificates import Certificate, PredictionSets
 from pyg_hiersmooth.cli import main
 from pyg_hiersmooth.datasets import CitationSBM, split_nodes
 from pyg_hiersmooth.experiment import task
@@ -710,3 +710,45 @@ def test_a_partition_with_another_noise_is_sampled(
     result = certify(*options, *weights, "--out", tmp_path / "run")
     assert result.exit_code == 0 and "exact" not in result.stdout
     assert {file.name for file in (tmp_path / "run").iterdir()} == FILES
+
+
+# Prediction sets
+
+
+def test_sets_are_printed_drawn_and_kept(certify: Program, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = ("--groups", 5, "--partitions", 2, "--max-epochs", 20, "--lr", 0.01)
+    result = certify(*EXACT, *small, "--sets", 0.8, "--calibration", 50, "--out", run)
+    assert result.exit_code == 0, result.output
+    found = json.loads((run / "results.json").read_text())["sets"]
+    assert (found["nominal"], found["approve"], found["num_calibration"]) == (0.8, 0.1, 50)
+    assert [cell["r"] for cell in found["sizes"]] == [0, 1, 2, 3, 5]
+    shown = " ".join(re.findall(r"[\w=.%]+", result.stdout.replace("*", "")))
+    sizes = " ".join(f"{cell['size']:.2f}" for cell in found["sizes"])
+    assert f"anything size {sizes}" in shown
+    assert found["statement"] in " ".join(result.stdout.split())
+    assert (run / "prediction_sets.png").read_bytes().startswith(b"\x89PNG")
+    assert PredictionSets.load(run / "prediction_sets.npz").nominal == 0.8
+    before = (run / "results.json").read_text()
+    again = certify("--resume", run)
+    assert (
+        again.stdout.split("Certified accuracy")[1:]
+        == (result.stdout.split("Certified accuracy")[1:])
+    )
+    assert (run / "results.json").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (("--approve", 0.2), "'--approve' does nothing without '--sets': leave it out"),
+        (("--sets", 0.9, "--task", "graph"), "'--sets' need calibration nodes"),
+        (("--sets", 0.9, "--calibration", 5), "'--calibration' must be larger"),
+        (("--sets", 0.9, "--calibration", 10**6), "'--calibration' must be at most the"),
+    ],
+)
+def test_sets_that_cannot_be_made(
+    options: tuple, text: str, certify: Program, tmp_path: Path
+) -> None:
+    assert text in message_of(certify(*options, "--out", tmp_path / "run"))
+    assert list(tmp_path.iterdir()) == []

@@ -9,6 +9,8 @@ from pyg_hiersmooth.experiment.summary import (
     CertifiedAccuracy,
     CollectiveAccuracy,
     CollectiveSummary,
+    SetsSummary,
+    SizeOfSets,
     Summary,
 )
 
@@ -65,3 +67,17 @@ def test_one_attack_on_all_has_a_table_of_its_own(capsys: pytest.CaptureFixture[
     shown = " ".join(re.findall(r"[\w=.%]+", text))
     assert "r = 1 r = 2 anything all 80.0% 40.0% each 40.0% 20.0%" in shown
     assert "attack" not in printed(capsys)
+
+
+def test_sets_have_a_table_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [
+        SizeOfSets(r, {}, 1.5 + r, 0.3, 0.91 + 0.01 * r, uninformative, "anything")
+        for r, uninformative in ((0, False), (3, True))
+    ]
+    text = printed(capsys, sets=SetsSummary(0.9, 0.1, 200, 7, "sure", cells))
+    assert "Prediction sets, coverage 0.9" in text
+    shown = " ".join(re.findall(r"[\w=.%*]+", text))
+    assert "r = 0 r = 3 anything size 1.50 4.50* coverage 91.0% 94.0%" in shown
+    assert "* classes are in every set, whatever the votes" in text
+    text = printed(capsys, sets=SetsSummary(0.9, 0.1, 200, 7, "sure", cells[:1]))
+    assert "whatever the votes" not in text and "sets" not in printed(capsys)

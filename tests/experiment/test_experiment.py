@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from pyg_hiersmooth import experiment
-from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate
-from pyg_hiersmooth.datasets import RandomMolecules, split_graphs
+from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
+from pyg_hiersmooth.datasets import RandomMolecules, split_graphs, split_nodes
 from pyg_hiersmooth.experiment import Experiment, Outcome, RunFolder, Settings
+from pyg_hiersmooth.experiment.summary import SetsSummary
 from pyg_hiersmooth.experiment.task import Task
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise
@@ -308,6 +309,50 @@ def test_a_collective_certificate_joins_a_finished_experiment(
         with pytest.raises(KeyboardInterrupt):
             Experiment(asked.having(time_limit=2.0), folder).run(progress=False)
     assert RunFolder(folder).read_summary() == replace(before, collective=together)
+
+
+# Prediction sets
+
+
+def test_prediction_sets_are_those_of_the_library(tmp_path: Path) -> None:
+    settings = EXACT.having(sets=0.8, approve=0.2, calibration=60)
+    folder = RunFolder(tmp_path / "run")
+    run = Experiment(settings, folder)
+    outcome = run.run(progress=False)
+    split = split_nodes(run.task.y, calibration=60)
+    transform = HierarchicalNodeFeatureNoise(PartitionSelection(5, 2), AblationNoise())
+    smoothed = SmoothedNodeClassifier(run.model, transform, run.task.num_classes)
+    cal, test = (
+        smoothed.certify(
+            run.task.data, node_index=index, progress=False, num_workers=0, approve=0.2
+        )
+        for index in (split.calibration_index, split.test_index)
+    )
+    labels = run.task.y[split.calibration_index]
+    expected = PredictionSets.calibrate(cal, labels, 0.8, split=split)
+    found = PredictionSets.load(folder.sets)
+    assert found.clean_threshold == expected.clean_threshold and found.nominal == 0.8
+    assert outcome.certificate is not None
+    np.testing.assert_array_equal(outcome.certificate.approvals, test.approvals)
+    assert outcome.summary.sets == SetsSummary.of(expected, test, outcome.labels)
+    assert folder.read_summary() == outcome.summary
+    assert Experiment.resume(folder.path).run(progress=False).summary.sets == outcome.summary.sets
+    with pytest.raises(ValueError, match="holds a run with another 'sets'"):
+        Experiment(settings.having(sets=0.9), folder)
+
+
+def test_calibration_nodes_are_hidden_from_training(tmp_path: Path) -> None:
+    """Weights do not depend on their features."""
+    weights = []
+    for changed in (False, True):
+        run = Experiment(
+            EXACT.having(sets=0.8, calibration=60, max_epochs=2), tmp_path / f"{changed}"
+        )
+        if changed:
+            run.task.data.x[run.task.split.calibration_index] = 1.0
+        weights.append(run.task.new_trained_model(run.task.transform).state_dict())
+    for name, values in weights[0].items():
+        assert torch.equal(values, weights[1][name])
 
 
 # Ranks

@@ -14,6 +14,8 @@ from pyg_hiersmooth.experiment.summary import (
     CertifiedAccuracy,
     CollectiveAccuracy,
     CollectiveSummary,
+    SetsSummary,
+    SizeOfSets,
     Summary,
 )
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
@@ -126,6 +128,11 @@ def test_what_came_out_is_read_again(folder: RunFolder) -> None:
     assert folder.read_summary() == summary
     folder.save_summary(replace(summary, collective=None))
     assert folder.read_summary() == replace(summary, collective=None)
+    size = SizeOfSets(3, {}, 1.5, 0.5, 0.9, False, "anything")
+    with_sets = replace(summary, sets=SetsSummary(0.9, 0.1, 200, 7, "sure", [size]))
+    folder.save_summary(with_sets)
+    assert folder.read_summary() == with_sets
+    folder.save_summary(replace(summary, collective=None))
     content = json.loads(folder.results.read_text())
     del content["exact"], content["collective"]  # as it was written before
     folder.results.write_text(json.dumps(content))

@@ -15,6 +15,7 @@ from pyg_hiersmooth.experiment.settings import (
     NOISES,
     CollectiveSettings,
     SamplingSettings,
+    SetsSettings,
     Settings,
     TrainingSettings,
     differences,
@@ -106,6 +107,14 @@ def test_paths_become_strings() -> None:
         ({**EXACT, "collective": True, "method": "ip"}, "'method' must be one of lp, milp"),
         ({"noise": "none", "simultaneous": True, "collective": True}, "'collective' does nothing"),
         ({"device": "cuda", "num_workers": 2}, "'num_workers' does nothing with 'device' cuda"),
+        ({"approve": 0.1}, "'approve' does nothing without 'sets': leave it out"),
+        ({"calibration": 9}, "'calibration' does nothing without 'sets': leave it out"),
+        ({"sets": 1.0}, r"'sets' must be a number between 0 and 1, both excluded .got 1.0"),
+        ({"sets": 0.9, "approve": 1.1}, r"'approve' must be a probability in \[0, 1\] .got 1.1"),
+        ({"sets": 0.9, "calibration": 0}, "'calibration' must be an integer of at least 1 .got 0"),
+        ({"sets": 0.9, "task": "graph"}, "'sets' need calibration nodes, .* .got 'task' graph"),
+        ({"sets": 0.9, "part": "val+test"}, r"'sets' are about test nodes, .* 'part' val\+test"),
+        ({"sets": 0.9, "noise": "none"}, "'sets' does nothing with 'noise' none"),
     ],
 )
 def test_what_does_not_fit_is_refused(options: dict[str, Any], message: str) -> None:
@@ -205,6 +214,15 @@ def test_a_collective_certificate_alters_no_vote() -> None:
     assert differences(settings.options, other.options) == {}
     asked = Settings.of(simultaneous=True, collective=True, method="lp", time_limit=3).collective
     assert asked == CollectiveSettings("lp", 3)
+
+
+def test_sets_hide_nodes_from_training_and_so_alter_a_run() -> None:
+    settings = Settings.of(sets=0.8)
+    assert settings.prediction_sets == SetsSettings(0.8, 0.1, 200)
+    assert Settings.of(**json.loads(json.dumps(settings.options))) == settings
+    assert Settings.of().prediction_sets is None
+    changed = differences(Settings.of().options, settings.options)
+    assert changed == {"sets": (None, 0.8), "approve": (None, 0.1), "calibration": (None, 200)}
 
 
 def test_questions() -> None:

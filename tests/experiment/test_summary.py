@@ -5,7 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, certify_counts
+from pyg_hiersmooth.certificates import (
+    Certificate,
+    CollectiveCertificate,
+    PredictionSets,
+    certify_counts,
+    certify_votes,
+)
 from pyg_hiersmooth.choices import AttackMethod
 from pyg_hiersmooth.experiment.summary import (
     CHANGED_IN_ALL,
@@ -13,6 +19,7 @@ from pyg_hiersmooth.experiment.summary import (
     CertifiedAccuracy,
     CollectiveAccuracy,
     CollectiveSummary,
+    SetsSummary,
     Summary,
 )
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise, SparseFlipNoise, UniformNoise
@@ -164,3 +171,31 @@ def test_words_say_whom_a_certificate_holds_against(of: str, words: str) -> None
     certificate = certify_counts(transform, [[50, 0], [0, 50]])
     said = Summary.of(certificate, np.array([0, 1]), None, None).in_words()
     assert f"stay correct under {words}" in said
+
+
+@pytest.mark.parametrize("noise", [AblationNoise(), SparseFlipNoise(0.05, 0.8)])
+def test_sets_against_each_budget(noise: Noise) -> None:
+    transform = HierarchicalNodeFeatureNoise(0.9, noise)
+    approvals = 20 + np.arange(90).reshape(30, 3)
+    approvals[np.arange(30), Y] = 460
+    votes = np.tile([500, 0, 0], (30, 1))
+    cal, test = (
+        certify_votes(
+            transform, votes, votes, index=index, approvals=approvals, approve=0.2, num_entities=50
+        )
+        for index in (np.arange(30), np.arange(30, 60))
+    )
+    sets = PredictionSets.calibrate(cal, Y, 0.8)
+    summary = SetsSummary.of(sets, test, Y)
+    assert (summary.nominal, summary.approve) == (0.8, 0.2)
+    assert (summary.num_calibration, summary.num_classes) == (30, 3)
+    assert summary.changed == [0, 1, 2, 3, 5]
+    assert "under any change of at most 1 entity" in summary.statement
+    assert "nothing" not in summary.by_changes and len(summary.by_changes) == (
+        6 if noise.axes else 1
+    )
+    for cells in summary.by_changes.values():
+        for cell in cells:
+            assert cell.size == sets.size(test, cell.r, **cell.budget)
+            assert cell.coverage == sets.coverage(test, Y, cell.r, **cell.budget)
+            assert cell.singletons == sets.singletons(test, cell.r, **cell.budget)

@@ -51,6 +51,21 @@ def test_a_trained_model_is_that_of_the_library(nodes: NodeTask) -> None:
         assert torch.equal(found, weights)
 
 
+def test_calibration_nodes_are_apart_and_enough() -> None:
+    own = NodeTask(SHORT.having(sets=0.9, calibration=30))
+    y = CitationSBM()[0].y
+    assert torch.equal(
+        own.split.calibration_index, split_nodes(y, 20, 0.1, 3, 30).calibration_index
+    )
+    assert torch.equal(own.index, split_nodes(y, seed=3).test_index)
+    enough = "needs at least 11 objects for this coverage .got 10"  # of 0.9, and 0.01 for bounds
+    with pytest.raises(ValueError, match=f"'calibration' must be larger: calibration {enough}"):
+        NodeTask(SHORT.having(sets=0.9, calibration=10))
+    NodeTask(Settings.of(noise="ablation", selection="partition", sets=0.9, calibration=9))
+    with pytest.raises(ValueError, match=r"less than 1 - coverage, which is 0\.005"):
+        NodeTask(SHORT.having(sets=0.995))
+
+
 @pytest.mark.parametrize(("part", "names"), [("val", ["val"]), ("val+test", ["val", "test"])])
 def test_parts_come_one_after_another(part: str, names: list[str]) -> None:
     graphs = GraphTask(Settings.of(dataset="RandomMolecules", task="graph", part=part, seed=5))

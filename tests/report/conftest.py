@@ -19,7 +19,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     settings = {
         "flips": Settings.of(noise="flips", p=0.9, p_plus=0.001, lr=1e-2, **few),  # type: ignore
         "exact": Settings.of(
-            noise="ablation", selection="partition", collective=True, lr=1e-2, method="lp", **QUICK
+            noise="ablation",
+            selection="partition",
+            collective=True,
+            method="lp",
+            sets=0.8,
+            calibration=50,
+            lr=1e-2,
+            **QUICK,
         ),  # type: ignore
         "none": Settings.of(noise="none", **QUICK),  # type: ignore
         "graphs": Settings.of(
