@@ -189,10 +189,12 @@ class ForwardVoter(ModelVoter):
 
     def _on_fewer_units(self) -> ForwardVoter | None:
         r"""As this one, with the model called on those units alone that have targets;
-        :obj:`None` where that are all.
+        :obj:`None` where that are all, or edges get noise.
         """
         outputs = torch.tensor(self.model.prepared.forward.outputs)
         unit_of = torch.arange(len(outputs)).repeat_interleave(outputs)
+        if self.options.edges is not None:
+            return None  # their edges are drawn for all
         units, place = unit_of[self.targets.cpu()].unique(return_inverse=True)
         if len(units) == len(outputs):
             return None

@@ -24,6 +24,7 @@ from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures, feature_source
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
+from pyg_hiersmooth.sampling.outcomes import NothingSelected
 
 
 class ModelTrial:
@@ -60,7 +61,7 @@ class ModelTrial:
         self.precise = in_high_precision(self.prepared, draw, logits)
         if self.precise is not self.prepared:
             model.precision = self.precise.precision
-        if self.options.dense or model.transform.noise.of != "features":
+        if self.options.dense or model.changes_structure:
             why = "as asked" if self.options.dense else "its edges change from sample to sample"
             model.adjacency = adjacency_as_given(self.prepared, why)
         else:
@@ -106,7 +107,8 @@ class ModelTrial:
         model.renew()
         self._choose_source()
         draws = [model.trial_draw(number) for number in range(2)]
-        check_deterministic(self.prepared, draws, self.options.enumerate_outcomes)
+        noisy = not isinstance(model.transform.selection, NothingSelected)
+        check_deterministic(self.prepared, draws, self.options.enumerate_outcomes, noisy)
         if model.transform.noise.of == "messages":
             draw = self._cast(model.trial_draw(0))
             check_silence(self.precise, draw, model.transform.append_indicator)
