@@ -78,7 +78,12 @@ class SmoothedGraphClassifier(SmoothedClassifier):
     def _cleaned(self, data: Any) -> list[Data]:
         graphs = as_graphs(data)
         if self.before is not None:
-            clean = Cleaning(self.before, keep=self.keep, node_level=False)
+            clean = Cleaning(
+                self.before,
+                keep=self.keep,
+                node_level=False,
+                edges_change=self.edges_change,
+            )
             graphs = as_graphs([clean(graph) for graph in graphs])
         check_call(self.model, Batch.from_data_list(graphs[:1]), self.keep, self._call)
         return graphs

@@ -188,7 +188,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         graph = as_graph(data)
         noised = None
         if isinstance(graph, HeteroData):
-            if self.transform.noise.of != "features" or self.edges is not None:
+            if self.edges_change:
                 raise ValueError(
                     f"{self.smoothing.noise} is certified for homogeneous graphs (got HeteroData)"
                 )
@@ -198,7 +198,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         elif self.node_type is not None:
             raise ValueError(f"'node_type' needs a HeteroData (got {type(data).__name__})")
         if self.before is not None:
-            graph = Cleaning(self.before, noised, self.keep)(graph)
+            clean = Cleaning(self.before, noised, self.keep, edges_change=self.edges_change)
+            graph = clean(graph)
         check: Callable[..., None] = check_call if noised is None else check_hetero_call
         check(self.model, graph, self.keep, self._call)
         return graph
@@ -273,7 +274,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         r"""What samples neighbourhoods of a graph, or why there are none."""
         if self.num_hops is None:
             return "'num_hops' is not known"
-        if self.transform.noise.of != "features" or self.edges is not None:
+        if self.edges_change:
             return "its edges change from sample to sample"
         if not isinstance(data, Data) or self.node_type is not None:
             return "not a homogeneous one"

@@ -109,6 +109,11 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         self.cost: Cost | None = None
 
     @property
+    def edges_change(self) -> bool:
+        r"""Whether certificates are about changes of edges, too."""
+        return self.edges is not None or not self.transform.noise.fixes_graph
+
+    @property
     def device(self) -> torch.device:
         r"""Where the model's parameters are."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
