@@ -74,8 +74,8 @@ class GraphForward:
 
     def _without_empty_graphs(self, model: torch.nn.Module, x: Tensor, graph: Data) -> Any:
         r"""Logits of graphs of a noisy batch, of which some may have no nodes left: zeros."""
-        if "ptr" not in graph:
-            return self.call(model, x, copy.copy(graph))
+        if "ptr" not in graph:  # of a batch taken apart
+            graph = Batch.from_data_list([graph])
         present = graph.ptr.diff() > 0
         if bool(present.all()):
             return self.call(model, x, copy.copy(graph))
