@@ -173,9 +173,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             ValueError: If the noise does not ablate messages; if features further away change
                 logits, with the number of hops that would do; or as in :meth:`sample_votes`.
         """
-        if self.transform.noise.of != "messages":
+        if self.smoothing.noise.of != "messages":
             raise ValueError(
-                f"an exposure is about AblationNoise(of='messages') (got {self.transform.noise})"
+                f"an exposure is about AblationNoise(of='messages') (got {self.smoothing.noise})"
             )
         data = self._cleaned(data)
         voter, _ = self._whole_voter(data, node_index, VoterOptions(seed=0, block_size=1))
