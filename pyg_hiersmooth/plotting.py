@@ -289,12 +289,12 @@ def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:
     figure = cast("Figure", ax.figure)
     certificate = explanation.certificate
     ax.set_title(f"object {explanation.index}, class {explanation.prediction}", fontsize="medium")
-    if certificate.noise.budget == ("additions", "deletions"):
+    if certificate.noise.counts_flips:
         _draw_region(ax, explanation)
         return figure
     changed = range(1, MOST_CHANGED + 1)
     if certificate.noise.axes:
-        (axis,) = certificate.noise.axes
+        axis = certificate.noise.axes[0]
         strengths = [explanation.largest_budgets(r)[axis.name] for r in changed]
         ax.set_ylabel(f"withstands {axis.label}")
     else:

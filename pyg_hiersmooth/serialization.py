@@ -31,7 +31,8 @@ def to_dict(component: Noise | Selection) -> dict[str, Any]:
 
     Raises:
         ValueError: If it could not be read back: each argument must be kept in an attribute of
-            its name, as a number, a text, a list of them, a tensor or :obj:`None`.
+            its name, as a number, a text, a list of them, a tensor, :obj:`None`, or a selection or
+            noise itself.
     """
     kind = type(component)
     names = inspect.signature(kind).parameters
@@ -67,7 +68,18 @@ def _build(settings: dict[str, Any], base: type[Component]) -> Component:
     if path not in known:
         hint = ": a class of your own must be imported first" if "." in path else ""
         raise ValueError(f"unknown {base.__name__.lower()} '{path}'{hint}")
+    arguments = {name: _built(value) for name, value in arguments.items()}
     return known[path](**UNSAID.get(path, {}) | arguments)
+
+
+def _built(value: Any) -> Any:
+    r"""An argument, which may be a component itself."""
+    if not (isinstance(value, dict) and "class" in value):
+        return value
+    try:
+        return noise_from_dict(value)
+    except ValueError:
+        return selection_from_dict(value)
 
 
 def _path(kind: type) -> str:
@@ -86,6 +98,8 @@ def _plain(component: Noise | Selection, name: str) -> Any:
     r"""An argument that a component was made with, from the attribute of its name."""
     if hasattr(component, name):
         value = getattr(component, name)
+        if isinstance(value, Noise | Selection):
+            return to_dict(value)
         value = value.tolist() if isinstance(value, Tensor) else value
         if _is_plain(value):
             return value

@@ -226,7 +226,7 @@ def _accuracies(
     """
     if not statistics:
         return _of(smoothed.certify(data, kind=kind, **how), y, question)  # exact
-    n0, alpha, transform = statistics["n0"], statistics["alpha"], smoothed.transform
+    n0, alpha, transform = statistics["n0"], statistics["alpha"], smoothed.smoothing
     with TemporaryDirectory() as folder:
         kept = Path(folder, "pre_votes.npz")
         votes = smoothed.sample_votes(data, n0, checkpoint=kept, **how).numpy()

@@ -63,8 +63,10 @@ class Certificate:
     * ``additions`` and ``deletions`` of ones, for flips;
     * nothing more, for ablation.
 
-    Ablated messages or nodes are about more than features: :attr:`threat` says in a sentence who
-    the adversary of a certificate is.
+    Where edges get noise, :obj:`r` counts pairs of nodes, and ``additions`` and ``deletions`` count
+    edges. Where nodes do so as well, :obj:`r` counts nodes, and ``edges`` pairs, or ``additions``
+    and ``deletions`` edges if those are flipped. Ablated messages or nodes are about more than
+    features, too: :attr:`threat` says in a sentence who the adversary of a certificate is.
 
     Nothing changed (``r=0`` or a budget of zero) never alters a prediction.
 
@@ -276,7 +278,7 @@ class Certificate:
 
     def is_robust(
         self,
-        r: int,
+        r: int | None = None,
         *,
         only: str | None = None,
         exposure: ReceptiveField | None = None,
@@ -285,7 +287,8 @@ class Certificate:
         r"""Whether no adversary within budget can change the prediction, bool ``[M]``.
 
         Args:
-            r (int): Most entities that the adversary changes, non-negative.
+            r (int, optional): Most entities that the adversary changes, non-negative; :obj:`None`
+                means as many as a budget of additions and deletions allows. (default: :obj:`None`)
             only (str, optional): ``"new_nodes"`` for an adversary who appends :obj:`r` nodes with
                 all their edges, and changes nothing else: for ablated messages or nodes, as
                 :func:`~pyg_hiersmooth.certificates.new_nodes.robust_to_new_nodes` says.
@@ -303,16 +306,16 @@ class Certificate:
             ValueError: If a budget is negative or not a number of its kind, or the certificate
                 lacks what :obj:`only` or :obj:`exposure` need.
         """
-        r = check_count("r", r)
+        r = self._reached(budget) if r is None else check_count("r", r)
         if only is not None or exposure is not None:
             return self._robust_to_less(r, only, exposure, budget)
         own, scale = self.noise.norm, np.asarray(1.0)
         if own is not None:
             scale = self._distance_scale(own, budget.pop("norm", None), r)
         budget = self.noise.check_budget(**budget)
-        reached = int(min(r, self.noise.reach(**budget)))
-        if reached == 0:
+        if self.noise.changes_nothing(r, **budget):
             return ~self.abstained
+        reached = int(min(r, self.noise.reach(**budget)))
         if self.largest_r is not None:
             changed = reached if self._present is None else np.minimum(r, self._present)
             return changed <= self.largest_r
@@ -322,6 +325,17 @@ class Certificate:
             self.noise, self.p_lower, self.p_upper, self.prob_all_selected(reached), **budget
         )
         return robust & ~self.abstained
+
+    def _reached(self, budget: dict[str, Any]) -> int:
+        r"""How many entities a budget allows to change, where it bounds them."""
+        reach = np.inf
+        if self.noise.norm is None:
+            reach = self.noise.reach(**self.noise.check_budget(**budget))
+        if np.isinf(reach):
+            raise TypeError(
+                f"'r' is needed: a budget for {self.noise} does not say how many entities change"
+            )
+        return int(reach)
 
     def _robust_to_less(
         self, r: int, only: str | None, exposure: ReceptiveField | None, budget: dict[str, Any]
@@ -364,17 +378,18 @@ class Certificate:
         radius = radius * (1.0 - 1e-15) / self._distance_scale(own, norm, r)
         return np.where(self.abstained, np.nan, radius)
 
-    def certified_accuracy(self, y: ArrayLike, r: int, **budget: Any) -> float:
+    def certified_accuracy(self, y: ArrayLike, r: int | None = None, **budget: Any) -> float:
         r"""The share of objects whose prediction is robust *and* right.
 
         Args:
             y (array_like): Labels of the objects, integers ``[M]``.
-            r (int): Most entities that the adversary changes.
-            **budget: As in :meth:`is_robust`.
+            r (int, optional): Most entities that the adversary changes, as in :meth:`is_robust`.
+                (default: :obj:`None`)
+            **budget: As there.
         """
         return self._share(self.is_robust(r, **budget) & self.correct(y))
 
-    def certified_ratio(self, r: int, **budget: Any) -> float:
+    def certified_ratio(self, r: int | None = None, **budget: Any) -> float:
         r"""The share of objects whose prediction is robust, right or wrong; arguments as in
         :meth:`is_robust`.
         """

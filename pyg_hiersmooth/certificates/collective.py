@@ -77,6 +77,11 @@ class CollectiveCertificate:
                 "make it with certify(..., simultaneous=True), or exactly, with a "
                 "PartitionSelection and AblationNoise"
             )
+        if certificate.noise.changes_pairs:
+            raise ValueError(
+                "collective certificates count changed nodes, not pairs of them "
+                f"(got {certificate.noise})"
+            )
         sizes = certificate.num_entities
         if sizes is not None and len(np.unique(sizes)) > 1:
             raise ValueError(

@@ -1,41 +1,170 @@
-r"""The theorem for changed edges, alone or together with changed nodes."""
+r"""What certificates for changed edges are made with: edges alone, or together with nodes."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
-from pyg_hiersmooth.certificates import robustness
 from pyg_hiersmooth.certificates.certificate import Smoothing
-from pyg_hiersmooth.certificates.checks import check_count
-from pyg_hiersmooth.noise import AblationNoise, Noise
+from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.noise.axes import Axis
+from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import Selection
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.transforms import HierarchicalEdgeNoise
 
+EDGES = Axis(
+    "edges",
+    "Pairs of nodes with other edges",
+    "Pairs of nodes whose edges change",
+    reported=(1, 2, 5),
+    kept=tuple(range(21)),
+)
 
-class ComposedSmoothing:
-    r"""A smoothing of nodes and a smoothing of pairs of nodes, drawn independently of each other.
 
-    With probability :math:`q = q_\mathrm{nodes}(r) \cdot q_\mathrm{edges}(e)` all of :math:`r`
-    changed nodes and all of :math:`e` changed pairs are selected. Given that, ablation leaves the
-    same of the clean graph and of the changed one, and the noise of the other smoothing, if it
-    draws any, is at the mercy of its own worst case :math:`L`: the theorem of Scholten et al.
-    (2023) with this :math:`q` and this :math:`L`. Where both draw, neither :math:`L` alone bounds
-    the worst case, and that is refused.
+class EdgeNoise(Noise):
+    r"""The noise of pairs of nodes, where pairs are all that changes: :obj:`r` counts them.
 
-    Changed pairs are counted as ``edges``, whatever happens to them (edges added, removed, given
-    another weight), or as ``additions`` and ``deletions``, pairs that get their first edge and
-    pairs that lose all of theirs. Pairs are selected independently and no indicator is shown, so
-    ablation with probability :math:`p` is a flip of every pair with :math:`p_+ = 0` and
-    :math:`p_- = p`, and flips of selected pairs are flips of every pair with :math:`p \cdot p_+`
-    and :math:`p \cdot p_-`: their :math:`L` is that of the flips, and
-    :math:`q_\mathrm{edges} = 1`. Under a partition, :math:`q_\mathrm{edges}` counts groups.
+    Args:
+        noise (Noise): What a selected pair gets, ``AblationNoise()`` or ``SparseFlipNoise``.
+        undirected (bool, optional): Whether :math:`(i, j)` and :math:`(j, i)` are one pair.
+            (default: :obj:`True`)
+    """
 
-    There is no largest number of changed pairs, and none of nodes where the adversary may add some,
-    as under ablated messages: :math:`q` falls with every further one.
+    axes = ()
+    of = "edges"
+
+    def __init__(self, noise: Noise, undirected: bool = True) -> None:
+        self.noise, self.undirected = noise, undirected
+        self.axes, self.deterministic = noise.axes, noise.deterministic  # type: ignore[misc, assignment]
+
+    def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
+        r"""Features get no noise."""
+        return x.clone()
+
+    def worst_case_probability(
+        self, p: np.ndarray, complement: np.ndarray, **budget: Any
+    ) -> np.ndarray:
+        return self.noise.worst_case_probability(p, complement, **budget)
+
+    def reach(self, **budget: Any) -> float:
+        return self.noise.reach(**budget)
+
+    def threat(self, entities: str = "entities") -> str:
+        return f"{_changed_edges(self.noise, self.undirected)}; nodes and their features stay"
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.noise}, undirected={self.undirected})"
+
+
+class ComposedNoise(Noise):
+    r"""The noise of nodes, together with the smoothing of pairs that is drawn independently of it.
+
+    All of :math:`e` changed pairs are selected with probability :math:`q_e`. Given that, ablation
+    leaves the same of the clean graph and of the changed one, and the noise of the other smoothing,
+    if it draws any, is at the mercy of its own worst case :math:`L`. So a set of mass :math:`t`
+    keeps at least
+
+    .. math::
+        q_e \cdot L\left(\frac{t - (1 - q_e)}{q_e}\right).
+
+    That is the worst case of this noise, and with the probability :math:`q_n` that all changed
+    nodes are selected, the theorem of Scholten et al. (2023) gives
+    :math:`q L((p - (1 - q)) / q)` with :math:`q = q_n q_e`.
+
+    Changed pairs are counted as ``edges`` where they are ablated, whatever happens to them, and as
+    ``additions`` and ``deletions`` of edges where they are flipped; there is no largest number of
+    them, and none of nodes.
+
+    Args:
+        nodes (Noise): The noise of nodes.
+        pairs (Selection): The selection of pairs.
+        edges (Noise): The noise of pairs.
+        undirected (bool, optional): Whether :math:`(i, j)` and :math:`(j, i)` are one pair.
+            (default: :obj:`True`)
+
+    Raises:
+        ValueError: If both draw noise, or edges are added to nodes whose messages are ablated.
+    """
+
+    axes = ()
+    of = "nodes and edges"
+
+    def __init__(
+        self, nodes: Noise, pairs: Selection, edges: Noise, undirected: bool = True
+    ) -> None:
+        if edges.axes and nodes.axes:
+            raise ValueError(
+                f"one of two smoothings may draw noise, the other must ablate (got {nodes} and "
+                f"{edges})"
+            )
+        if edges.axes and nodes.of == "messages":
+            raise ValueError(
+                "edges that noise adds to selected nodes would carry their messages: ablate "
+                f"edges, or features (got {nodes} and {edges})"
+            )
+        self.nodes, self.pairs, self.edges, self.undirected = nodes, pairs, edges, undirected
+        self.axes = edges.axes or (*nodes.axes, EDGES)  # type: ignore[misc, assignment]
+
+    @property
+    def counts_flips(self) -> bool:
+        r"""Never: :obj:`r` counts nodes, and something else counts edges."""
+        return False
+
+    @property
+    def unit(self) -> float:
+        return self.nodes.unit
+
+    def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
+        r"""The features alone, as the noise of nodes draws them."""
+        return self.nodes.sample(x, selected, stream)
+
+    def worst_case_probability(
+        self, p: np.ndarray, complement: np.ndarray, **budget: Any
+    ) -> np.ndarray:
+        changed, drawing, left = self._parts(budget)
+        q = self.pairs.prob_all_selected(changed)
+        lost = np.clip(complement * (1.0 + 1e-15) / np.maximum(q, 1e-300), 1e-300, 1.0)
+        return q * drawing.worst_case_probability(1.0 - lost, lost, **left)
+
+    def reach(self, **budget: Any) -> float:
+        r"""The most *nodes* that a budget allows to change."""
+        _, drawing, left = self._parts(budget)
+        return np.inf if drawing is self.edges else drawing.reach(**left)
+
+    def changes_nothing(self, r: int, **budget: Any) -> bool:
+        return super().changes_nothing(r, **budget) and self._parts(budget)[0] == 0
+
+    def threat(self, entities: str = "entities") -> str:
+        nodes = self.nodes.threat(entities).removesuffix("; all else stays")
+        if self.edges.axes:
+            return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'any number of')}"
+        return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'at most so many')}"
+
+    def _parts(self, budget: dict[str, Any]) -> tuple[int, Noise, dict[str, Any]]:
+        r"""The number of changed pairs, and the noise that draws with what bounds it."""
+        if self.edges.axes:
+            return sum(budget.values()), self.edges, budget
+        return budget["edges"], self.nodes, {k: v for k, v in budget.items() if k != "edges"}
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.nodes}, {self.pairs}, {self.edges}, "
+            f"undirected={self.undirected})"
+        )
+
+
+class EdgeSmoothing:
+    r"""What certificates for noise on edges are made with: a selection and a noise, as of any
+    other smoothing.
+
+    Alone, they are those of pairs, :class:`EdgeNoise`. Together with noise on nodes they are the
+    selection of nodes, and a :class:`ComposedNoise`. As pairs are selected independently and no
+    indicator is shown, flips of selected pairs are flips of *every* pair with :math:`p \cdot p_+`
+    and :math:`p \cdot p_-`, with nothing lost to pairs that are not selected.
 
     Args:
         edges (HierarchicalEdgeNoise): The smoothing of pairs.
@@ -43,130 +172,24 @@ class ComposedSmoothing:
             adversary changes no node. (default: :obj:`None`)
 
     Raises:
-        ValueError: If both draw noise, or edges are added to nodes whose messages are ablated.
+        ValueError: As :class:`ComposedNoise`.
     """
 
     def __init__(self, edges: HierarchicalEdgeNoise, nodes: Smoothing | None = None) -> None:
-        self.edges, self.nodes = edges, nodes
-        self.nodes_draw = nodes is not None and bool(nodes.noise.axes)
-        if nodes is not None and edges.noise.axes:
-            if self.nodes_draw:
-                raise ValueError(
-                    "one of two smoothings may draw noise, the other must ablate (got "
-                    f"{nodes.noise} and {edges.noise})"
-                )
-            if nodes.noise.of == "messages":
-                raise ValueError(
-                    "edges that noise adds to selected nodes would carry their messages: ablate "
-                    f"edges, or features (got {nodes.noise} and {edges.noise})"
-                )
+        pairs: Selection = edges.selection
+        noise: Noise = edges.noise
+        if noise.axes:
+            pairs, noise = edges.certified_as
+        if nodes is None:
+            self.selection = pairs
+            self.noise: Noise = EdgeNoise(noise, edges.undirected)
+        else:
+            self.selection = nodes.selection
+            self.noise = ComposedNoise(nodes.noise, pairs, noise, edges.undirected)
 
-    def is_robust(
-        self,
-        p_lower: np.ndarray,
-        p_upper: np.ndarray,
-        r: int = 0,
-        edges: int | None = None,
-        num_nodes: int | np.ndarray | None = None,
-        **budget: Any,
-    ) -> np.ndarray:
-        r"""Whether the predicted class beats every other class in the whole ball.
 
-        Args:
-            p_lower (numpy.ndarray): Lower bound of the predicted class, float64 ``[M]``.
-            p_upper (numpy.ndarray): Upper bound of every other class, float64 ``[M]``.
-            r (int, optional): Most changed nodes. (default: :obj:`0`)
-            edges (int, optional): Most changed pairs. (default: :obj:`None`)
-            num_nodes (int or numpy.ndarray, optional): Nodes of the graph or of each.
-                (default: :obj:`None`)
-            **budget: What bounds the noise of the nodes, if that draws; else, in place of
-                :obj:`edges`, the ``additions`` and ``deletions`` of edges.
-
-        Raises:
-            TypeError: If a budget belongs to neither noise, is missing, or counts pairs twice.
-            ValueError: If a number is negative, or nodes change where none is smoothed.
-        """
-        r = self._check_nodes(r)
-        counted = 0 if edges is None else check_count("edges", edges)
-        noise: Noise = AblationNoise()
-        pairs: Selection = self.edges.selection
-        if self.nodes_draw and self.nodes is not None:
-            noise = self.nodes.noise
-            budget = noise.check_budget(**budget)
-            r = int(min(r, noise.reach(**budget)))
-        elif budget or self.edges.noise.axes:
-            if edges is not None:
-                raise TypeError(
-                    "changed pairs are counted as 'edges', or as 'additions' and 'deletions' "
-                    f"(got edges={edges} as well)"
-                )
-            pairs, noise = self.edges.certified_as
-            budget = noise.check_budget(**budget)
-            counted = sum(budget.values())
-        q = pairs.prob_all_selected(counted) * self._nodes_selected(r, num_nodes)
-        if r == counted == 0:
-            return p_lower - p_upper > 2.0 * robustness.MARGIN
-        return robustness.is_robust(noise, p_lower, p_upper, q, **budget)
-
-    def num_exposing(
-        self, r: int, edges: int, num_nodes: int | np.ndarray | None = None, shared: bool = False
-    ) -> np.ndarray:
-        r"""The most of all listed outcomes that expose one of :obj:`r` nodes or one of
-        :obj:`edges` pairs, int64: the class that is ahead stays there if it leads by more than
-        twice as many votes.
-
-        Args:
-            r (int): Most changed nodes.
-            edges (int): Most changed pairs.
-            num_nodes (int or numpy.ndarray, optional): Nodes of the graph or of each.
-                (default: :obj:`None`)
-            shared (bool, optional): Whether outcome :math:`i` of the nodes comes with outcome
-                :math:`i` of the pairs, so that the exposing ones add up, instead of with each of
-                them. (default: :obj:`False`)
-
-        Raises:
-            ValueError: If outcomes are drawn and not listed, or cannot be shared.
-        """
-        r, edges = self._check_nodes(r), check_count("edges", edges)
-        pairs, all_pairs = self._listed(self.edges, edges, None)
-        if self.nodes is None:
-            return pairs
-        nodes, all_nodes = self._listed(self.nodes, r, self._clipped_at(num_nodes))
-        if not shared:
-            return all_nodes * all_pairs - (all_nodes - nodes) * (all_pairs - pairs)
-        if all_nodes != all_pairs:
-            raise ValueError(
-                "outcomes are shared only if there are as many of nodes as of pairs "
-                f"(got {all_nodes} and {all_pairs})"
-            )
-        return np.minimum(nodes + pairs, all_nodes)
-
-    @staticmethod
-    def _listed(
-        smoothing: Smoothing, changed: int, num_entities: int | np.ndarray | None
-    ) -> tuple[np.ndarray, int]:
-        outcomes = smoothing.selection.num_outcomes(num_entities)
-        if outcomes is None or not smoothing.noise.deterministic or smoothing.noise.axes:
-            raise ValueError(
-                "outcomes are listed for a partition and ablation only "
-                f"(got {smoothing.selection} and {smoothing.noise})"
-            )
-        return smoothing.selection.num_exposing(changed, num_entities), outcomes
-
-    def _nodes_selected(self, r: int, num_nodes: int | np.ndarray | None) -> np.ndarray:
-        if self.nodes is None:
-            return np.asarray(1.0)
-        return self.nodes.selection.prob_all_selected(r, self._clipped_at(num_nodes))
-
-    def _clipped_at(self, num_nodes: int | np.ndarray | None) -> int | np.ndarray | None:
-        r"""How many nodes can change at most; :obj:`None` where nodes may be added."""
-        fixed = self.nodes is None or self.nodes.noise.of == "features"
-        return num_nodes if fixed else None
-
-    def _check_nodes(self, r: int) -> int:
-        r = check_count("r", r)
-        if self.nodes is None and r > 0:
-            raise ValueError(
-                f"'r' counts changed nodes, and only pairs are smoothed: use 'edges' (got r={r})"
-            )
-        return r
+def _changed_edges(noise: Noise, undirected: bool, many: str = "at most r") -> str:
+    pairs = f"{many} pairs of nodes" if undirected else f"{many} ordered pairs of nodes"
+    if noise.axes:
+        return f"{pairs} get or lose an edge, at most so many additions and deletions in all"
+    return f"{pairs} get other edges, added, removed or with other attributes"

@@ -35,10 +35,10 @@ def robust_to_new_nodes(certificate: Certificate, r: int) -> np.ndarray:
         r (int): Most nodes that are added.
 
     Raises:
-        TypeError: If the noise leaves the graph alone.
+        TypeError: If neither messages nor nodes are ablated.
         ValueError: If the certificate does not hold what is needed.
     """
-    if certificate.noise.fixes_graph:
+    if certificate.noise.of not in ("messages", "nodes"):
         raise TypeError(
             "'only' is for AblationNoise(of='messages') or of='nodes', whose adversary may add "
             f"nodes (got {certificate.noise})"

@@ -193,6 +193,11 @@ class PredictionSets:
             num_entities=int(sizes[0]) if sizes is not None and len(set(sizes)) == 1 else None,
             num_features=certificate.num_features,
         )
+        if found._ablated == "nodes and edges":
+            raise ValueError(
+                f"'certificate' must be about nodes or about edges alone (got {found.noise})"
+            )
+        return found
 
     @property
     def exact(self) -> bool:

@@ -61,7 +61,7 @@ def _check_question(noise: Noise, question: Question) -> dict[str, Any]:
         named["norm"] = budget.pop("norm")
     r = check_count("r", question["r"])
     budget = noise.check_budget(**budget)
-    if min(r, noise.reach(**budget)) < 1:
+    if noise.changes_nothing(r, **budget):
         raise ValueError(
             "a question of 'until' must allow the adversary a change: nothing changed never alters "
             f"a prediction (got {dict(question)})"

@@ -18,6 +18,7 @@ from pyg_hiersmooth.certificates import (
     certify_votes,
     check_questions,
 )
+from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.stopping import Question
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, vote_bounds
@@ -26,7 +27,6 @@ from pyg_hiersmooth.sampling import audited_samples
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.sampling.rounds import Decided
 from pyg_hiersmooth.sampling.tally import Counts
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 Until = Question | Sequence[Question] | None
 
@@ -40,7 +40,7 @@ class CertificatePlan:
     r"""The statistics of a certificate, all set.
 
     Attributes:
-        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        transform (Smoothing): The selection and the noise.
         num_classes (int): Number of classes :math:`C`.
         kind (str): ``"multiclass"`` or ``"binary"``.
         n0, n (int): Samples that choose a class and that bound it; 0 and the number of outcomes
@@ -50,7 +50,7 @@ class CertificatePlan:
         until (dict, list of dict, optional): The questions that sampling answers.
     """
 
-    transform: HierarchicalNodeFeatureNoise
+    transform: Smoothing
     num_classes: int
     kind: Kind
     n0: int
@@ -62,7 +62,7 @@ class CertificatePlan:
     @classmethod
     def of(
         cls,
-        transform: HierarchicalNodeFeatureNoise,
+        transform: Smoothing,
         num_classes: int,
         kind: Kind,
         *,

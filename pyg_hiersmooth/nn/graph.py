@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
-from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.inputs.cleaning import Cleaning
@@ -15,11 +14,10 @@ from pyg_hiersmooth.nn.calls.inputs.graphs import as_graphs, stacked_features
 from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
 from pyg_hiersmooth.nn.calls.structure import check_keep
-from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Transform
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
 class SmoothedGraphClassifier(SmoothedClassifier):
@@ -44,7 +42,9 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             Votes come from a private copy in evaluation mode, and must be a function of the noisy
             features and the graph (see
             :class:`~pyg_hiersmooth.nn.smoothed_classifier.SmoothedClassifier`).
-        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        transform (HierarchicalNodeFeatureNoise, HierarchicalEdgeNoise or Compose): The smoothing:
+            of nodes, of edges (a :class:`~pyg_hiersmooth.transforms.HierarchicalEdgeNoise`), or of
+            both, one after the other in a ``Compose``.
         num_classes (int): Number of classes :math:`C`.
         forward (Callable, optional): ``forward(model, x, batch)``, for a model with another
             signature. It must call the model that it is given, on the features that it is given;
@@ -67,7 +67,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
     def __init__(
         self,
         model: torch.nn.Module,
-        transform: HierarchicalNodeFeatureNoise | Compose,
+        transform: Transform,
         num_classes: int,
         forward: ModelCall | None = None,
         keep: Collection[str] = (),
@@ -78,7 +78,12 @@ class SmoothedGraphClassifier(SmoothedClassifier):
     def _cleaned(self, data: Any) -> list[Data]:
         graphs = as_graphs(data)
         if self.before is not None:
-            clean = Cleaning(self.before, keep=self.keep, node_level=False)
+            clean = Cleaning(
+                self.before,
+                keep=self.keep,
+                node_level=False,
+                edges_change=self.edges_change,
+            )
             graphs = as_graphs([clean(graph) for graph in graphs])
         check_call(self.model, Batch.from_data_list(graphs[:1]), self.keep, self._call)
         return graphs

@@ -9,7 +9,6 @@ import torch
 from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
-from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.reach import Reach
@@ -32,7 +31,7 @@ from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
 )
 from pyg_hiersmooth.nn.neighborhoods.trial import Cut
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodSampling, NeighborhoodVoter
-from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Transform
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
@@ -58,7 +57,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             features that :obj:`transform` makes: ``D + 1`` with the indicator. Votes come from a
             private copy in evaluation mode, and must be a function of the noisy features and the
             graph (see :class:`~pyg_hiersmooth.nn.smoothed_classifier.SmoothedClassifier`).
-        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        transform (HierarchicalNodeFeatureNoise, HierarchicalEdgeNoise or Compose): The smoothing:
+            of nodes, of edges (a :class:`~pyg_hiersmooth.transforms.HierarchicalEdgeNoise`), or of
+            both, one after the other in a ``Compose``.
         num_classes (int): Number of classes :math:`C`.
         forward (Callable, optional): ``forward(model, x, data)``, for a model with another
             signature. It must call the model that it is given, on the features that it is given;
@@ -99,7 +100,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     def __init__(
         self,
         model: torch.nn.Module,
-        transform: HierarchicalNodeFeatureNoise | Compose,
+        transform: Transform,
         num_classes: int,
         forward: ModelCall | None = None,
         node_type: str | None = None,
@@ -131,9 +132,14 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             unknown.
 
         Raises:
-            ValueError: If features further away change logits, with the number of hops that would
-                do; or as in :meth:`sample_votes`.
+            ValueError: If edges get noise; if features further away change logits, with the number
+                of hops that would do; or as in :meth:`sample_votes`.
         """
+        if self.edges is not None:
+            raise ValueError(
+                "'receptive_field' is about features on a fixed graph, and edges get noise here "
+                f"(got {self.edges})"
+            )
         options = VoterOptions(seed=0, block_size=1, dense=True)
         data = self._cleaned(data)
         voter, _ = self._whole_voter(data, node_index, options)
@@ -167,9 +173,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             ValueError: If the noise does not ablate messages; if features further away change
                 logits, with the number of hops that would do; or as in :meth:`sample_votes`.
         """
-        if self.transform.noise.of != "messages":
+        if self.smoothing.noise.of != "messages":
             raise ValueError(
-                f"an exposure is about AblationNoise(of='messages') (got {self.transform.noise})"
+                f"an exposure is about AblationNoise(of='messages') (got {self.smoothing.noise})"
             )
         data = self._cleaned(data)
         voter, _ = self._whole_voter(data, node_index, VoterOptions(seed=0, block_size=1))
@@ -182,9 +188,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         graph = as_graph(data)
         noised = None
         if isinstance(graph, HeteroData):
-            if self.transform.noise.of != "features":
+            if self.edges_change:
                 raise ValueError(
-                    f"{self.transform.noise} is certified for homogeneous graphs (got HeteroData)"
+                    f"{self.smoothing.noise} is certified for homogeneous graphs (got HeteroData)"
                 )
             if self.node_type is None:
                 raise ValueError("a HeteroData needs SmoothedNodeClassifier(..., node_type=...)")
@@ -192,7 +198,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         elif self.node_type is not None:
             raise ValueError(f"'node_type' needs a HeteroData (got {type(data).__name__})")
         if self.before is not None:
-            graph = Cleaning(self.before, noised, self.keep)(graph)
+            clean = Cleaning(self.before, noised, self.keep, edges_change=self.edges_change)
+            graph = clean(graph)
         check: Callable[..., None] = check_call if noised is None else check_hetero_call
         check(self.model, graph, self.keep, self._call)
         return graph
@@ -267,7 +274,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         r"""What samples neighborhoods of a graph, or why there are none."""
         if self.num_hops is None:
             return "'num_hops' is not known"
-        if self.transform.noise.of != "features":
+        if self.edges_change:
             return "its edges change from sample to sample"
         if not isinstance(data, Data) or self.node_type is not None:
             return "not a homogeneous one"

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from numbers import Real
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from numpy.typing import ArrayLike
@@ -17,7 +17,9 @@ from torch import Tensor
 from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.composed import EdgeSmoothing
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
@@ -25,16 +27,24 @@ from pyg_hiersmooth.nn.isolation.model_state import state_of
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
+from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.sampling import Voter, audited_samples, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.cost import Cost, cost_of, tell
 from pyg_hiersmooth.sampling.generators import generators_put_back
+from pyg_hiersmooth.sampling.outcomes import NothingSelected
 from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 from pyg_hiersmooth.sampling.rounds import sample_until
 from pyg_hiersmooth.serialization import to_dict
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
 Index = ArrayLike | Tensor | None
+Transform: TypeAlias = HierarchicalNodeFeatureNoise | HierarchicalEdgeNoise | Compose
+
+NOISES = (HierarchicalNodeFeatureNoise, HierarchicalEdgeNoise)
+
+CLEAN = HierarchicalNodeFeatureNoise(NothingSelected(), AblationNoise(), append_indicator=False)
+r"""No noise on nodes."""
 
 
 class SmoothedClassifier(torch.nn.Module, ABC):
@@ -48,11 +58,16 @@ class SmoothedClassifier(torch.nn.Module, ABC):
 
     Args:
         model (torch.nn.Module): The model.
-        transform (HierarchicalNodeFeatureNoise or Compose): The smoothing, perhaps at the end of
-            PyG's ``Compose``: what comes before the noise is done to the clean data, once.
+        transform (HierarchicalNodeFeatureNoise, HierarchicalEdgeNoise or Compose): The smoothing,
+            of nodes or of edges, perhaps at the end of PyG's ``Compose``, or both there, first of
+            nodes: what comes before the noise is done to the clean data, once.
         num_classes (int): Number of classes :math:`C`.
 
     Attributes:
+        transform (HierarchicalNodeFeatureNoise): The noise of nodes; where only edges get noise,
+            one that selects none.
+        edges (HierarchicalEdgeNoise or None): The noise of edges.
+        smoothing (Smoothing): The selection and the noise that certificates are made with.
         feature_path (str or None): Which way the features took into the model at the last
             sampling, and why.
         adjacency (str or None): The form of the graph that the model was called on at the last
@@ -76,22 +91,21 @@ class SmoothedClassifier(torch.nn.Module, ABC):
     def __init__(
         self,
         model: torch.nn.Module,
-        transform: HierarchicalNodeFeatureNoise | Compose,
+        transform: Transform,
         num_classes: int,
     ) -> None:
         super().__init__()
-        self.before, transform = _taken_apart(transform)
-        if not isinstance(transform, HierarchicalNodeFeatureNoise):
-            raise TypeError(
-                "'transform' must be a HierarchicalNodeFeatureNoise "
-                f"(got {type(transform).__name__})"
-            )
-        if (why := self.not_ablated.get(transform.noise.of)) is not None:
-            raise ValueError(f"'transform' cannot have {transform.noise} here: {why}")
+        self.before, nodes, self.edges = _taken_apart(transform)
+        for of, noise in ((nodes and nodes.noise.of, nodes), ("edges", self.edges)):
+            if noise is not None and (why := self.not_ablated.get(str(of))) is not None:
+                raise ValueError(f"'transform' cannot have {noise.noise} here: {why}")
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"'model' must be a torch.nn.Module (got {type(model).__name__})")
         self.model = model
-        self.transform = transform
+        self.transform = CLEAN if nodes is None else nodes
+        self.smoothing: Smoothing = self.transform
+        if self.edges is not None:
+            self.smoothing = EdgeSmoothing(self.edges, nodes)
         self.num_classes = check_count("num_classes", num_classes, 2)
         self.feature_path: str | None = None
         self.adjacency: str | None = None
@@ -100,13 +114,20 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         self._prepared: dict[tuple[int, ...], tuple[Any, ForwardVoter]] = {}
 
     @property
+    def edges_change(self) -> bool:
+        r"""Whether certificates are about changes of edges, too."""
+        return self.edges is not None or not self.transform.noise.fixes_graph
+
+    @property
     def device(self) -> torch.device:
         r"""Where the model's parameters are."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
         return tensors[0].device if tensors else torch.device("cpu")
 
     def extra_repr(self) -> str:
-        return f"{self.transform}, num_classes={self.num_classes}"
+        noises = (self.transform if self.transform is not CLEAN else None, self.edges)
+        told = ", ".join(str(noise) for noise in noises if noise is not None)
+        return f"{told}, num_classes={self.num_classes}"
 
     def forward(
         self,
@@ -294,7 +315,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 what belongs to sampling, or a model that draws random numbers.
         """
         plan = CertificatePlan.of(
-            self.transform,
+            self.smoothing,
             self.num_classes,
             kind,
             n0=n0,
@@ -308,6 +329,8 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         options = self._options(seed, block_size, dense, plan.exact, _check_level(approve))
         voter, objects = self._voter(data, targets, options)
         objects["num_features"] = voter.features[0].size(1)
+        if self.smoothing.noise.changes_pairs:
+            objects["num_entities"] = None  # not nodes alone, and nobody counts all pairs
         settings = self._settings(voter, checkpoint is not None)
         current_ranks().compare({**plan.settings, **settings})
         decided = plan.decided(voter.num_targets, objects)
@@ -387,7 +410,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         enumerate_outcomes: bool = False,
         approve: tuple[float, ...] = (),
     ) -> VoterOptions:
-        outcomes = self.transform.selection.num_outcomes() if enumerate_outcomes else 0
+        outcomes = self.smoothing.selection.num_outcomes() if enumerate_outcomes else 0
         return VoterOptions(
             seed=check_count("seed", seed, 0),
             block_size=None if block_size is None else check_count("block_size", block_size, 1),
@@ -395,6 +418,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             enumerate_outcomes=enumerate_outcomes,
             approve=approve,
             num_outcomes=outcomes or 0,
+            edges=self.edges,
         )
 
     def _index(self, index: Index, node_index: Index) -> Index:
@@ -469,9 +493,10 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         r"""All that votes depend on but the samples, for those that are kept or shared by ranks."""
         if not kept and current_ranks().size == 1:
             return {}
-        smoothing = to_dict(self.transform.selection), to_dict(self.transform.noise)
+        smoothing = to_dict(self.smoothing.selection), to_dict(self.smoothing.noise)
+        drawn = self.transform if self.edges is None else (self.transform, self.edges)
         return {
-            "transform": str(self.transform),
+            "transform": str(drawn),
             "smoothing": digest(json.dumps(smoothing).encode()),
             "seed": voter.options.seed,
             "device": voter.device.type,
@@ -548,16 +573,26 @@ def _kept_votes(
 
 
 def _taken_apart(
-    transform: HierarchicalNodeFeatureNoise | Compose,
-) -> tuple[Compose | None, HierarchicalNodeFeatureNoise]:
-    r"""What is done to clean data, and the noise that comes last."""
-    if not isinstance(transform, Compose):
-        return None, transform
-    *before, last = transform.transforms or [None]
-    noises = [each for each in before if isinstance(each, HierarchicalNodeFeatureNoise)]
+    transform: Transform,
+) -> tuple[Compose | None, HierarchicalNodeFeatureNoise | None, HierarchicalEdgeNoise | None]:
+    r"""What is done to clean data, and the noises that come last: of nodes, and of edges."""
+    before = list(transform.transforms) if isinstance(transform, Compose) else [transform]
+    edges = before.pop() if before and isinstance(before[-1], HierarchicalEdgeNoise) else None
+    nodes = (
+        before.pop() if before and isinstance(before[-1], HierarchicalNodeFeatureNoise) else None
+    )
+    noises = [each for each in before if isinstance(each, NOISES)]
     if noises:
+        last = edges or nodes or before[-1]
         raise ValueError(
-            "'transform' must end with the noise, since what comes after it would change the noisy "
-            f"features and the indicator (got {last} after {noises[0]})"
+            "'transform' must end with the noise, first of nodes and then of edges, since what "
+            "comes after it would change the noisy features and the indicator "
+            f"(got {last} after {noises[0]})"
         )
-    return (Compose(before) if before else None), last
+    if nodes is None and edges is None:
+        last = before[-1] if before else None
+        raise TypeError(
+            "'transform' must be a HierarchicalNodeFeatureNoise or a HierarchicalEdgeNoise, or end "
+            f"with them (got {type(last).__name__})"
+        )
+    return (Compose(before) if before else None), nodes, edges

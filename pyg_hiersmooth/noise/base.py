@@ -66,9 +66,10 @@ class Noise(ABC):
     r"""Whether it draws nothing: a noisy row is a fixed one, whatever the row and the stream."""
 
     of: str = "features"
-    r"""What a selected entity gets noise on: its ``"features"``. Only
+    r"""What a selected entity gets noise on: its ``"features"``. Of nodes, only
     :class:`~pyg_hiersmooth.noise.AblationNoise` knows more, and what its kinds leave of a graph's
-    structure is in :mod:`pyg_hiersmooth.transforms.structure_ablation`."""
+    structure is in :mod:`pyg_hiersmooth.transforms.structure_ablation`. Noises of pairs of nodes
+    (:mod:`~pyg_hiersmooth.certificates.composed`) are of ``"edges"`` or ``"nodes and edges"``."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -97,6 +98,11 @@ class Noise(ABC):
         return tuple(sorted(axis.name for axis in self.axes))
 
     @property
+    def counts_flips(self) -> bool:
+        r"""Whether the budget is one of additions and deletions of what :obj:`r` counts."""
+        return self.budget == ("additions", "deletions")
+
+    @property
     def norm(self) -> Norm | None:
         r"""The norm of the budget if that is one distance, and so has a :meth:`radius`."""
         return self.axes[0].norm if len(self.axes) == 1 else None
@@ -110,6 +116,11 @@ class Noise(ABC):
     def fixes_graph(self) -> bool:
         r"""Whether its adversary changes features alone, of entities that are there."""
         return self.of == "features"
+
+    @property
+    def changes_pairs(self) -> bool:
+        r"""Whether its adversary changes edges of pairs of nodes, which are counted as such."""
+        return "edges" in self.of
 
     @property
     def spares_target(self) -> bool:
@@ -278,6 +289,10 @@ class Noise(ABC):
     def reach(self, **budget: Any) -> float:
         r"""The most entities that a (checked) budget allows to change."""
         return np.inf if not self.axes or any(budget.values()) else 0
+
+    def changes_nothing(self, r: int, **budget: Any) -> bool:
+        r"""Whether :obj:`r` entities and a (checked) budget leave the adversary nothing to do."""
+        return min(r, self.reach(**budget)) < 1
 
     def radius(self, complement: np.ndarray, target: np.ndarray) -> np.ndarray:
         r"""The distance :math:`\epsilon` at which :math:`L(1 - \mathrm{complement})` falls to

@@ -144,7 +144,7 @@ def _chosen(
     run: ReportedRun, certificate: Certificate, source: ColumnDataSource
 ) -> tuple[list[Part], CustomJS]:
     r"""What the selected object withstands, drawn and in words, and what shows the next one."""
-    flips = certificate.noise.budget == ("additions", "deletions")
+    flips = certificate.noise.counts_flips
     shown = _frontiers(certificate) if flips else _over_r(certificate)
     cells = ColumnDataSource({"x": [], "y": [], "level": []}, name=f"{run.key}-cells")
     plot = new_figure(

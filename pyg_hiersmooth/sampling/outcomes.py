@@ -2,12 +2,29 @@ r"""Sampling with known outcomes: sample :math:`i` is the outcome :math:`i` of a
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
+import torch
 from torch import Tensor
 
+from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import Selection
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+
+class NothingSelected(Selection):
+    r"""Selects no entity, and draws nothing: what stays clean beside noise on something else."""
+
+    def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
+        return torch.zeros(num_entities, dtype=torch.bool, device=stream.device)
+
+    def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
+        shape = () if num_entities is None else np.shape(num_entities)
+        return np.full(shape, float(r == 0))
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}()"
 
 
 class ListedOutcomes(Selection):
@@ -37,7 +54,14 @@ class ListedOutcomes(Selection):
         return f"{self.__class__.__name__}({self.selection})"
 
 
-def draws_nothing(transform: HierarchicalNodeFeatureNoise) -> bool:
+class DrawsFrom(Protocol):
+    r"""What a smoothing draws from."""
+
+    selection: Selection
+    noise: Noise
+
+
+def draws_nothing(transform: DrawsFrom) -> bool:
     r"""Whether all that a smoothing can produce can be listed, so that nothing is left to chance,
     and any change of a row certifies alike.
     """

@@ -107,6 +107,12 @@ class HierarchicalEdgeNoise(BaseTransform):
         return 0.0, self.p
 
     @property
+    def num_outcomes(self) -> int:
+        r"""How many outcomes can be listed; 0 where they are drawn."""
+        listed = isinstance(self.selection, PartitionSelection) and not self.noise.axes
+        return self.selection.num_outcomes() or 0 if listed else 0
+
+    @property
     def certified_as(self) -> CertifiedAs:
         r"""What a certificate for changed edges alone is made with, where additions and deletions
         of edges are told apart: with independent pairs and no indicator, noise on a selected pair

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
-from pyg_hiersmooth.certificates.composed import ComposedSmoothing
+from pyg_hiersmooth.certificates import (
+    Certificate,
+    CollectiveCertificate,
+    StoppingRule,
+    certify_counts,
+)
+from pyg_hiersmooth.certificates.composed import EdgeSmoothing
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
-from pyg_hiersmooth.selection import PartitionSelection
+from pyg_hiersmooth.selection import FixedSizeSelection, PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
 World = tuple[tuple[int, ...], tuple[int, ...]]
@@ -25,6 +31,19 @@ WORLDS = [
     for bits in product((0, 1), repeat=NODES)
     for pairs in product((0, 1), repeat=PAIRS)
 ]
+
+
+class Smoothings(NamedTuple):
+    """Noise on pairs, and perhaps on nodes."""
+
+    edges: HierarchicalEdgeNoise
+    nodes: Any = None
+
+
+def certificate_of(smoothings: Smoothings, p: np.ndarray) -> Certificate:
+    """The certificate of a class with vote probabilities p against all others together."""
+    smoothing = EdgeSmoothing(*smoothings)
+    return Certificate.from_bounds(smoothing, np.zeros(len(p), dtype=int), p, 1 - p)
 
 
 def outcomes_of_node(bit: int, nodes: Any) -> dict[Any, float]:
@@ -48,7 +67,7 @@ def outcomes_of_pair(pair: int, edges: HierarchicalEdgeNoise) -> dict[Any, float
     return {pair: 1 - flip, 1 - pair: flip}
 
 
-def distribution(world: World, smoothing: ComposedSmoothing) -> dict[Any, float]:
+def distribution(world: World, smoothing: Smoothings) -> dict[Any, float]:
     parts = [outcomes_of_node(bit, smoothing.nodes) for bit in world[0]]
     parts += [outcomes_of_pair(pair, smoothing.edges) for pair in world[1]]
     found: dict[Any, float] = {}
@@ -73,7 +92,7 @@ def worst_case(p: float, clean: dict[Any, float], attacked: dict[Any, float]) ->
     return mass
 
 
-def least_certifiable(smoothing: ComposedSmoothing, attacks: Iterator[World]) -> float:
+def least_certifiable(smoothing: Smoothings, attacks: Iterator[World]) -> float:
     """The least vote probability that keeps a majority under all of the attacks."""
     clean = distribution(CLEAN, smoothing)
     attacked = [distribution(world, smoothing) for world in attacks]
@@ -94,10 +113,13 @@ def bisect(holds: Any) -> float:
     return high
 
 
-def claimed(smoothing: ComposedSmoothing, **budget: Any) -> float:
+def claimed(smoothing: Smoothings, **budget: Any) -> float:
+    if smoothing.nodes is None:  # then pairs are what r counts
+        del budget["r"]
+        budget = {"r": budget.pop("edges")} if "edges" in budget else budget
+
     def holds(p: float) -> bool:
-        bound = np.array([p])
-        return bool(smoothing.is_robust(bound, 1.0 - bound, num_nodes=NODES, **budget)[0])
+        return bool(certificate_of(smoothing, np.array([p])).is_robust(**budget)[0])
 
     return bisect(holds)
 
@@ -120,17 +142,19 @@ def node_noise(p: float, noise: Any) -> HierarchicalNodeFeatureNoise:
 
 
 ABLATED = HierarchicalEdgeNoise(0.9, AblationNoise())
+THINNING = HierarchicalEdgeNoise(0.9, SparseFlipNoise(0.0, 1.0))
+r"""The same, told apart into additions and deletions."""
 FLIPPED = HierarchicalEdgeNoise(1.0, SparseFlipNoise(0.2, 0.7))
 THINNED = HierarchicalEdgeNoise(0.8, SparseFlipNoise(0.2, 0.7))
 
 
-@pytest.mark.parametrize("edges", [ABLATED, FLIPPED, THINNED], ids=str)
+@pytest.mark.parametrize("edges", [THINNING, FLIPPED, THINNED], ids=str)
 @pytest.mark.parametrize("nodes", [None, node_noise(0.95, AblationNoise())], ids=str)
 @pytest.mark.parametrize(("additions", "deletions"), [(1, 0), (0, 1), (1, 1)])
 def test_added_and_deleted_edges_are_bounded_exactly(
     edges: HierarchicalEdgeNoise, nodes: Any, additions: int, deletions: int
 ) -> None:
-    smoothing = ComposedSmoothing(edges, nodes)
+    smoothing = Smoothings(edges, nodes)
     for r in range(1 if nodes is None else NODES + 1):
         budget = {"r": r, "additions": additions, "deletions": deletions}
         truth = least_certifiable(smoothing, ball(**budget))
@@ -144,7 +168,7 @@ def test_added_and_deleted_edges_are_bounded_exactly(
 )
 @pytest.mark.parametrize("p", [0.9, 0.99])
 def test_no_claim_about_changed_pairs_is_contradicted(nodes: Any, p: float) -> None:
-    smoothing = ComposedSmoothing(HierarchicalEdgeNoise(p, AblationNoise()), nodes)
+    smoothing = Smoothings(HierarchicalEdgeNoise(p, AblationNoise()), nodes)
     flips = nodes is not None and nodes.noise.axes
     for r in range(1 if nodes is None else NODES + 1):
         for edges in range(PAIRS + 1):
@@ -158,74 +182,115 @@ def test_no_claim_about_changed_pairs_is_contradicted(nodes: Any, p: float) -> N
     assert claimed(smoothing, r=0, edges=1, **({"additions": 0} if flips else {})) < 1.0
 
 
-@lru_cache(maxsize=1)
-def two_partitions() -> ComposedSmoothing:
-    edges = HierarchicalEdgeNoise(PartitionSelection(4, 2), AblationNoise())
-    nodes = HierarchicalNodeFeatureNoise(PartitionSelection(5, 3), AblationNoise(of="messages"))
-    return ComposedSmoothing(edges, nodes)
+@pytest.mark.parametrize("edges", [FLIPPED, THINNED], ids=str)
+def test_as_many_pairs_change_as_edges_are_added_and_deleted(edges: HierarchicalEdgeNoise) -> None:
+    certificate = certificate_of(Smoothings(edges), np.array([0.5, 0.99, 1.0]))
+    grid = certificate.grid(3, 3, 3)
+    for r, additions, deletions in product(range(4), repeat=3):
+        budget = {"additions": additions, "deletions": deletions}
+        assert (grid[:, r, additions, deletions] == certificate.is_robust(r, **budget)).all()
+        if r >= additions + deletions:
+            assert (certificate.is_robust(r, **budget) == certificate.is_robust(**budget)).all()
 
 
-def test_outcomes_of_two_partitions_that_expose_a_change() -> None:
-    smoothing = two_partitions()
-    selection, pairs = smoothing.nodes.selection, smoothing.edges.selection  # type: ignore[union-attr]
-    nodes_exposed = np.array([~selection.mask(i, [10]).numpy() for i in range(15)])
-    rng = np.random.default_rng(0)
-    for r, edges in product(range(4), range(4)):
-        most, most_shared = 0, 0
-        for _ in range(50):
-            changed = rng.choice(10, r, replace=False)
-            groups = rng.integers(4, size=(2, edges))  # any groups: a pair's is a hash
-            pair_exposed = np.array([(groups[i // 4] == i % 4).any() for i in range(8)])
-            node_exposed = nodes_exposed[:, changed].any(1)
-            most = max(most, int((node_exposed[:, None] | pair_exposed[None]).sum()))
-            most_shared = max(most_shared, int(pair_exposed.sum()))
-        bound = int(smoothing.num_exposing(r, edges, 10))
-        assert most <= bound <= 15 * 8
-        assert most_shared <= int(pairs.num_exposing(edges))
-        if min(r, edges) <= 1:
-            assert most == bound  # attained
-    assert smoothing.num_exposing(1, 1) == 15 * 8 - 12 * 6
-    alone = ComposedSmoothing(smoothing.edges)
-    assert [int(alone.num_exposing(0, e)) for e in range(6)] == [0, 2, 4, 6, 8, 8]
-    shared = ComposedSmoothing(
-        HierarchicalEdgeNoise(PartitionSelection(5, 3), AblationNoise()), smoothing.nodes
-    )
-    assert [int(shared.num_exposing(r, 2, shared=True)) for r in range(5)] == [6, 9, 12, 15, 15]
+def test_a_partition_of_pairs_counts_whole_votes() -> None:
+    edges = HierarchicalEdgeNoise(PartitionSelection(6, 5), AblationNoise())
+    exact = certify_counts(EdgeSmoothing(edges), [[30, 0], [26, 4], [20, 10], [16, 14]])
+    assert exact.largest_r.tolist() == [2, 2, 0, 0]  # a lead of more than 10 r
+    assert exact.is_robust(2).tolist() == [True, True, False, False]
 
 
 def test_added_nodes_and_pairs_have_no_end() -> None:
-    """Five nodes that were added to a graph of two are five."""
-    bound = np.array([0.99])
-    for of, robust in (("features", True), ("messages", False), ("nodes", False)):
-        smoothing = ComposedSmoothing(ABLATED, node_noise(0.8, AblationNoise(of=of)))
-        assert bool(smoothing.is_robust(bound, 1 - bound, r=5, num_nodes=2)[0]) == robust
-        partition = HierarchicalNodeFeatureNoise(PartitionSelection(10, 1), AblationNoise(of=of))
-        exact = ComposedSmoothing(
-            HierarchicalEdgeNoise(PartitionSelection(10, 1), AblationNoise()), partition
-        )
-        assert int(exact.num_exposing(5, 0, 2, shared=True)) == (2 if robust else 5)
-        assert int(exact.num_exposing(0, 7, 2, shared=True)) == 7
-    assert not ComposedSmoothing(ABLATED).is_robust(bound, 1 - bound, edges=9, num_nodes=2)[0]
+    """Five nodes, or pairs, that were changed in a graph of two are five."""
+    for of in ("features", "messages", "nodes"):
+        noise = Smoothings(ABLATED, node_noise(0.8, AblationNoise(of=of)))
+        certificate = certificate_of(noise, np.array([0.99]))
+        assert not certificate.is_robust(5, edges=0)
+        assert not certificate.is_robust(0, edges=9)
+        assert certificate.is_robust(1, edges=1)
+    assert not certificate_of(Smoothings(ABLATED), np.array([0.99])).is_robust(9)
+
+
+CERTIFIED = [
+    Smoothings(ABLATED),
+    Smoothings(FLIPPED),
+    Smoothings(HierarchicalEdgeNoise(PartitionSelection(6, 5), FLIPPED.noise, undirected=False)),
+    Smoothings(ABLATED, node_noise(0.95, SparseFlipNoise(0.3, 0.6))),
+    Smoothings(ABLATED, node_noise(0.95, GaussianNoise(0.5))),
+    Smoothings(ABLATED, node_noise(0.95, AblationNoise(of="messages"))),
+    Smoothings(THINNED, node_noise(0.95, AblationNoise(of="nodes"))),
+]
+
+
+@pytest.mark.parametrize("smoothings", CERTIFIED, ids=str)
+def test_a_certificate_is_kept_and_shown(smoothings: Smoothings, tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    certificate = certificate_of(smoothings, np.linspace(0.5, 1.0, 20))
+    certificate.save(tmp_path / "kept.npz")
+    kept = Certificate.load(tmp_path / "kept.npz")
+    assert repr(kept) == repr(certificate)
+    assert kept.threat == certificate.threat and "pairs of nodes" in kept.threat
+    for strength in range(3):
+        budget = dict.fromkeys(kept.noise.budget, strength)
+        assert (kept.is_robust(1, **budget) == certificate.is_robust(1, **budget)).all()
+    table = certificate.to_frame(np.zeros(20, dtype=int))
+    for axis in certificate.noise.axes:
+        for name in (f"{axis.name}_r{r}" for r in (1, 2)):
+            r = int(name[-1])
+            for target in (12, 19):
+                rest = {other.name: 0 for other in certificate.noise.axes}
+                strength = table[name][target]
+                robust = certificate.is_robust(r, **{**rest, axis.name: strength})
+                assert robust[target]
+                step = 1 if axis.whole else 0.01
+                robust = certificate.is_robust(r, **{**rest, axis.name: strength + step})
+                assert not robust[target] or strength > 100
+    assert certificate.threat in certificate._repr_html_()
+    assert len(certificate.chart(np.zeros(20, dtype=int)).panels) >= 1
+
+
+def test_stopping_asks_about_edges() -> None:
+    composed = EdgeSmoothing(ABLATED, node_noise(0.95, SparseFlipNoise(0.3, 0.6)))
+    rule = StoppingRule(composed, {"r": 0, "edges": 1, "deletions": 0}, 2, 2)
+    assert rule.answered([[5000, 0], [3, 0]], [0, 1]).tolist() == [True, False]
+    with pytest.raises(ValueError, match="must allow the adversary a change"):
+        StoppingRule(composed, {"r": 1, "edges": 0}, 2, 2)
 
 
 def test_what_is_refused() -> None:
-    half = np.array([0.9])
     with pytest.raises(ValueError, match="one of two smoothings may draw noise"):
-        ComposedSmoothing(FLIPPED, node_noise(0.9, GaussianNoise(1.0)))
+        EdgeSmoothing(FLIPPED, node_noise(0.9, GaussianNoise(1.0)))
     with pytest.raises(ValueError, match="would carry their messages"):
-        ComposedSmoothing(FLIPPED, node_noise(0.9, AblationNoise(of="messages")))
-    alone = ComposedSmoothing(ABLATED)
-    with pytest.raises(ValueError, match=r"'r' counts changed nodes, .* use 'edges' \(got r=1\)"):
-        alone.is_robust(half, 1 - half, r=1)
-    with pytest.raises(TypeError, match=r"as 'edges', or as 'additions' .*\(got edges=1 as well"):
-        alone.is_robust(half, 1 - half, edges=1, additions=1)
-    with pytest.raises(TypeError, match="needs the budget 'additions' or 'deletions'"):
-        ComposedSmoothing(FLIPPED).is_robust(half, 1 - half)
+        EdgeSmoothing(FLIPPED, node_noise(0.9, AblationNoise(of="messages")))
+    high = np.array([0.99])
+    alone = certificate_of(Smoothings(ABLATED), high)
+    flipped = certificate_of(Smoothings(FLIPPED), high)
+    composed = certificate_of(Smoothings(ABLATED, node_noise(0.9, AblationNoise())), high)
+    both = certificate_of(Smoothings(FLIPPED, node_noise(0.9, AblationNoise())), high)
     with pytest.raises(TypeError, match=r"got 'eps'"):
-        alone.is_robust(half, 1 - half, eps=1.0)
-    with pytest.raises(ValueError, match="outcomes are listed for a partition and ablation only"):
-        alone.num_exposing(0, 1)
-    with pytest.raises(ValueError, match=r"as many of nodes as of pairs \(got 15 and 8\)"):
-        two_partitions().num_exposing(1, 1, shared=True)
-    assert alone.is_robust(half, 1 - half, edges=0).all()
-    assert not alone.is_robust(1 - half, half, edges=0).any()
+        alone.is_robust(1, eps=1.0)
+    with pytest.raises(TypeError, match=r"got 'edges'"):
+        alone.is_robust(1, edges=1)
+    with pytest.raises(TypeError, match="'r' is needed"):
+        alone.is_robust()
+    with pytest.raises(TypeError, match="'r' is needed"):
+        both.is_robust(additions=1)
+    with pytest.raises(TypeError, match="needs the budget 'additions' or 'deletions'"):
+        flipped.is_robust(1)
+    with pytest.raises(TypeError, match="needs the budget 'edges'"):
+        composed.is_robust(1)
+    for certificate in (composed, both):
+        with pytest.raises(TypeError, match="'grid' over additions and deletions needs"):
+            certificate.grid(1)
+    for certificate in (alone, flipped, composed, both):
+        with pytest.raises(TypeError, match="'only' is for AblationNoise"):
+            certificate.is_robust(1, only="new_nodes")
+        with pytest.raises(TypeError, match="'exposure' is for"):
+            certificate.is_robust(1, exposure=np.ones((1, 2)))
+        every = {"num_samples": [10], "votes": [[10, 0]], "alpha": 0.01, "simultaneous": True}
+        kept = Certificate.from_bounds(certificate, [0], high, 1 - high, **every)
+        with pytest.raises(ValueError, match="count changed nodes, not pairs"):
+            CollectiveCertificate(kept, np.ones((1, 2), dtype=bool))
+    sized = HierarchicalNodeFeatureNoise(FixedSizeSelection(2), AblationNoise())
+    with pytest.raises(ValueError, match="may add nodes"):
+        certificate_of(Smoothings(ABLATED, sized), high)

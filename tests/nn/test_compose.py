@@ -9,15 +9,23 @@ import torch
 from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, global_mean_pool
-from torch_geometric.transforms import AddSelfLoops, BaseTransform, Compose, NormalizeFeatures
+from torch_geometric.transforms import (
+    AddRandomWalkPE,
+    AddSelfLoops,
+    BaseTransform,
+    Compose,
+    GCNNorm,
+    LocalDegreeProfile,
+    NormalizeFeatures,
+)
 
 from pyg_hiersmooth.nn import (
     SmoothedGraphClassifier,
     SmoothedImageClassifier,
     SmoothedNodeClassifier,
 )
-from pyg_hiersmooth.noise import GaussianNoise
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
 N, D, C = 30, 4, 3
 NOISE = HierarchicalNodeFeatureNoise(0.7, GaussianNoise(0.5))
@@ -127,3 +135,52 @@ def test_the_classes_of_most_votes() -> None:
     votes = smoothed.sample_votes(data, 40, 3, [2, 5], False)
     assert torch.equal(smoothed.predict(data, 40, 3, [2, 5]), votes.argmax(1))
     assert smoothed.predict(data, 40, node_index=5).shape == (1,)
+
+
+EDGES = HierarchicalEdgeNoise(0.9, AblationNoise(), undirected=False)
+PLAIN: dict[str, Any] = {"progress": False, "num_workers": 0}
+
+
+class WithoutIndicator(Model):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = GCNConv(D, C)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_noise_on_edges_comes_last(kind: Any) -> None:
+    data = make()
+    smoothed = kind(WithoutIndicator(), Compose([NormalizeFeatures(), AddSelfLoops(), EDGES]), C)
+    alone = kind(WithoutIndicator(), EDGES, C)
+    votes = smoothed.sample_votes([data] if kind is KINDS[1] else data, 40, **PLAIN)
+    clean = cleaned(data)
+    given = [clean] if kind is KINDS[1] else clean
+    assert torch.equal(votes, alone.sample_votes(given, 40, **PLAIN))
+    both = kind(Model(), Compose([NormalizeFeatures(), AddSelfLoops(), NOISE, EDGES]), C)
+    again = kind(Model(), Compose([NOISE, EDGES]), C)
+    votes = both.sample_votes([data] if kind is KINDS[1] else data, 40, **PLAIN)
+    assert torch.equal(votes, again.sample_votes(given, 40, **PLAIN))
+    with pytest.raises(ValueError, match="first of nodes and then of edges"):
+        kind(Model(), Compose([EDGES, NOISE]), C)
+    with pytest.raises(ValueError, match="must end with the noise"):
+        kind(Model(), Compose([EDGES, EDGES]), C)
+
+
+@pytest.mark.parametrize(
+    "before", [LocalDegreeProfile(), GCNNorm(), AddRandomWalkPE(3, attr_name=None)]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_makes_something_of_edges_is_refused_where_they_change(kind: Any, before: Any) -> None:
+    messages = HierarchicalNodeFeatureNoise(0.9, AblationNoise(of="messages"))
+    nodes = HierarchicalNodeFeatureNoise(0.9, AblationNoise(of="nodes"))
+    data = make()
+    given = [data] if kind is KINDS[1] else data
+    for noise in (EDGES, nodes if kind is KINDS[1] else messages):
+        smoothed = kind(Model(), Compose([before, noise]), C)
+        with pytest.raises(ValueError, match="make each edge of those between its ends alone"):
+            smoothed.sample_votes(given, 2, **PLAIN)
+
+
+def test_images_have_no_edges() -> None:
+    with pytest.raises(TypeError, match="must be a HierarchicalNodeFeatureNoise"):
+        SmoothedImageClassifier(nn.Flatten(), EDGES, C)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from pyg_hiersmooth.certificates.views.largest_budgets import largest_distance
 from pyg_hiersmooth.chart import Chart, Curve, Panel
 from pyg_hiersmooth.noise import Axis
 
@@ -61,6 +62,6 @@ def _over_count(accuracy: Callable[[int], float], r: int | None = None) -> Curve
 
 def _over_distance(certificate: Certificate, y: ArrayLike, r: int) -> Curve:
     clean = certificate.clean_accuracy(y)
-    radius = np.sort(certificate.radius(r)[certificate.correct(y)])
+    radius = np.sort(largest_distance(certificate, r)[certificate.correct(y)])
     x = np.concatenate([[0.0], radius])
     return Curve(x, np.linspace(clean, 0.0, len(x)), r)

@@ -50,8 +50,7 @@ def certified_accuracy_grid(
 
 def _check_cells(certificate: Certificate, *largest: int) -> tuple[int, int, int]:
     noise = certificate.noise
-    counts_flips = noise.budget == ("additions", "deletions")
-    if not counts_flips and (noise.budget or any(largest[1:])):
+    if not noise.counts_flips and (noise.budget or any(largest[1:])):
         raise TypeError(f"'grid' over additions and deletions needs SparseFlipNoise (got {noise})")
     names = ("max_r", "max_additions", "max_deletions")
     r, additions, deletions = map(check_count, names, largest)

@@ -16,6 +16,10 @@ MOST_R, MOST_COUNT = 64, 1_024
 r"""Changed entities, and strengths that are counted, up to which is looked."""
 
 
+HALVINGS = 40
+r"""Steps in the search for a distance, each half of the one before."""
+
+
 def largest_budgets(certificate: Certificate, r: int) -> dict[str, np.ndarray]:
     r"""For each axis of the noise's budget, the largest strength, the others being 0, that each
     object withstands at :obj:`r` changed entities.
@@ -47,13 +51,30 @@ def largest_r(certificate: Certificate) -> np.ndarray:
 
 def _largest_strength(certificate: Certificate, r: int, axis: Axis) -> np.ndarray:
     if not axis.whole:
-        return certificate.radius(r)
+        return largest_distance(certificate, r)
     budget: dict[str, Any] = {other.name: 0 for other in certificate.noise.axes}
     return _count(
         certificate,
         MOST_COUNT,
         lambda strength: certificate.is_robust(r, **{**budget, axis.name: strength}),
     )
+
+
+def largest_distance(certificate: Certificate, r: int) -> np.ndarray:
+    r"""The largest ``eps`` that each object withstands at :obj:`r` changed nodes, and nothing else
+    changed, float64 ``[M]``; nan where it abstains. Beside other budgets it is found by halving,
+    and distances beyond 64 units of the noise are not looked for.
+    """
+    if certificate.noise.norm is not None:
+        return certificate.radius(r)
+    low = np.zeros(len(certificate))
+    step = 32.0 * certificate.noise.unit
+    for _ in range(HALVINGS):
+        for eps in np.unique(low + step):
+            here = low + step == eps
+            low[here & certificate.is_robust(r, eps=eps)] += step
+        step /= 2.0
+    return np.where(certificate.abstained, np.nan, low)
 
 
 def _count(

@@ -77,7 +77,7 @@ class GraphForward:
 
     def _without_empty_graphs(self, model: torch.nn.Module, x: Tensor, graph: Data) -> Any:
         r"""Logits of graphs of a noisy batch, of which some may have no nodes left: zeros."""
-        if "ptr" not in graph:
+        if "ptr" not in graph:  # of a batch taken apart
             graph = Batch.from_data_list([graph])
         present = graph.ptr.diff() > 0
         if bool(present.all()):
@@ -93,7 +93,7 @@ class GraphForward:
 
     def copies_of(self, copies: int) -> Data:
         if copies not in self._copies:
-            self._copies[copies] = side_by_side(self._copies[1], copies)
+            self._copies[copies] = side_by_side([self._copies[1]] * copies)
         return self._copies[copies]
 
     @property
@@ -187,13 +187,13 @@ class GraphForward:
         return hint(self._left_out) if self.call is not call_model else ""
 
 
-def side_by_side(graph: Data, copies: int) -> Data:
-    r"""Copies of a graph, or of a batch of graphs, in one batch."""
-    batch = Batch.from_data_list([graph] * copies)
-    if isinstance(graph, Batch) and "ptr" in graph:
+def side_by_side(graphs: Sequence[Data]) -> Data:
+    r"""Graphs, or batches of graphs, in one batch."""
+    batch = Batch.from_data_list(list(graphs))
+    if isinstance(graphs[0], Batch) and "ptr" in graphs[0]:
         # Batches count their graphs on, but for what PyG leaves out.
-        batch.ptr = cumsum(graph.ptr.diff().repeat(copies))
-        batch._num_graphs = graph.num_graphs * copies
+        batch.ptr = cumsum(torch.cat([graph.ptr.diff() for graph in graphs]))
+        batch._num_graphs = sum(graph.num_graphs for graph in graphs)
     return batch
 
 

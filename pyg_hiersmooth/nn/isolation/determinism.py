@@ -24,7 +24,10 @@ r"""Most units of a block that are compared with themselves alone."""
 
 
 def check_deterministic(
-    prepared: IsolatedModel, draws: list[Tensor], deterministic: bool = False
+    prepared: IsolatedModel,
+    draws: list[Tensor],
+    deterministic: bool = False,
+    noisy: bool = True,
 ) -> None:
     r"""Checks that a model answers the same features in the same way, whatever came before, and
     that they make a difference.
@@ -33,6 +36,7 @@ def check_deterministic(
         prepared (IsolatedModel): The model.
         draws (list of torch.Tensor): Two draws of features ``[N, D]``.
         deterministic (bool): Whether random numbers must make no difference either.
+        noisy (bool): Whether features get noise, and so must make a difference.
 
     Raises:
         ValueError: If it keeps more than the graph determines, answers differently from call to
@@ -63,7 +67,7 @@ def check_deterministic(
         )
     makes_no_difference = all(torch.equal(logits, first) for logits in _answers(prepared, draws))
     refuse_change(first_difference(kept, prepared.state()))
-    if makes_no_difference:
+    if noisy and makes_no_difference:
         raise ValueError(
             f"'{name}' does not depend on the noisy features: it, or 'forward', must use those "
             "that it is called with"

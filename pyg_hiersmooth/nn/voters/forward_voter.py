@@ -8,6 +8,7 @@ from torch import Tensor
 from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.isolation.held_edges import check_no_edges
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.precision import cast
@@ -38,7 +39,8 @@ class ForwardVoter(ModelVoter):
 
     Raises:
         ValueError: If the model fails on the features, returns no logits for the outputs, mixes
-            the copies of a block, or is no fixed function of its features.
+            the copies of a block, is no fixed function of its features, or holds clean edges
+            where edges change.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class ForwardVoter(ModelVoter):
             raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
         prepared = IsolatedModel(model, forward, x)
         noisy = NoisyModel(prepared, transform, x, sizes, options, path)
+        if noisy.changes_structure:
+            check_no_edges(prepared, forward.copies_of(1))
         ModelTrial(noisy, num_classes).run()
         self._take(noisy, targets, num_classes)
 
@@ -201,10 +205,12 @@ class ForwardVoter(ModelVoter):
 
     def _on_fewer_units(self) -> ForwardVoter | None:
         r"""As this one, with the model called on those units alone that have targets;
-        :obj:`None` where that are all.
+        :obj:`None` where that are all, or edges get noise.
         """
         outputs = torch.tensor(self.model.prepared.forward.outputs)
         unit_of = torch.arange(len(outputs)).repeat_interleave(outputs)
+        if self.options.edges is not None:
+            return None  # their edges are drawn for all
         units, place = unit_of[self.targets.cpu()].unique(return_inverse=True)
         if len(units) == len(outputs):
             return None

@@ -26,6 +26,7 @@ from pyg_hiersmooth.nn.voters.noisy_model import TRIAL, NoisyModel
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures, feature_source
 from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError, not_swallowed
+from pyg_hiersmooth.sampling.outcomes import NothingSelected
 from pyg_hiersmooth.transforms.structure_ablation import ablated
 
 COPIES_TO_COMPARE = 4
@@ -89,7 +90,7 @@ class ModelTrial:
         r"""Why the graph is taken as given, if that is clear beforehand."""
         if self.options.dense:
             return "as asked"
-        if self.model.transform.noise.of != "features":
+        if self.model.changes_structure:
             return "its edges change from sample to sample"
         return None
 
@@ -143,7 +144,8 @@ class ModelTrial:
         draws = [self._draw(number) for number in range(2)]
         if isinstance(model.source, ProjectedFeatures) and model.dense_fits:
             draws = [model.source.mapped(draw) for draw in draws]
-        check_deterministic(self.prepared, draws, self.options.enumerate_outcomes)
+        noisy = not isinstance(model.transform.selection, NothingSelected)
+        check_deterministic(self.prepared, draws, self.options.enumerate_outcomes, noisy)
         if model.transform.noise.of == "messages":
             indicated = model.transform.append_indicator
             check_silence(self.precise, self._cast(self._draw(0)), indicated)

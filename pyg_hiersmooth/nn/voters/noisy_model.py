@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
+from pyg_hiersmooth.nn.calls.graph_forward import side_by_side
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.voters.audit import check_ballots
 from pyg_hiersmooth.nn.voters.block_size import grown_block_size
@@ -28,6 +29,7 @@ from pyg_hiersmooth.sampling.generators import generators_put_back
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 from pyg_hiersmooth.sampling.tally import Ballots, Tally
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.transforms.hierarchical_edge_noise import NoisyEdges
 from pyg_hiersmooth.transforms.structure_ablation import ablated
 
 MAX_TRIAL_BYTES = 2**30
@@ -36,6 +38,9 @@ r"""Largest dense features that are written out only to try a model."""
 TRIAL = 2**32
 r"""Tells the streams of trials from those of samples."""
 
+
+EDGES = 2**16
+r"""Tells the stream of a sample's edges from that of its features."""
 
 AUDITED = 2**20
 r"""Tells draws of nodes around an audited neighborhood from those of trials."""
@@ -130,14 +135,42 @@ class NoisyModel:
     ) -> Any:
         r"""The noisy structure of as many copies of the objects as there are samples; :obj:`None`
         where the structure gets no noise.
+
+        Edges get noise first, from a stream of their own, and nodes are ablated of what it leaves.
         """
         of = self.transform.noise.of
-        if of == "features":
+        if not self.changes_structure:
             return None
         noised = getattr(forward, "noised", None)
         rows = torch.cat(selected)
-        graph = forward.copies_of(len(selected))
+        graph = self._with_noisy_edges(forward, streams)
         return ablated(graph, rows if noised is None else {noised: rows}, of)
+
+    def _with_noisy_edges(self, forward: Forward, streams: list[RandomStream]) -> Any:
+        r"""A draw of the objects' edges for each sample, side by side."""
+        edges = self.options.edges
+        if edges is None:
+            return forward.copies_of(len(streams))
+        if forward not in self._noisy_edges:
+            self._noisy_edges[forward] = edges.prepare(forward.copies_of(1))
+        noisy = self._noisy_edges[forward]
+        if self.options.enumerate_outcomes:
+            draws = [noisy.outcome(stream.path[-1] % edges.num_outcomes) for stream in streams]
+        else:
+            paths = (stream.path for stream in streams)
+            device = noisy.device
+            own = (RandomStream(self.options.seed, *path, EDGES, device=device) for path in paths)
+            draws = [noisy.draw(stream) for stream in own]
+        return draws[0] if len(draws) == 1 else side_by_side(draws)
+
+    @property
+    def changes_structure(self) -> bool:
+        r"""Whether the structure differs from sample to sample."""
+        return self.options.edges is not None or self.transform.noise.of != "features"
+
+    @cached_property
+    def _noisy_edges(self) -> dict[Forward, NoisyEdges]:
+        return {}
 
     def audit_among(
         self,
@@ -287,5 +320,5 @@ class NoisyModel:
         return fewer
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("source", "smooth", "plain")
+        made = ("source", "smooth", "plain", "_noisy_edges")
         return {key: each for key, each in vars(self).items() if key not in made}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from pyg_hiersmooth.sampling.outcomes import ListedOutcomes
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class VoterOptions:
             that lists them.
         approve (tuple of float): Softmax probabilities from which on a sample approves a class.
         num_outcomes (int): Listed outcomes whose votes are kept apart; 0 keeps none.
+        edges (HierarchicalEdgeNoise, optional): The noise of edges, besides that of nodes.
     """
 
     seed: int
@@ -29,6 +30,7 @@ class VoterOptions:
     enumerate_outcomes: bool = False
     approve: tuple[float, ...] = ()
     num_outcomes: int = 0
+    edges: HierarchicalEdgeNoise | None = None
 
     @property
     def tried(self) -> VoterOptions:
@@ -36,8 +38,10 @@ class VoterOptions:
         return replace(self, seed=0, approve=(), num_outcomes=0)
 
     def smoothing(self, transform: HierarchicalNodeFeatureNoise) -> HierarchicalNodeFeatureNoise:
-        r"""The transform whose samples are those that are asked for."""
-        if not self.enumerate_outcomes:
+        r"""The transform whose samples are those that are asked for; of several smoothings, only
+        that of edges alone can list its outcomes.
+        """
+        if not self.enumerate_outcomes or self.edges is not None:
             return transform
         return HierarchicalNodeFeatureNoise(
             ListedOutcomes(transform.selection), transform.noise, transform.append_indicator

@@ -2,6 +2,8 @@ r"""What a ``Compose`` does to a graph before the noise: done once, and tried.
 
 The certificate counts changed rows of the result. It is about changed rows of the user's graph only
 where each row of the result depends on one row of the graph, and nothing else depends on features.
+Where edges change as well, an edge of the result must depend on the edges between its ends alone,
+and nothing else on edges.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pyg_hiersmooth.nn.calls.inputs.graph import Graph, as_graph
 from pyg_hiersmooth.nn.calls.inputs.items import same
 from pyg_hiersmooth.nn.calls.structure import STRUCTURE
 from pyg_hiersmooth.sampling.generators import generator_states
+from pyg_hiersmooth.transforms.edge_forms import edge_ends, keep_edges, shallow_copy
 
 ROW = "row_before_transform"
 r"""An attribute that carries the numbers of nodes through a transform."""
@@ -34,6 +37,7 @@ class Cleaning:
         noised (str, optional): The node type whose features get noise, in heterogeneous graphs.
         keep (tuple of str): Attributes besides the structure that the model gets.
         node_level (bool): Whether nodes are classified, which keep their numbers then.
+        edges_change (bool): Whether the adversary may change edges.
     """
 
     def __init__(
@@ -42,7 +46,9 @@ class Cleaning:
         noised: str | None = None,
         keep: Collection[str] = (),
         node_level: bool = True,
+        edges_change: bool = False,
     ) -> None:
+        self.edges_change = edges_change
         self.transform, self.noised, self.node_level = transform, noised, node_level
         self.seen = STRUCTURE.union(keep)
         self.names = ", ".join(type(each).__name__ for each in transform.transforms)
@@ -63,6 +69,8 @@ class Cleaning:
         rows = self._rows(cleaned, x.size(0))
         for source in exchanges(x):
             self._try(graph, cleaned, rows, changed_rows(x, source), source)
+        if self.edges_change:
+            self._try_edges(graph, cleaned, x)
         return as_graph(cleaned, f"the graph after {self.names}")
 
     def _try(self, graph: Graph, cleaned: Graph, rows: Tensor, x: Tensor, source: Tensor) -> None:
@@ -77,6 +85,19 @@ class Cleaning:
             self._refuse(graph, cleaned, "rows of other nodes moved")
         if not same(self._rest(cleaned), self._rest(again)):
             self._refuse(graph, cleaned, "edges or other attributes moved")
+
+    def _try_edges(self, graph: Graph, cleaned: Graph, x: Tensor) -> None:
+        again = self._applied(without_some_pairs(graph), x)
+        self._rows(again, x.size(0))
+        others = map(without_some_pairs, (cleaned, again))
+        parts = [(self._store(each).x, self._rest(each)) for each in others]
+        if not same(*parts):
+            raise ValueError(
+                "what comes before the noise must make each edge of those between its ends alone, "
+                "and nothing else of edges, since the certificate counts changed edges (got "
+                f"{self.names}, and something else moved when a few edges were removed): apply it "
+                "to the data yourself, and certify changes of its result"
+            )
 
     def _applied(self, graph: Graph, x: Tensor) -> Graph:
         given = copy.copy(graph)
@@ -139,6 +160,17 @@ class Cleaning:
             "what comes before the noise must do the same to the data every time (got random "
             f"numbers in {self.names}): apply it to the data yourself"
         )
+
+
+def without_some_pairs(graph: Graph) -> Graph:
+    r"""The graph without the edges, in both directions, between a third of all pairs of nodes."""
+    out = shallow_copy(graph)
+    kept = {}
+    for form, ends in edge_ends(out._store).items():
+        low, high = torch.minimum(*ends), torch.maximum(*ends)
+        kept[form] = (low + 2 * high) % 3 != 0
+    keep_edges(out, out._store, kept)
+    return out
 
 
 def exchanges(x: Tensor) -> Iterator[Tensor]:
