@@ -30,6 +30,7 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
+from rich.table import Table
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.nn.conv.gcn_conv import gcn_norm
@@ -43,6 +44,7 @@ from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.neighborhoods.exposure import exposure
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
+from pyg_hiersmooth.study.tables import markdown
 from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -322,6 +324,123 @@ def planned(datasets: Sequence[str], seeds: Sequence[int]) -> Iterator[Model]:
             yield Model(DATASETS[0], SETTINGS[0], "labels", p, seed, consistency)
 
 
+def results(dataset: str, **wanted: Any) -> list[dict[str, Any]]:
+    r"""The models of a dataset that are as asked for, one a seed."""
+    found = [json.loads(path.read_text()) for path in sorted(OUT.glob(f"{dataset}-*-seed*.json"))]
+    return [each for each in found if all(each[name] == asked for name, asked in wanted.items())]
+
+
+def percent(shares: Any) -> str:
+    return f"{100.0 * shares:.1f}"
+
+
+def table_of_structure(dataset: str) -> Table:
+    r"""Certified accuracy of nodes taken over with their edges, one by one, and the MLP's."""
+    heads = ("training", "model", "T", "seeds", "clean", *(f"r={r}" for r in CHANGED[1:]))
+    table = Table(*heads, title=f"{dataset}: r nodes taken over and edges changed, in any mix")
+    for setting, teaching in itertools.product(SETTINGS, TEACHING):
+        wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0}
+        named = f"{setting}, {teaching}"
+        models = results(dataset, p=0.95, **wanted)
+        for number, groups in enumerate(GROUPS if models else ()):
+            curve = np.mean([each["rows"][number]["test"] for each in models], axis=0)
+            row = named, "GCN", str(groups), str(len(models)), *map(percent, curve)
+            table.add_row(*row)
+        models = results(dataset, p=SILENT, **wanted)
+        if models:
+            clean = percent(np.mean([each["test"] for each in models]))
+            table.add_row(named, "MLP", "", str(len(models)), *[clean] * len(CHANGED))
+    return table
+
+
+def table_of_validation(dataset: str) -> Table:
+    r"""The number of groups that validation nodes choose for each r, and what it certifies."""
+    heads = ("training", *(f"r={r}" for r in CHANGED))
+    table = Table(*heads, title=f"{dataset}: T chosen on validation nodes (mean of seeds)")
+    for setting, teaching in itertools.product(SETTINGS, TEACHING):
+        wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0, "p": 0.95}
+        models = results(dataset, **wanted)
+        if not models:
+            continue
+        mean = {
+            part: np.mean([[row[part] for row in each["rows"]] for each in models], axis=0)
+            for part in ("val", "test")
+        }
+        best = mean["val"].argmax(0)
+        shares = mean["test"][best, np.arange(len(CHANGED))]
+        cells = (f"{percent(share)} (T={GROUPS[i]})" for share, i in zip(shares, best, strict=True))
+        table.add_row(f"{setting}, {teaching}", *cells)
+    return table
+
+
+def table_at_once(dataset: str) -> Table:
+    r"""One attack on all test nodes, of both adversaries."""
+    heads = ("training", "T", "adversary", *(f"r={r}" for r in AT_ONCE))
+    table = Table(*heads, title=f"{dataset}: one attack on all test nodes (linear program)")
+    for setting, teaching in itertools.product(SETTINGS, TEACHING):
+        wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0, "p": 0.95}
+        models = results(dataset, **wanted)
+        for groups, adversary in itertools.product(
+            MOST_TELLING if models else (), ("features", "structure")
+        ):
+            number = GROUPS.index(groups)
+            shares = np.mean(
+                [each["rows"][number]["at_once"][adversary] for each in models], axis=0
+            )
+            table.add_row(f"{setting}, {teaching}", str(groups), adversary, *map(percent, shares))
+    return table
+
+
+def table_of_new_nodes(dataset: str) -> Table:
+    r"""Fake accounts only, beside the adversary who takes over nodes as well."""
+    heads = ("training", "T", "adversary", *(f"r={r}" for r in CHANGED))
+    table = Table(*heads, title=f"{dataset}: r new nodes with all their edges, and nothing else")
+    for setting, teaching in itertools.product(SETTINGS, TEACHING):
+        wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0, "p": 0.95}
+        models = results(dataset, **wanted)
+        for groups, (adversary, key) in itertools.product(
+            MOST_TELLING if models else (), (("new nodes", "new_nodes"), ("any", "test"))
+        ):
+            number = GROUPS.index(groups)
+            shares = np.mean([each["rows"][number][key] for each in models], axis=0)
+            table.add_row(f"{setting}, {teaching}", str(groups), adversary, *map(percent, shares))
+    return table
+
+
+def table_of_tried(dataset: str) -> Table:
+    r"""Other ``p`` and consistency in training, on validation and on test nodes."""
+    heads = ("p", "consistency", "T", "nodes", "seeds", *(f"r={r}" for r in CHANGED))
+    table = Table(*heads, title=f"{dataset}: other training, transductive, 20 labels a class")
+    for (p, consistency), groups in itertools.product(((0.95, 1.0), *TRIED), MOST_TELLING):
+        wanted = {"setting": SETTINGS[0], "teaching": TEACHING[0], "p": p}
+        models = results(dataset, consistency=consistency, **wanted)
+        number = GROUPS.index(groups)
+        for part in ("val", "test") if models else ():
+            shares = np.mean([each["rows"][number][part] for each in models], axis=0)
+            table.add_row(
+                f"{p:.3f}",
+                f"{consistency:g}",
+                str(groups),
+                part,
+                str(len(models)),
+                *map(percent, shares),
+            )
+    return table
+
+
+def report() -> None:
+    r"""Writes the tables of all datasets that were run."""
+    run = [dataset for dataset in DATASETS if results(dataset)]
+    tables = [
+        table(dataset)
+        for dataset in run
+        for table in (table_of_structure, table_of_validation, table_at_once, table_of_new_nodes)
+    ]
+    tables.append(table_of_tried(DATASETS[0]))
+    text = "# Message ablation: all tables\n\nMeans over seeds, in percent, on test nodes.\n\n"
+    (OUT / "tables.md").write_text(text + markdown(tables), encoding="utf-8")
+
+
 @click.command(context_settings={"show_default": True}, help=__doc__)
 @click.option("--root", default="data", help="Folder of the datasets.")
 @click.option("--dataset", "datasets", multiple=True, default=DATASETS)
@@ -331,6 +450,7 @@ def main(root: str, datasets: tuple[str, ...], seeds: tuple[int, ...]) -> None:
         run(what, root)
     for dataset in datasets:
         check(dataset, root)
+    report()
 
 
 if __name__ == "__main__":
