@@ -38,12 +38,15 @@ def train_node_classifier(
     consistency_rampup: int = 0,
     forward: ModelCall | None = None,
     keep: Collection[str] = (),
+    inductive: bool = True,
 ) -> TrainingHistory:
     r"""Trains a node classifier with the protocol of `"Hierarchical Randomized Smoothing"
     <https://arxiv.org/abs/2310.16221>`_ (Scholten et al., NeurIPS 2023).
 
     Training is inductive: it sees the graph without validation and test nodes, and the validation
-    loss is that on the graph without test nodes. Every epoch draws fresh noise for both. Adam
+    loss is that on the graph without test nodes. With :obj:`inductive=False` both see the whole
+    graph, and of validation, test and calibration nodes everything but their labels, as most
+    published numbers on citation graphs assume. Every epoch draws fresh noise for both. Adam
     minimizes the cross entropy until the validation loss has not improved for :obj:`patience`
     epochs; then the weights with the lowest validation loss are restored, as they are when
     training is interrupted.
@@ -87,6 +90,9 @@ def train_node_classifier(
             (default: :obj:`None`)
         keep (tuple of str, optional): Names of more attributes of the graph that the model gets,
             as in certification. (default: :obj:`()`)
+        inductive (bool, optional): If set to :obj:`False`, the features and edges of all nodes are
+            known in training: calibration and test nodes without their labels, validation nodes
+            with labels that only decide when training stops. (default: :obj:`True`)
 
     Raises:
         ValueError: If an argument is out of range, or if :obj:`data` or :obj:`split` lacks what
@@ -103,7 +109,10 @@ def train_node_classifier(
     known = data.y[torch.cat([split.train_index, split.val_index]).to(data.y.device)]
     # Calibration nodes are hidden as test nodes are: only then are they exchangeable.
     unseen = torch.cat([split.test_index, split.calibration_index.to(split.test_index.device)])
-    train_graph, position = inductive_subgraph(data, torch.cat([split.val_index, unseen]))
+    hidden = torch.cat([split.val_index, unseen])
+    if not inductive:
+        hidden = unseen = hidden[:0]
+    train_graph, position = inductive_subgraph(data, hidden)
     train_index = position.to(device)[split.train_index.to(device)]
     val_graph, position = inductive_subgraph(data, unseen)
     val_index = position.to(device)[split.val_index.to(device)]

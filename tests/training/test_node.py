@@ -70,6 +70,29 @@ def test_held_out_nodes_are_never_shown(data: Data) -> None:
     assert model.seen[False] == [(everyone - HIDDEN_IN_VALIDATION,) * 2] * 3
 
 
+def test_transductive_training_sees_all_nodes_and_no_other_labels(data: Data) -> None:
+    model, everyone = Recorder(), set(range(10))
+    options = {"max_epochs": 3, "progress": False, "inductive": False}
+    train_node_classifier(model, data, SPLIT, **options)
+    assert model.seen[True] == model.seen[False] == [(everyone,) * 2] * 3
+
+    def run(relabelled: Tensor) -> tuple[TrainingHistory, Tensor]:
+        graph, fitted = data.clone(), new_model()
+        graph.y[relabelled] = 1 - graph.y[relabelled]
+        split = replace(SPLIT, calibration_index=torch.tensor([6]))
+        return train_node_classifier(fitted, graph, split, flip_signs, **options), weights(fitted)
+
+    history, plain = run(torch.tensor([], dtype=torch.int64))
+    for hidden in (SPLIT.test_index, torch.tensor([6, 8])):
+        again, same = run(hidden)
+        assert again == history
+        assert torch.equal(same, plain)
+    changed, _ = run(SPLIT.val_index)
+    assert changed.train_losses == history.train_losses
+    assert changed.val_losses != history.val_losses
+    assert run(SPLIT.train_index[:1])[0].train_losses != history.train_losses
+
+
 def test_calibration_nodes_are_hidden_as_test_nodes_are(data: Data) -> None:
     model, own = Recorder(), torch.tensor([6, 8])
     split = replace(SPLIT, calibration_index=own)
