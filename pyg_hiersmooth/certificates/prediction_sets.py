@@ -178,6 +178,10 @@ class PredictionSets:
         scores = ballots.of_class(labels).lower(float(failing / 2))[:, 0]
         own = ballots.num_classes if class_conditional else None
         sizes = certificate.num_entities
+        if certificate.noise.of == "nodes and edges":
+            raise ValueError(
+                f"'certificate' must be about nodes or about edges alone (got {certificate.noise})"
+            )
         return cls(
             selection=certificate.selection,
             noise=certificate.noise,
@@ -193,11 +197,6 @@ class PredictionSets:
             num_entities=int(sizes[0]) if sizes is not None and len(set(sizes)) == 1 else None,
             num_features=certificate.num_features,
         )
-        if found._ablated == "nodes and edges":
-            raise ValueError(
-                f"'certificate' must be about nodes or about edges alone (got {found.noise})"
-            )
-        return found
 
     @property
     def exact(self) -> bool:
@@ -295,7 +294,7 @@ class PredictionSets:
         r"""What is guaranteed, in a sentence; arguments as in :meth:`sets`."""
         r, budget = self._checked(r, budget)
         who = " of each class" if self.class_conditional else ""
-        over = self._ablated == "messages" and r > 0
+        over = self.noise.spares_target and r > 0
         taken_over = ", or the object itself is taken over" if over else ""
         attack = "without an attack"
         if r > 0:
@@ -402,10 +401,6 @@ class PredictionSets:
     def _facts(self) -> list[tuple[str, float | None]]:
         return [("approve", self.approve), ("eta", None if self.exact else self.eta)]
 
-    @property
-    def _ablated(self) -> str:
-        return getattr(self.noise, "of", "features")
-
     def _sets(
         self, certificate: Certificate, r: int, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -447,7 +442,7 @@ class PredictionSets:
         ``[1 or M, 1 or C]``, votes if exact.
         """
         reached, strength = self._checked(r, budget)
-        if self._ablated != "features":  # entities may be added, so r may exceed their number
+        if not self.noise.fixes_graph:  # entities may be added, so r may exceed their number
             num_entities = None
         entities = None if num_entities is None else np.atleast_1d(num_entities)[:, None]
         if self.exact:

@@ -454,7 +454,7 @@ def test_statements() -> None:
     assert sets.statement(3) == (
         f"{start}, the right class is in the set, under any change of at most 3 entities."
     )
-    assert sets.statement(1).endswith("whoever changes at most 1 entity.")
+    assert sets.statement(1).endswith("under any change of at most 1 entity.")
     messages = exact(counts, noise=AblationNoise(of="messages"))
     over = PredictionSets.calibrate(messages, y, class_conditional=True)
     assert over.statement(2) == (
