@@ -444,7 +444,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         transform, targets = transform or self.transform, targets.to(self.device)
         key = self._key(forward, x, sizes, options, transform)
         kept = self._prepared.get(path)
-        if kept is not None and kept[0] == key and kept[1].is_unchanged():
+        if kept is not None and kept[0] == key and kept[1].is_unchanged(x):
             voter = kept[1].again(options, targets)
         else:
             voter = ForwardVoter(
@@ -469,7 +469,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             fingerprint(x, *forward.tensors()),
             tuple(sizes),
             options.tried,
-            _content(transform),
+            _content(transform, options.edges),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -515,10 +515,10 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         }
 
 
-def _content(transform: HierarchicalNodeFeatureNoise) -> Any:
+def _content(*smoothing: Any) -> Any:
     r"""A digest of a smoothing; of one that cannot be pickled, something unlike any other."""
     try:
-        return digest(pickle.dumps(transform))
+        return digest(pickle.dumps(smoothing))
     except Exception:  # pickling runs code of any class
         return object()
 

@@ -94,3 +94,11 @@ def test_copies_start_anew(trials: list[int]) -> None:
     for twin in (copy.deepcopy(smoothed), pickle.loads(pickle.dumps(smoothed))):
         assert torch.equal(votes(twin, data), first)
     assert len(trials) == 3
+
+
+def test_features_that_were_written_to_are_not_taken_for_equal_ones(trials: list[int]) -> None:
+    smoothed, data = make()
+    twin = data.clone()
+    first = votes(smoothed, data, dense=True)
+    data.x.mul_(-3.0)
+    assert torch.equal(votes(smoothed, twin, dense=True), first) and len(trials) == 2

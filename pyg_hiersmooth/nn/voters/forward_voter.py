@@ -17,6 +17,7 @@ from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
+from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.tally import Ballots, side_by_side
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -79,8 +80,12 @@ class ForwardVoter(ModelVoter):
         voter._take(model, targets, self.num_classes, among_all)
         return voter
 
-    def is_unchanged(self) -> bool:
-        r"""Whether all that was tried is as it was then."""
+    def is_unchanged(self, x: Tensor) -> bool:
+        r"""Whether all that was tried is as it was then, and the features are those given, also
+        where the tensor that was tried has been written to.
+        """
+        if x is not self.model.x and fingerprint(x) != fingerprint(self.model.x):
+            return False
         try:
             self.verify()
         except ValueError:

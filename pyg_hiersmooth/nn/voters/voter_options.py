@@ -35,7 +35,7 @@ class VoterOptions:
     @property
     def tried(self) -> VoterOptions:
         r"""Those that a model is tried with: all that alter no more than samples are left out."""
-        return replace(self, seed=0, approve=(), num_outcomes=0)
+        return replace(self, seed=0, approve=(), num_outcomes=0, edges=None)
 
     def smoothing(self, transform: HierarchicalNodeFeatureNoise) -> HierarchicalNodeFeatureNoise:
         r"""The transform whose samples are those that are asked for; of several smoothings, only
