@@ -105,9 +105,7 @@ def _part(graph: Data, num_nodes: int) -> Tensor | None:
     return nodes[torch.linspace(0, len(nodes) - 1, PART_SIZE).long().unique()].cpu()
 
 
-def _check(
-    prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bool = False
-) -> None:
+def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bool = False) -> None:
     r"""As :func:`check_silence`; in few calls, if it was done on a part of the graph."""
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
