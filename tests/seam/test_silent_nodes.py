@@ -264,7 +264,6 @@ if WITH_TORCH_SPARSE:
 @pytest.mark.parametrize("form", FORMS)
 def test_graphs_in_matrices(form: str) -> None:
     data = Data(x=DATA.x, adj_t=FORMS[form](DATA))
-    ask(seeded(lambda: OnMatrix(gnn.SAGEConv(WIDTH, C))), data)
     ask(seeded(lambda: OnMatrix(gnn.GCNConv(WIDTH, C))), data)
     leaks(lambda: ask(seeded(lambda: OnMatrix(stack(norm.PairNorm()))), data))
 
