@@ -144,7 +144,9 @@ class ModelTrial:
         draws = [self._draw(number) for number in range(2)]
         if isinstance(model.source, ProjectedFeatures) and model.dense_fits:
             draws = [model.source.mapped(draw) for draw in draws]
-        noisy = not isinstance(model.transform.selection, NothingSelected)
+        noisy = not (
+            model.changes_structure or isinstance(model.transform.selection, NothingSelected)
+        )
         check_deterministic(self.prepared, draws, self.options.enumerate_outcomes, noisy)
         if model.transform.noise.of == "messages":
             indicated = model.transform.append_indicator
