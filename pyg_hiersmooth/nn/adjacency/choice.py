@@ -14,7 +14,7 @@ from pyg_hiersmooth.nn.calls.adjacency_matrix import LAYOUTS
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
-from pyg_hiersmooth.nn.isolation.adjacency_cache import can_cache
+from pyg_hiersmooth.nn.isolation.adjacency_cache import has_kept
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.private_copy import is_compiled
@@ -59,7 +59,7 @@ def adjacency_as_given(prepared: IsolatedModel, why: str | None = None) -> Adjac
         forward, why = forward.unit(0), "one graph at a time"
     if not isinstance(forward, GraphForward | HeteroForward):
         return None
-    return Adjacency(forward.form, _normalizes_once(prepared), why)
+    return Adjacency(forward.form, has_kept(prepared.model), why)
 
 
 def choose_adjacency(
@@ -88,16 +88,12 @@ def choose_adjacency(
             matrix = forward.with_matrix(prepared.model, layout, dtype)
             objection = trial.objection(matrix)
             if objection is None:
-                chosen = Adjacency(layout, _normalizes_once(prepared), as_given=False)
+                chosen = Adjacency(layout, has_kept(prepared.model), as_given=False)
                 return chosen, matrix
             why = objection if why in (None, NO_MATRIX) else why
             if objection == NOT_CHEAPER:
                 break  # nor is what comes after it
     return adjacency_as_given(prepared, why), forward
-
-
-def _normalizes_once(prepared: IsolatedModel) -> bool:
-    return can_cache(prepared.model) and not is_compiled(prepared.model)
 
 
 class _Trial:

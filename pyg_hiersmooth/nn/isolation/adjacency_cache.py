@@ -37,6 +37,12 @@ def can_cache(model: torch.nn.Module) -> bool:
     return any(True for _ in _adjacency_caching(model))
 
 
+def has_kept(model: torch.nn.Module) -> bool:
+    r"""Whether a convolution has kept an adjacency in the calls so far."""
+    forwards = (vars(module).get("forward") for module in model.modules())
+    return any(isinstance(each, _GuardedForward) and each._kept for each in forwards)
+
+
 def keep_adjacencies(model: torch.nn.Module, is_own: Callable[[Any], bool]) -> None:
     r"""Lets all convolutions of PyG in the model keep the normalized adjacency of the graph's own
     edges, and of no others.

@@ -30,9 +30,11 @@ def prepared(model: nn.Module, call: Any = None) -> IsolatedModel:
 
 
 def chosen(model: IsolatedModel) -> Adjacency:
+    """The form that is chosen; the model is left on it."""
     draws = [torch.rand(N, D) for _ in range(3)]
     with torch.no_grad():
-        adjacency = choose_adjacency(model, lambda: draws, torch.float32)
+        adjacency, form = choose_adjacency(model, draws, torch.float32)
+    model.use(form)
     assert adjacency is not None
     return adjacency
 
@@ -110,5 +112,5 @@ def test_a_form_must_be_compared_on_real_features(strange: int, is_taken: bool) 
     model, draws = prepared(Picky()), [torch.rand(N, D) for _ in range(3)]
     draws[strange] += 3.0
     with torch.no_grad():
-        adjacency = choose_adjacency(model, lambda: draws, torch.float32)
+        adjacency, _ = choose_adjacency(model, draws, torch.float32)
     assert adjacency is not None and adjacency.as_given != is_taken

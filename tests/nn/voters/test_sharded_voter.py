@@ -6,6 +6,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.nn.voters import sharded_voter
 from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter, shard_voters
+from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter
 
 
@@ -14,7 +15,7 @@ class Numbered(Voter):
 
     num_classes = 9
     device = torch.device("cpu")
-    options = None
+    options = VoterOptions(0)
 
     def __init__(self, shard: range, inside: Tensor, block_size: int) -> None:
         self.shard, self.targets, self.num_targets = shard, inside, inside.numel()
