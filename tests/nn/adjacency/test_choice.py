@@ -45,12 +45,13 @@ def test_names() -> None:
 
 
 def test_a_matrix_where_it_is_cheaper_and_the_model_is_left_on_it() -> None:
-    model = prepared(GCNConv(D, C))
+    conv = GCNConv(D, C)
+    model = prepared(conv)
     adjacency = chosen(model)
     assert adjacency.name == "torch.sparse CSR, normalized once" and not adjacency.as_given
     x = torch.rand(N, D)
     with torch.no_grad():
-        torch.testing.assert_close(model.answer(x), prepared(model.model).answer(x))
+        torch.testing.assert_close(model.answer(x), prepared(conv).answer(x))
 
 
 def test_attention_stays_on_edges() -> None:
