@@ -292,14 +292,14 @@ sets_options = bundle(
     click.option(
         "--sets",
         type=ALPHA,
-        help="Also make sets of classes that contain the right one with this probability, even after "
-        "an attack, such as 0.9.",
+        help="Also make sets of classes that contain the right one with this probability, even "
+        "after an attack, such as 0.9.",
     ),
     setting(
         "approve",
         PROBABILITY,
-        "Softmax probability at which a sample approves a class (sets only): choose it in advance, or "
-        "on validation nodes.",
+        "Softmax probability at which a sample approves a class (sets only): choose it in advance, "
+        "or on validation nodes.",
     ),
     setting(
         "calibration",
