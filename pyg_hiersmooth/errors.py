@@ -5,7 +5,7 @@ from __future__ import annotations
 
 class ImpureModelError(ValueError):
     r"""A model's votes would not be one fixed function of the noisy features and the graph: it
-    keeps something between calls, mixes samples, or gets around the noise.
+    keeps something between calls, mixes samples, or bypasses the noise.
     """
 
 

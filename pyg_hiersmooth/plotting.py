@@ -1,4 +1,4 @@
-r"""Certified accuracy, drawn."""
+r"""Figures of certified accuracy."""
 
 from __future__ import annotations
 

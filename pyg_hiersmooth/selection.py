@@ -18,7 +18,7 @@ class Selection(ABC):
     @property
     def extends(self) -> bool:
         r"""Whether entities that are appended to an object leave the selection of the others as it
-        was, and are selected like them: what bears an adversary who adds some.
+        was, and are selected like them: what certificates against added entities need.
         """
         return False
 
@@ -28,7 +28,7 @@ class Selection(ABC):
 
     @abstractmethod
     def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
-        r"""The least probability :math:`q(r)`, over all sets of :obj:`r` entities, that every
+        r"""The smallest probability :math:`q(r)`, over all sets of :obj:`r` entities, that every
         one of them is selected (Scholten et al. 2023, Theorem 1).
 
         Args:
@@ -51,7 +51,7 @@ class Selection(ABC):
 
     def num_outcomes(self, num_entities: int | np.ndarray | None = None) -> int | None:
         r"""How many equally likely outcomes :meth:`mask` lists; :obj:`None` where they are
-        drawn and not listed.
+        drawn, not enumerated.
         """
         return None
 
@@ -68,7 +68,7 @@ class Selection(ABC):
         Raises:
             ValueError: If there is no such outcome, or none is listed.
         """
-        raise ValueError(f"the outcomes of {self} are drawn, not listed")
+        raise ValueError(f"the outcomes of {self} are drawn, not enumerated")
 
     def num_exposing(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
         r"""The most of the listed outcomes that expose one of :obj:`r` entities (leave it
@@ -77,7 +77,7 @@ class Selection(ABC):
         Raises:
             ValueError: If :obj:`r` is negative, or no outcomes are listed.
         """
-        raise ValueError(f"the outcomes of {self} are drawn, not listed")
+        raise ValueError(f"the outcomes of {self} are drawn, not enumerated")
 
 
 class BernoulliSelection(Selection):

@@ -317,7 +317,7 @@ def test_outcomes_that_are_not_there() -> None:
             PartitionSelection(4, 2).mask(index, [5])  # type: ignore[arg-type]
     for selection in (BernoulliSelection(0.5), FixedSizeSelection(1)):
         assert selection.num_outcomes(5) is None
-        with pytest.raises(ValueError, match="are drawn, not listed"):
+        with pytest.raises(ValueError, match="are drawn, not enumerated"):
             selection.mask(0, [5])
-        with pytest.raises(ValueError, match="are drawn, not listed"):
+        with pytest.raises(ValueError, match="are drawn, not enumerated"):
             selection.num_exposing(1, 5)

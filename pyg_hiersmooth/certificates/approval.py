@@ -1,4 +1,4 @@
-r"""From which probability on a sample approves a class: chosen on objects of its own."""
+r"""Chooses the softmax level at which a sample approves a class, on objects of their own."""
 
 from __future__ import annotations
 

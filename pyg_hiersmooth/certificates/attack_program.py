@@ -143,7 +143,7 @@ def _in_units(
     points: BreakingPoints, totals: np.ndarray, per_entity: np.ndarray, integrality: np.ndarray
 ) -> tuple[BreakingPoints, np.ndarray, np.ndarray]:
     r"""The same with each distance in units of the most that a target needs of it, so that a solver
-    can tell it from nothing. What is too small a share of that is rounded against the claim: needs
+    can tell it from zero. What is too small a share of that is rounded against the claim: needs
     down to 0, what an entity takes up. More than a unit helps no attack.
     """
     needs, totals, per_entity = points.needs.copy(), totals.copy(), per_entity.copy()

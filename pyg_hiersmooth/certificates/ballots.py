@@ -19,7 +19,7 @@ class Ballots:
         counts (numpy.ndarray): int64 ``[M, C]``.
         trials (numpy.ndarray): Samples of each object, int64 ``[M]``.
         exact (bool): Whether the samples are all outcomes of the smoothing.
-        anytime (bool): Whether their number may have been chosen with a look at them.
+        anytime (bool): Whether their number may have been chosen after looking at them.
     """
 
     counts: np.ndarray

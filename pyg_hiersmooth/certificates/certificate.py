@@ -340,7 +340,7 @@ class Certificate:
     def _robust_to_less(
         self, r: int, only: str | None, exposure: ReceptiveField | None, budget: dict[str, Any]
     ) -> np.ndarray:
-        r"""Against one of the adversaries that can do less than :attr:`threat`."""
+        r"""Against one of the adversaries that are weaker than :attr:`threat`."""
         if only is not None and exposure is not None:
             raise ValueError("'only' and 'exposure' are two adversaries: ask for one (got both)")
         if only not in (None, "new_nodes"):
@@ -379,7 +379,7 @@ class Certificate:
         return np.where(self.abstained, np.nan, radius)
 
     def certified_accuracy(self, y: ArrayLike, r: int | None = None, **budget: Any) -> float:
-        r"""The share of objects whose prediction is robust *and* right.
+        r"""The share of objects whose prediction is robust *and* correct.
 
         Args:
             y (array_like): Labels of the objects, integers ``[M]``.
@@ -390,7 +390,7 @@ class Certificate:
         return self._share(self.is_robust(r, **budget) & self.correct(y))
 
     def certified_ratio(self, r: int | None = None, **budget: Any) -> float:
-        r"""The share of objects whose prediction is robust, right or wrong; arguments as in
+        r"""The share of objects whose prediction is robust, correct or not; arguments as in
         :meth:`is_robust`.
         """
         return self._share(self.is_robust(r, **budget))
@@ -498,7 +498,7 @@ class Certificate:
         return plot_certificates({str(self.noise): (self, y)}, path, ax)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        r"""Writes a NumPy ``.npz`` file without pickled objects, all of it or nothing."""
+        r"""Writes a NumPy ``.npz`` file without pickled objects, atomically."""
         storage.save(self, path)
 
     @classmethod

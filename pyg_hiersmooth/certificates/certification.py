@@ -77,7 +77,7 @@ def certify_anytime(
     approvals: ArrayLike | None = None,
     approve: float | None = None,
 ) -> Certificate:
-    r"""A certificate from votes whose number may have been chosen with a look at them: the same
+    r"""A certificate from votes whose number may have been chosen after looking at them: the same
     votes choose the class and bound it, at all numbers of votes at once
     (:func:`~pyg_hiersmooth.certificates.anytime_bounds`).
 

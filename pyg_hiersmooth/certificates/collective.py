@@ -122,7 +122,7 @@ class CollectiveCertificate:
         r"""At least so many predictions stay, whatever one adversary within budget does.
 
         Args:
-            r (int): Most entities that the adversary changes in all.
+            r (int): Most entities that the adversary changes in total.
             correct (array_like, optional): Which targets count, bool ``[M]``; never an abstention.
                 (default: all that do not abstain)
             method (str): ``"lp"`` solves the linear relaxation, which is fast and proves less;
@@ -132,7 +132,7 @@ class CollectiveCertificate:
             max_per_node (Mapping, optional): The most of a budget of the noise that one entity may
                 take, a number or one for each entity ``[N]``, such as
                 ``{"deletions": data.x.sum(1)}``. (default: :obj:`None`)
-            **budget: The adversary's strength in all: ``eps`` in the noise's own norm,
+            **budget: The adversary's total strength: ``eps`` in the noise's own norm,
                 ``additions`` and ``deletions``, or nothing.
 
         Returns:
@@ -204,17 +204,17 @@ class CollectiveCertificate:
         )
 
     def certified_accuracy(self, y: ArrayLike, r: int, **options: Any) -> float:
-        r"""The share of targets that are right and stay, at least.
+        r"""A lower bound on the share of targets that are correct and stay.
 
         Args:
             y (array_like): Labels of the targets, integers ``[M]``.
-            r (int): Most entities that the adversary changes in all.
+            r (int): Most entities that the adversary changes in total.
             **options: As in :meth:`num_robust`.
         """
         return self._share(r, self.certificate.correct(y), **options)
 
     def certified_ratio(self, r: int, **options: Any) -> float:
-        r"""The share of targets that stay, right or wrong, at least; arguments as in
+        r"""A lower bound on the share of targets that stay, correct or not; arguments as in
         :meth:`num_robust`.
         """
         return self._share(r, None, **options)
@@ -271,7 +271,7 @@ class CollectiveCertificate:
     def to_frame(
         self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
     ) -> pd.DataFrame:
-        r"""One row a number of changed entities: what is certified for one attack on all targets
+        r"""One row per number of changed entities: what is certified for one attack on all targets
         (``collective``) and for one attack on each (``one_by_one``). Arguments as in
         :meth:`curve`. Needs the extra ``frame``.
         """

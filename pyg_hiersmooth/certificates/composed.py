@@ -191,5 +191,5 @@ class EdgeSmoothing:
 def _changed_edges(noise: Noise, undirected: bool, many: str = "at most r") -> str:
     pairs = f"{many} pairs of nodes" if undirected else f"{many} ordered pairs of nodes"
     if noise.axes:
-        return f"{pairs} get or lose an edge, at most so many additions and deletions in all"
+        return f"{pairs} get or lose an edge, at most so many additions and deletions in total"
     return f"{pairs} get other edges, added, removed or with other attributes"

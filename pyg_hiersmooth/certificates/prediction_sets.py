@@ -45,7 +45,7 @@ class Chosen(Protocol):
 
 
 class CalibrationSplit(Protocol):
-    r"""Who a model was not trained on, such as a :class:`~pyg_hiersmooth.datasets.NodeSplit`."""
+    r"""What a model was not trained on, such as a :class:`~pyg_hiersmooth.datasets.NodeSplit`."""
 
     @property
     def calibration_index(self) -> Any:
@@ -367,7 +367,7 @@ class PredictionSets:
         return plot_set_sizes(changed, {"sets": sizes}, self.num_classes, title, path, ax)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        r"""Writes a NumPy ``.npz`` file without pickled objects, all of it or nothing."""
+        r"""Writes a NumPy ``.npz`` file without pickled objects, atomically."""
         sets_on_disk.save(self, path)
 
     @classmethod

@@ -1,4 +1,4 @@
-r"""The theorem: whether bounds on vote probabilities outlast an adversary, and up to where."""
+r"""The theorem: whether bounds on vote probabilities withstand an adversary, and how far."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ FORMAT = "pyg_hiersmooth prediction sets 1"
 
 
 def save(sets: PredictionSets, path: str | os.PathLike[str]) -> None:
-    r"""Writes prediction sets, all of them or nothing."""
+    r"""Writes prediction sets, atomically."""
     values = {field.name: getattr(sets, field.name) for field in fields(sets)}
     arrays: dict[str, Any] = {
         name: value for name, value in values.items() if isinstance(value, np.ndarray)
@@ -50,7 +50,7 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
             arrays = {name: file[name] for name in file.files}
         text, digest = str(arrays.pop("settings")), str(arrays.pop("checksum"))
         if digest != checksum(text, arrays):
-            raise ValueError("its checksum is that of another content")
+            raise ValueError("its checksum does not match its content")
         settings = json.loads(text)
         if (kind := settings.pop("format")) != FORMAT:
             raise ValueError(f"unknown format {kind!r}")

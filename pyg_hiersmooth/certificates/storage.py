@@ -37,7 +37,7 @@ class StoredSmoothing:
 
 
 def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
-    r"""Writes a certificate, all of it or nothing."""
+    r"""Writes a certificate, atomically."""
     values = {field.name: getattr(certificate, field.name) for field in fields(certificate)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     smoothing = {name: to_dict(values[name]) for name in ("selection", "noise")}
@@ -74,7 +74,7 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
         elif kind != FORMAT:
             raise ValueError(f"unknown format {kind!r}")
         elif str(arrays.pop("checksum")) != checksum(text, arrays):
-            raise ValueError("its checksum is that of another content")
+            raise ValueError("its checksum does not match its content")
         return result.from_bounds(smoothing, **settings, **arrays)
     except Exception as error:  # damage shows anywhere in zipfile, zlib, NumPy or JSON
         raise ValueError(f"'{path}' is not a certificate of pyg_hiersmooth: {error}") from error

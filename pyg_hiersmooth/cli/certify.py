@@ -36,21 +36,21 @@ if TYPE_CHECKING:
 @options.setting(
     "model",
     options.ModelName(*options.NODE_MODEL.names, "gin"),
-    "Graph neural network to smooth, graphs for gin and gcn; or a class of your own, called as "
+    "Graph neural network to smooth (gin and gcn for graphs); or a class of your own, called as "
     "Class(in_channels, num_classes).",
 )
 @options.setting(
     "noise",
     options.NOISE,
-    "Noise of the features of selected nodes; flips need binary features, and not one-hot rows.",
+    "Noise on the features of selected nodes; flips need binary features, but no one-hot rows.",
 )
 @options.selection_option
 @options.noise_options
 @options.setting(
     "ablate",
     options.choice(Ablated),
-    "What of selected nodes is ablated (ablation only): with messages, certificates hold for other "
-    "nodes that are taken over, features and edges; nodes is for graphs.",
+    "What is ablated of selected nodes (ablation only): with messages, certificates hold against "
+    "other nodes that are taken over, features and edges; nodes is for graphs.",
 )
 @options.partition_options
 @click.option(
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
     "--simultaneous",
     is_flag=True,
     default=None,
-    help="Make all certificates hold at once with probability 1 - alpha, not each.",
+    help="Make all certificates hold at once with probability 1 - alpha.",
 )
 @options.collective_options
 @options.sets_options
@@ -96,7 +96,7 @@ if TYPE_CHECKING:
 )
 @options.out_option(
     "runs/<dataset>-<model>[-partition]-<noise>-seed<seed>",
-    "Folder for all that the run leaves; it must not hold a run already.",
+    "Folder for everything that the run keeps; it must not contain a run already.",
 )
 @click.option(
     "--resume",
@@ -116,10 +116,10 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
     votes, certificate, results and a plot. A stopped run continues with --resume, and ends with
     the votes of an undisturbed run.
 
-    With --selection partition --noise ablation the few outcomes of the smoothing are
-    enumerated, and certificates are deterministic. With --collective, a second table counts the
-    nodes that one attack on the whole graph cannot change. With --sets, another one tells how large
-    sets of classes are that hold the right one with a stated probability.
+    With --selection partition --noise ablation the few outcomes of the smoothing are enumerated,
+    and certificates are deterministic. With --collective, a second table counts the nodes that one
+    attack on the whole graph cannot change. With --sets, another one gives the sizes of sets of
+    classes that contain the right one with a stated probability.
 
     Started by torchrun, its processes share the samples; a run that it restarts continues from
     what is in the folder.

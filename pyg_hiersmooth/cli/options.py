@@ -184,7 +184,7 @@ def sampling_options(n0: int | None = None, n: int | None = None) -> Decorator:
     return bundle(
         setting("n0", COUNT, "Samples that select the class of a node or graph.", n0),
         setting("n", COUNT, "Samples that bound its probability.", n),
-        setting("alpha", ALPHA, "Probability that the certificate of one is wrong."),
+        setting("alpha", ALPHA, "Error probability of each certificate."),
     )
 
 
@@ -208,8 +208,8 @@ def training_options(task: TaskName | None = None) -> Decorator:
                 ("max_epochs", COUNT, "Maximum number of epochs."),
                 ("patience", COUNT, "Epochs without improvement that end training."),
                 ("lr", POSITIVE, "Learning rate."),
-                ("num_draws", COUNT, "Draws of noise in a step of training."),
-                ("consistency", NOT_NEGATIVE, "Weight of a loss that makes draws agree."),
+                ("num_draws", COUNT, "Draws of noise per training step."),
+                ("consistency", NOT_NEGATIVE, "Weight of the consistency loss between draws."),
                 ("consistency_rampup", click.IntRange(0), "Epochs in which that weight rises."),
             )
         )
@@ -265,8 +265,8 @@ def _axis_option(name: str, owners: dict[str, Axis]) -> Decorator:
 selection_option = setting(
     "selection",
     choice(SelectionName),
-    "How nodes are selected: each by itself, or all but one group of a partition at a time, which "
-    "needs no samples where the noise is ablation: certificates are exact then.",
+    "How nodes are selected: independently, or all but one group of a partition at a time. With "
+    "ablation, a partition needs no samples: certificates are exact.",
 )
 partitions_option = setting("partitions", COUNT, "Partitions (partition only).")
 partition_options = bundle(
@@ -278,12 +278,12 @@ collective_options = bundle(
         "--collective",
         is_flag=True,
         default=None,
-        help="Certify as well how many nodes no single attack on the graph can change.",
+        help="Also certify how many nodes no single attack on the graph can change.",
     ),
     setting(
         "method",
         choice(AttackMethod),
-        "How that is bounded: by a linear program, or by an integer program, which certifies more "
+        "How to bound it: by a linear program, or by an integer program, which certifies more "
         "(collective only).",
     ),
     setting("time_limit", POSITIVE, "Seconds for an integer program (collective only)."),
@@ -292,14 +292,14 @@ sets_options = bundle(
     click.option(
         "--sets",
         type=ALPHA,
-        help="Make sets of classes as well that hold the right one with this probability, also "
+        help="Also make sets of classes that contain the right one with this probability, even "
         "after an attack, such as 0.9.",
     ),
     setting(
         "approve",
         PROBABILITY,
-        "Probability from which on a sample approves a class (sets only): choose it in advance, or "
-        "on validation nodes.",
+        "Softmax probability at which a sample approves a class (sets only): choose it in advance, "
+        "or on validation nodes.",
     ),
     setting(
         "calibration",
@@ -312,7 +312,7 @@ noise_options = bundle(
     *(_parameter_option(name, owners) for name, owners in PARAMETERS.items()),
 )
 budget_options = bundle(*(_axis_option(name, owners) for name, owners in AXES.items()))
-root_option = setting("root", str, "Folder of the datasets, downloaded to there if missing.")
+root_option = setting("root", str, "Folder of the datasets; missing ones are downloaded.")
 kind_option = setting(
     "kind",
     choice(Kind),

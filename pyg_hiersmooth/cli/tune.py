@@ -40,7 +40,9 @@ r"""Settings of a search that certification continues with."""
 @options.setting("noise", options.NOISE, "Noise to tune.", Settings().smoothing.noise)
 @options.selection_option
 @options.partitions_option
-@click.option("--r", type=options.COUNT, default=1, help="Most nodes that the adversary changes.")
+@click.option(
+    "--r", type=options.COUNT, default=1, help="Number of nodes that the adversary may change."
+)
 @options.budget_options
 @click.option(
     "--min-clean-accuracy",
@@ -68,7 +70,7 @@ def tune_command(
     progress: bool,
     **chosen: Any,
 ) -> None:
-    """Search the noise that certifies most validation nodes.
+    """Search for the noise that certifies the most validation nodes.
 
     Tries selection probabilities, or the groups of a partition, and parameters of the noise: each
     trial trains the model under it, and certifies the validation nodes against the given adversary.

@@ -68,7 +68,7 @@ def load_dataset(
 
     Args:
         name (str): The name of the dataset, upper or lower case, with :obj:`"-"` or
-            :obj:`"_"`; or the path of a file that somebody published.
+            :obj:`"_"`; or the path of a published file.
         root (str or os.PathLike, optional): The folder of all datasets. (default: :obj:`"data"`)
 
     Returns:

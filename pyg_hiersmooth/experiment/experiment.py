@@ -23,7 +23,7 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    r"""What came out of an experiment.
+    r"""The results of an experiment.
 
     Attributes:
         prediction (numpy.ndarray): Class of each certified object, int64 ``[M]``; :obj:`-1` where
@@ -82,7 +82,7 @@ class Experiment:
 
     @collective()
     def run(self, progress: bool = True, say: Callable[[str], None] = lambda _: None) -> Outcome:
-        r"""Does what is left to do, and leaves all of it in the folder.
+        r"""Does what remains to be done, and keeps everything in the folder.
 
         Args:
             progress (bool): Whether to show progress bars. (default: :obj:`True`)

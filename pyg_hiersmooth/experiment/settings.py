@@ -108,7 +108,7 @@ class DataSettings(Titled):
 
 @dataclass(frozen=True)
 class SmoothingSettings:
-    r"""The noise, and what it falls on. What is :obj:`None` takes the default of its selection or
+    r"""The noise, and where it acts. What is :obj:`None` takes the default of its selection or
     noise, and stays :obj:`None` where it belongs to another one.
 
     Attributes:
@@ -164,7 +164,7 @@ class SmoothingSettings:
 
     @property
     def exact(self) -> bool:
-        r"""Whether certificates are exact: all outcomes of the smoothing are listed."""
+        r"""Whether certificates are exact: all outcomes of the smoothing are enumerated."""
         return self.selection == "partition" and NOISES[self.noise].deterministic
 
 
@@ -227,7 +227,7 @@ class SamplingSettings:
 
 @dataclass(frozen=True)
 class CollectiveSettings:
-    r"""How it is bounded what one attack on all nodes changes, as in
+    r"""How the effect of one attack on all nodes is bounded, as in
     :class:`~pyg_hiersmooth.certificates.CollectiveCertificate`.
 
     Raises:
@@ -274,11 +274,11 @@ class SetsSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    r"""All that decides the outcome of an experiment; :meth:`of` makes it from single settings.
+    r"""Everything that determines an experiment; :meth:`of` makes it from single settings.
 
     Attributes:
         data (DataSettings): What is classified, and by which model.
-        smoothing (SmoothingSettings): The noise, and what it falls on.
+        smoothing (SmoothingSettings): The noise, and where it acts.
         training (TrainingSettings or None): How it is trained; :obj:`None` with a checkpoint.
         sampling (SamplingSettings or None): What certificates are made of; :obj:`None` where they
             are exact.

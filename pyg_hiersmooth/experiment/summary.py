@@ -1,4 +1,4 @@
-r"""What came out of an experiment, in numbers."""
+r"""The results of an experiment, in numbers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class CertifiedAccuracy:
 
 @dataclass(frozen=True)
 class CollectiveAccuracy(CertifiedAccuracy):
-    r"""Certified accuracy against one adversary whose one attack is on all objects.
+    r"""Certified accuracy under a single attack on all objects.
 
     Attributes:
         one_by_one (float): The share where every object has an attack of its own.
@@ -53,7 +53,7 @@ class CollectiveAccuracy(CertifiedAccuracy):
 
 @dataclass(frozen=True)
 class CollectiveSummary:
-    r"""Certified accuracies where one attack is on all objects.
+    r"""Certified accuracies under a single attack on all objects.
 
     The numbers of changed entities between those that a table shows are certified by the linear
     relaxation, whatever the method: one more bound, which takes a second and not minutes.
@@ -197,12 +197,12 @@ class Summary:
             count as wrong.
         abstained (float): Share of objects where it abstains.
         certified (list of CertifiedAccuracy): Certified accuracies.
-        feature_path (str): Which way the features took into the model.
+        feature_path (str): How the features entered the model.
         seconds_per_sample (float or None): Time per sample, or per enumerated outcome;
             :obj:`None` if none was voted on.
         exact (bool): Whether certificates are exact.
         collective (CollectiveSummary or None): What one attack on all objects leaves;
-            :obj:`None` if nobody asked.
+            :obj:`None` if it was not asked for.
         asked (list of CertifiedAccuracy): Answers to the questions that objects were sampled for.
         mean_samples, median_samples (float or None): Samples that an object took; :obj:`None`
             where their number was fixed.
@@ -211,7 +211,7 @@ class Summary:
             certificates hold against.
         alpha (float or None): Error probability of certificates; :obj:`None` where they are exact,
             and of runs before it was kept.
-        sets (SetsSummary or None): Prediction sets; :obj:`None` if nobody asked.
+        sets (SetsSummary or None): Prediction sets; :obj:`None` if it was not asked for.
     """
 
     smoothing: str

@@ -1,4 +1,4 @@
-r"""Model weights from files that may be anything."""
+r"""Model weights from untrusted files."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ ALPHA = 0.01
 
 @dataclass(frozen=True)
 class CertificatePlan:
-    r"""The statistics of a certificate, all set.
+    r"""The statistics of a certificate.
 
     Attributes:
         transform (Smoothing): The selection and the noise.

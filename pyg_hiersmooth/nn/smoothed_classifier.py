@@ -68,14 +68,14 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             one that selects none.
         edges (HierarchicalEdgeNoise or None): The noise of edges.
         smoothing (Smoothing): The selection and the noise that certificates are made with.
-        feature_path (str or None): Which way the features took into the model at the last
-            sampling, and why.
+        feature_path (str or None): How the features entered the model at the last sampling,
+            and why.
         adjacency (str or None): The form of the graph that the model was called on at the last
             sampling, and why: an adjacency matrix where that is faster and the model answers the
             same on it, normalized once where convolutions of PyG can keep what they make of it.
             :obj:`None` where there is no graph.
-        cost (Cost or None): What the last certificate was going to take: forward passes, and about
-            how many seconds. It is found out and told where progress is shown, :obj:`None`
+        cost (Cost or None): The expected cost of the last certificate: forward passes, and about
+            how many seconds. It is estimated and printed where progress is shown, :obj:`None`
             otherwise.
     """
 
@@ -154,7 +154,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         node_index: Index = None,
     ) -> Tensor:
         r"""The classes that most samples vote for, int64 ``[M]``, without a certificate; arguments
-        as in :meth:`sample_votes`. Where two are level, the first of them.
+        as in :meth:`sample_votes`. Of two with equal votes, the first.
         """
         targets = self._index(index, node_index)
         return self.sample_votes(data, num_samples, seed, targets, False).argmax(-1)

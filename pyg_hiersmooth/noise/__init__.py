@@ -1,4 +1,4 @@
-r"""Lower-level noise: one file a distribution, its sampler and its worst case side by side."""
+r"""Lower-level noise: one file per distribution, its sampler and its worst case side by side."""
 
 from __future__ import annotations
 

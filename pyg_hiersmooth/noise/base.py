@@ -244,8 +244,8 @@ class Noise(ABC):
         """
 
     def lower_bound(self, mass: ArrayLike, **budget: Any) -> np.ndarray:
-        r"""The least mass :math:`L(t)` under perturbed noise of a set with mass :math:`t` under
-        clean noise, float64 in :math:`[0, 1]`.
+        r"""The smallest probability :math:`L(t)` under perturbed noise of a set with probability
+        :math:`t` under clean noise, float64 in :math:`[0, 1]`.
 
         Raises:
             TypeError: If a budget does not belong to this noise.
@@ -255,8 +255,8 @@ class Noise(ABC):
         return self.worst_case_probability(mass, 1.0 - mass, **self.check_budget(**budget))
 
     def upper_bound(self, mass: ArrayLike, **budget: Any) -> np.ndarray:
-        r"""The largest mass :math:`U(t) = 1 - L(1 - t)` under perturbed noise of a set with mass
-        :math:`t` under clean noise, float64 in :math:`[0, 1]`.
+        r"""The largest probability :math:`U(t) = 1 - L(1 - t)` under perturbed noise of a set with
+        probability :math:`t` under clean noise, float64 in :math:`[0, 1]`.
 
         Raises:
             TypeError: If a budget does not belong to this noise.
@@ -315,7 +315,7 @@ class Noise(ABC):
         if self.needs_binary and not torch.equal(values * values, values):  # 0 and 1 alone
             raise ValueError(
                 f"{self.__class__.__name__} needs binary features 'x' of zeros and ones "
-                "(got other values): binarise them, as in x = (x > 0).float(), or use "
+                "(got other values): binarize them, as in x = (x > 0).float(), or use "
                 "GaussianNoise"
             )
 

@@ -9,7 +9,7 @@ from pyg_hiersmooth.noise.parameter import POSITIVE, PROBABILITY, Parameter
 
 
 class NoiseKind(NamedTuple):
-    r"""What a class of noise of this package says of itself: the attributes of
+    r"""What a noise class of this package says about itself: the attributes of
     :class:`~pyg_hiersmooth.noise.Noise` of these names.
     """
 

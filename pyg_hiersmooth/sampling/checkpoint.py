@@ -226,7 +226,7 @@ def _read(path: str | os.PathLike[str]) -> tuple[Counted, dict[str, Any]]:
         if values["format"] not in (FORMAT, FORMAT_WITHOUT_CHECKSUM):
             raise ValueError(f"unknown format {values['format']!r}")
         if values["format"] == FORMAT and checksum != _checksum(counted, settings):
-            raise ValueError("its checksum is another")
+            raise ValueError("its checksum does not match its content")
         taken = counted.votes[:, : values.get("num_classes")].sum(1).tolist()
         if values.get("anytime"):
             taken = [max(taken, default=counted.num_samples)]

@@ -1,4 +1,4 @@
-r"""What a run is going to take, said before it starts."""
+r"""The expected cost of a run, reported before it starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ r"""Seconds from which on it is worth to say what would be cheaper."""
 
 @dataclass(frozen=True)
 class Cost:
-    r"""What a run is going to take.
+    r"""The expected cost of a run.
 
     Attributes:
         num_samples (int): Forward passes that are left, at most.
@@ -51,7 +51,7 @@ class Cost:
 def cost_of(
     voter: Voter, num_samples: int, num_workers: int | None = None, hints: Sequence[str] = ()
 ) -> Cost:
-    r"""Times a block of samples, and says what so many are going to take.
+    r"""Times a block of samples, and estimates the cost of so many.
 
     Args:
         voter (Voter): Casts the votes.
@@ -92,7 +92,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 
 def in_words(seconds: float) -> str:
-    r"""A duration as one says it: ``40 s``, ``12 min``, ``3.5 h``."""
+    r"""A duration in words: ``40 s``, ``12 min``, ``3.5 h``."""
     if seconds < 1:
         return "a second"
     if seconds < 90:

@@ -241,7 +241,7 @@ def _count_rounds(
     ranks: Ranks,
     audited: Collection[int],
 ) -> Iterator[Counted]:
-    r"""Votes of one chunk a rank at a time, in the order of the samples."""
+    r"""Votes of one chunk per rank at a time, in the order of the samples."""
     own = _count(voter, chunks[ranks.rank :: ranks.size], num_workers, audited)
     for first in range(0, len(chunks), ranks.size):
         in_round = chunks[first : first + ranks.size]

@@ -24,7 +24,7 @@ class FeatureSource(ABC):
     r"""Draws smoothed features of one fixed clean matrix.
 
     Attributes:
-        description (str): Which way the features take into the model, and why.
+        description (str): How the features enter the model, and why.
     """
 
     description: str

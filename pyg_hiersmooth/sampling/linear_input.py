@@ -42,7 +42,7 @@ class NotLinearError(BaseException):
 
 @contextmanager
 def not_swallowed() -> Iterator[None]:
-    r"""Raises a :class:`NotLinearError` at the end where one was raised and went no further."""
+    r"""Raises a :class:`NotLinearError` at the end where one was raised and swallowed."""
     before = NotLinearError.raised
     yield
     if NotLinearError.raised > before:

@@ -31,7 +31,7 @@ class RowSelection(Selection):
         self, selection: Selection, rows: Tensor, num_entities: int, num_ghosts: int = 0
     ) -> None:
         self.selection, self.num_entities = selection, num_entities
-        self._rows, self._stand_ins = rows.cpu(), torch.zeros(num_ghosts, dtype=torch.bool)
+        self._rows, self._ghosts = rows.cpu(), torch.zeros(num_ghosts, dtype=torch.bool)
         self._p: BernoulliSelection | None = None
         self._groups: Tensor | None = None
         if isinstance(selection, BernoulliSelection):
@@ -52,14 +52,14 @@ class RowSelection(Selection):
         else:
             drawn = self.selection.sample(self.num_entities, stream)
             selected = drawn[self._rows.to(stream.device)]
-        return torch.cat([selected, self._stand_ins.to(stream.device)])
+        return torch.cat([selected, self._ghosts.to(stream.device)])
 
     def mask(self, index: int, sizes: list[int]) -> Tensor:
         if isinstance(self.selection, PartitionSelection) and self._groups is not None:
             partition, group = divmod(index, self.selection.num_groups)
-            return torch.cat([self._groups[partition] != group, self._stand_ins])
+            return torch.cat([self._groups[partition] != group, self._ghosts])
         selected = self.selection.mask(index, [self.num_entities])
-        return torch.cat([selected[self._rows], self._stand_ins])
+        return torch.cat([selected[self._rows], self._ghosts])
 
     def num_outcomes(self, num_entities: int | np.ndarray | None = None) -> int | None:
         return self.selection.num_outcomes(self.num_entities)

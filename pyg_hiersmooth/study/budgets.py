@@ -10,7 +10,7 @@ from pyg_hiersmooth.study.results import Tally
 
 @dataclass(frozen=True)
 class Budget:
-    r"""By how much an adversary changes nodes in all.
+    r"""By how much an adversary changes nodes in total.
 
     Attributes:
         noise (str): The kind of noise whose budget it is.

@@ -14,7 +14,7 @@ from pyg_hiersmooth.study.results import Group, Result, Tally, tallies
 
 @dataclass(frozen=True)
 class Adversary:
-    r"""Who changes at most ``r`` nodes, by a budget in all."""
+    r"""An adversary who changes at most ``r`` nodes, by a total budget."""
 
     r: int
     budget: Budget

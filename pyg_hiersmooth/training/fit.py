@@ -30,7 +30,7 @@ r"""What a progress bar shows, without the rate, for which 80 columns have no ro
 
 @dataclass(frozen=True, repr=False)
 class TrainingHistory:
-    r"""What happened in a training run.
+    r"""The history of a training run.
 
     Args:
         train_losses (tuple): The training loss of every epoch.
@@ -81,7 +81,7 @@ def fit(
     seed: int,
     progress: bool,
 ) -> TrainingHistory:
-    r"""Minimizes the losses that :obj:`train` yields for an epoch, a step each, and keeps the
+    r"""Minimizes the losses that :obj:`train` yields for an epoch, one step per loss, and keeps the
     weights with the lowest loss on what :obj:`validate` returns.
 
     The other arguments are those of :func:`train_node_classifier`.

@@ -159,7 +159,7 @@ def _has_way_behind(transform: Any, x: Any) -> TypeGuard[HierarchicalNodeFeature
 
 
 def _sparse(x: Tensor) -> Tensor:
-    r"""Features in the layout in which products with weights are quickest."""
+    r"""Features in the layout in which products with weights are fastest."""
     if x.device.type == "cpu" and x.count_nonzero() < SPARSE * x.numel():
         with warnings.catch_warnings():  # PyTorch calls the layout a beta version
             warnings.simplefilter("ignore")

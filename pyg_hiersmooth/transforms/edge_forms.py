@@ -19,7 +19,7 @@ r"""Attributes that carry no message, even if there are as many of them as edges
 
 
 def shallow_copy(data: Graph) -> Graph:
-    r"""A copy whose tensors are shared, and whose books about the graphs of a batch are not."""
+    r"""A shallow copy: tensors are shared, the bookkeeping of the graphs of a batch is its own."""
     out = copy.copy(data)
     for name in ("_slice_dict", "_inc_dict"):
         if own := _books(data).get(name):
@@ -66,7 +66,7 @@ def edge_attributes(store: Any) -> list[str]:
 
 
 def keep_edges(data: Graph, store: Any, kept: Mapping[str, Tensor]) -> None:
-    r"""Keeps some edges of a store of a graph, with their attributes, and keeps the books.
+    r"""Keeps some edges of a store, with their attributes and the bookkeeping of a batch.
 
     Args:
         data (Data, Batch or HeteroData): The graph: a :func:`shallow_copy`.
@@ -94,7 +94,7 @@ def keep_edges(data: Graph, store: Any, kept: Mapping[str, Tensor]) -> None:
 
 
 def num_before(kept: Tensor) -> Tensor:
-    r"""How many are kept before each, and in all: int64 ``[N + 1]``."""
+    r"""How many are kept before each, and in total: int64 ``[N + 1]``."""
     return cumsum(kept.long())
 
 

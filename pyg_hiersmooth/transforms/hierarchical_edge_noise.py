@@ -197,7 +197,7 @@ class NoisyEdges:
         r"""One of the outcomes of a partition under ablation, in the order of its masks.
 
         Raises:
-            ValueError: If there is no such outcome, or they are drawn and not listed.
+            ValueError: If there is no such outcome, or they are drawn, not enumerated.
         """
         if self._partition is None or (self._p_plus, self._p_minus) != (0.0, 1.0):
             raise ValueError(

@@ -29,7 +29,7 @@ class HierarchicalNodeFeatureNoise(BaseTransform):
     appended as the last column. Draws follow :func:`torch.manual_seed`, and differ between the
     workers and the epochs of a :class:`~torch_geometric.loader.DataLoader`. The input is never
     changed; dtype and device of the features are kept. The result is marked by an attribute
-    ``carries_smoothing_noise``, so that nobody smooths it a second time. Sparse features stay
+    ``carries_smoothing_noise``, so that it is not smoothed a second time. Sparse features stay
     sparse under :class:`~pyg_hiersmooth.noise.SparseFlipNoise`, and become dense under other
     noises.
 

@@ -174,7 +174,7 @@ def test_nothing_may_be_changed_or_gone(kind: str, tmp_path: Path) -> None:
                 Certificate.load(path)
     changed = str(arrays["settings"]).replace('"simultaneous": true', '"simultaneous": false')
     np.savez(path, **{**arrays, "settings": np.array(changed)})
-    with pytest.raises(ValueError, match="checksum is that of another content"):
+    with pytest.raises(ValueError, match="checksum does not match its content"):
         Certificate.load(path)
 
 

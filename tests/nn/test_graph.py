@@ -350,7 +350,7 @@ def test_bad_arguments() -> None:
     node_level = SmoothedGraphClassifier(nn.Linear(D + 1, 3), GAUSSIAN, 3, lambda m, x, _: m(x))
     with pytest.raises(ValueError, match=r"must return logits of shape \[6, 3\] \(got \[36, 3\]"):
         votes(node_level, make_graphs())
-    with pytest.raises(ValueError, match=r"binary features .*: binarise them, as in"):
+    with pytest.raises(ValueError, match=r"binary features .*: binarize them, as in"):
         weights = make_graph(4)
         weights.x = weights.x / 3
         votes(smoothed(HierarchicalNodeFeatureNoise(0.5, SparseFlipNoise(0.1, 0.1))), weights)

@@ -76,9 +76,9 @@ def test_transductive_training_sees_all_nodes_and_no_other_labels(data: Data) ->
     train_node_classifier(model, data, SPLIT, **options)
     assert model.seen[True] == model.seen[False] == [(everyone,) * 2] * 3
 
-    def run(relabelled: Tensor) -> tuple[TrainingHistory, Tensor]:
+    def run(relabeled: Tensor) -> tuple[TrainingHistory, Tensor]:
         graph, fitted = data.clone(), new_model()
-        graph.y[relabelled] = 1 - graph.y[relabelled]
+        graph.y[relabeled] = 1 - graph.y[relabeled]
         split = replace(SPLIT, calibration_index=torch.tensor([6]))
         return train_node_classifier(fitted, graph, split, flip_signs, **options), weights(fitted)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def in_one_line(certificate: Certificate) -> str:
-    r"""What its ``repr`` is."""
+    r"""Its ``repr``."""
     return f"{described(certificate)} against: {certificate.threat}"
 
 

@@ -46,12 +46,12 @@ class Explanation:
 
     @property
     def p_lower(self) -> float:
-        r"""What the vote probability of its class is at least."""
+        r"""A lower bound on the vote probability of its class."""
         return float(self.certificate.p_lower[0])
 
     @property
     def p_upper(self) -> float:
-        r"""What the vote probability of every other class is at most."""
+        r"""An upper bound on the vote probability of every other class."""
         return float(self.certificate.p_upper[0])
 
     @property
@@ -89,7 +89,7 @@ class Explanation:
         return pairs
 
     def rows(self) -> list[tuple[str, str]]:
-        r"""All of it, a fact a row."""
+        r"""All of it, one fact per row."""
         certificate = self.certificate
         rows = [("prediction", f"class {self.prediction}" if self.prediction >= 0 else "abstains")]
         if certificate.exact:

@@ -21,7 +21,7 @@ from pyg_hiersmooth.nn.isolation.private_copy import is_compiled
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 
 NUM_REAL = 2
-r"""Draws of features that a form must take; what comes after them is made up."""
+r"""Draws of features that a form must take; what comes after them are probes."""
 
 MAX_MATRIX_COST = 0.9
 r"""Most of the plain way's cost that a matrix may have to be taken."""

@@ -21,7 +21,7 @@ the same routine of PyTorch, which a :class:`SparseTensor` is first converted fo
 
 
 def why_no_matrix(graph: Data) -> str | None:
-    r"""What keeps the edges of a graph from being one matrix, if anything does."""
+    r"""Why the edges of a graph cannot be one matrix, if there is a reason."""
     edge_index = graph.edge_index.as_subclass(Tensor)
     if edge_index.numel() == 0:
         return "there are no edges"

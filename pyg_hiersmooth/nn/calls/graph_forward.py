@@ -102,7 +102,7 @@ class GraphForward:
         return "adj_t" if "adj_t" in self.graph else "edge_index"
 
     def why_no_matrix(self, model: torch.nn.Module) -> str | None:
-        r"""What stands against calling a model on an adjacency matrix, if anything does."""
+        r"""Why a model cannot be called on an adjacency matrix, if there is a reason."""
         if self.call is not call_model:
             return "'forward' is given the graph as it is"
         if "adj_t" in self.graph:

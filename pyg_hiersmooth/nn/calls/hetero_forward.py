@@ -139,7 +139,7 @@ class HeteroForward:
         return " and ".join(given)
 
     def why_no_matrix(self, model: torch.nn.Module) -> str | None:
-        r"""What stands against calling a model on an adjacency matrix."""
+        r"""Why a model cannot be called on an adjacency matrix."""
         return "the graph is heterogeneous"
 
     def unit(self, index: int) -> Forward:

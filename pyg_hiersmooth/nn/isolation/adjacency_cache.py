@@ -70,7 +70,8 @@ def _adjacency_caching(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def _is_of_pyg(part: Any) -> bool:
-    return part.__module__.startswith("torch_geometric.nn.conv.") and part is not MessagePassing
+    module = part.__module__ or ""  # generated code has none
+    return module.startswith("torch_geometric.nn.conv.") and part is not MessagePassing
 
 
 class _GuardedForward:

@@ -17,7 +17,7 @@ _LIBRARIES = {
 
 
 def is_of_library(module: str | None) -> bool:
-    r"""Whether a module is none of the user's, by its name."""
+    r"""Whether a module belongs to a library, by its name."""
     return str(module).partition(".")[0] in _LIBRARIES
 
 

@@ -34,7 +34,7 @@ def check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> No
         x (torch.Tensor): The clean features ``[N, D]``.
 
     Raises:
-        ValueError: If one does, or may: a float tensor with a row an entity.
+        ValueError: If one does, or may: a float tensor with a row per entity.
     """
     registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     says_nothing = _says_nothing(x)

@@ -128,7 +128,7 @@ class IsolatedModel:
         return logits.clone() if isinstance(logits, Tensor) else logits
 
     def answer_probe(self, x: Tensor, seed: int = 0) -> Any:
-        r"""As :meth:`answer`, for features that were made up; :obj:`None` where the model does not
+        r"""As :meth:`answer`, for probes; :obj:`None` where the model does not
         take them: one that looks words up does not take numbers of any size.
         """
         try:

@@ -124,7 +124,7 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
         clean = marked(draw)
         logits = prepared.answer(clean, graph=graph)[others]
         rows = changed.view(-1, 1)
-        # A model may refuse what was made up, but not real rows in other places.
+        # A model may refuse probes, but not real rows in other places.
         moved = prepared.answer(
             marked(torch.where(rows, shuffled_probe(draw, number), draw)), graph=graph
         )

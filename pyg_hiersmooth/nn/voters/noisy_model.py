@@ -207,7 +207,7 @@ class NoisyModel:
 
     @property
     def shortcuts(self) -> list[str]:
-        r"""What sampling does otherwise than the plain way, with how to do without it."""
+        r"""The shortcuts that sampling takes, with how to do without each."""
         taken = []
         if isinstance(self.source, ProjectedFeatures):
             taken.append(f"{self.source.description} (pass dense=True)")

@@ -96,7 +96,7 @@ class ShardedVoter(ModelVoter):
 
     @property
     def adjacency_name(self) -> str | None:
-        r"""The forms of the graphs of all voters; one where that is the same for all."""
+        r"""The forms of the graphs of all voters; one if it is the same for all."""
         names = [voter.adjacency_name for voter in self.voters]
         return names[0] if len(set(names)) == 1 else "; ".join(map(str, names))
 

@@ -112,3 +112,9 @@ def test_modules_of_the_users_have_no_caches() -> None:
     assert caches(Own()) == [] and not can_cache(Own())
     assert not can_cache(Overridden(3, 2))
     assert not can_cache(gnn.SGConv(3, 2))  # which keeps propagated features
+
+
+def test_generated_modules_keep_nothing() -> None:
+    """Their classes, such as those of ``to_hetero``, may name no module."""
+    generated = type("Generated", (nn.Module,), {"__module__": None})()
+    assert caches(generated) == [] and not can_cache(generated)

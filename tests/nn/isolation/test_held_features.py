@@ -1,4 +1,4 @@
-"""A model that holds the clean features, in whatever form, gets around the noise."""
+"""A model that holds the clean features, in whatever form, bypasses the noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What a ``Compose`` does to a graph before the noise: done once, and tried.
+r"""The part of a ``Compose`` before the noise: applied once, and tried.
 
 The certificate counts changed rows of the result. It is about changed rows of the user's graph only
 where each row of the result depends on one row of the graph, and nothing else depends on features.
@@ -30,7 +30,7 @@ r"""The most rows that are changed in a trial."""
 
 
 class Cleaning:
-    r"""Does to a graph what comes before the noise.
+    r"""Applies to a graph what comes before the noise.
 
     Args:
         transform (Compose): What comes before it.
