@@ -172,11 +172,18 @@ class Certificate:
                 for, to be kept, integers ``[M, num_masks]``. (default: :obj:`None`)
 
         Raises:
+            TypeError: If :obj:`transform` is one of edges, not what certificates for it are made
+                with (:class:`~pyg_hiersmooth.certificates.composed.EdgeSmoothing`).
             ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing,
                 :obj:`num_entities` does not fit the selection, or :obj:`largest_r` is given for a
                 smoothing that draws.
         """
         check_kind(kind)
+        if hasattr(transform, "certified_as"):
+            raise TypeError(
+                "'transform' of edges is certified as EdgeSmoothing(transform), the 'smoothing' of "
+                f"its classifier (got {transform})"
+            )
         check_extends(transform.selection, transform.noise)
         predicted = check_integers("prediction", prediction)
         size = len(predicted)

@@ -50,8 +50,8 @@ class SmoothedGraphClassifier(SmoothedClassifier):
             signature. It must call the model that it is given, on the features that it is given;
             :obj:`batch` is the graphs' structure alone. (default: :obj:`None`)
         keep (tuple of str, optional): Names of more attributes of the graphs that the model gets,
-            with the promise that they do not depend on node features; as in
-            :class:`~pyg_hiersmooth.nn.SmoothedNodeClassifier`. (default: :obj:`()`)
+            with the promise that they depend neither on node features nor, where edges change, on
+            edges; as in :class:`~pyg_hiersmooth.nn.SmoothedNodeClassifier`. (default: :obj:`()`)
 
     Example:
         >>> smoothed = SmoothedGraphClassifier(model, transform, num_classes=2)

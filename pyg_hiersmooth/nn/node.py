@@ -66,9 +66,10 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             :obj:`data` is the graph's structure alone (``edge_index``, ``edge_weight``,
             ``edge_attr``, ``edge_type``, ``adj_t``, ``batch``, ...). (default: :obj:`None`)
         keep (tuple of str, optional): Names of more attributes of the graph that the model gets,
-            such as ``("pos",)``. By naming one you promise that it does not depend on node
-            features: the certificate says nothing about an adversary who changes it, nor about
-            one whose changes of features would change it. (default: :obj:`()`)
+            such as ``("pos",)``. By naming one you promise that it depends neither on node
+            features nor, where edges change, on edges: the certificate says nothing about an
+            adversary who changes it, nor about one whose changes would change it.
+            (default: :obj:`()`)
         node_type (str, optional): The node type that is classified, for heterogeneous graphs and
             a model called as ``model(x_dict, edge_index_dict)``, which returns logits of that
             type, or a dictionary with them. (default: :obj:`None`)

@@ -24,7 +24,7 @@ from pyg_hiersmooth.transforms.edge_forms import (
     sizes,
 )
 from pyg_hiersmooth.transforms.node_pairs import NodePairs
-from pyg_hiersmooth.transforms.noise_mark import mark_noisy
+from pyg_hiersmooth.transforms.noise_mark import is_noisy, mark_noisy
 
 
 class CertifiedAs(NamedTuple):
@@ -174,7 +174,7 @@ class NoisyEdges:
         ptr = data.ptr if "ptr" in data else None
         num_nodes = ptr.diff() if ptr is not None else torch.tensor([data.num_nodes])
         self._pairs = NodePairs(num_nodes.to(self.device), transform.undirected)
-        if transform.undirected:
+        if transform.undirected and not is_noisy(data):  # which may have lost one direction
             self._check_symmetric(ends)
         if self._p_plus > 0.0:
             self._check_additions(ends)

@@ -263,6 +263,8 @@ def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match="would carry their messages"):
         EdgeSmoothing(FLIPPED, node_noise(0.9, AblationNoise(of="messages")))
     high = np.array([0.99])
+    with pytest.raises(TypeError, match="is certified as EdgeSmoothing"):
+        Certificate.from_bounds(FLIPPED, [0], high, 1 - high)
     alone = certificate_of(Smoothings(ABLATED), high)
     flipped = certificate_of(Smoothings(FLIPPED), high)
     composed = certificate_of(Smoothings(ABLATED, node_noise(0.9, AblationNoise())), high)

@@ -324,3 +324,18 @@ def test_refuses_graphs_that_do_not_fit() -> None:
         flips(data)
     weighted = graph(edge_weight=torch.rand(5))
     assert HierarchicalEdgeNoise(1.0, SparseFlipNoise(0.0, 0.5))(weighted).num_edges <= 5
+
+
+def test_edges_get_noise_after_messages_were_ablated() -> None:
+    """As in training: what is left of a pair has one direction only."""
+    pairs = torch.combinations(torch.arange(12)).t()
+    data = Data(x=torch.rand(12, 2), edge_index=torch.cat([pairs, pairs.flip(0)], dim=1))
+    silent = HierarchicalNodeFeatureNoise(0.5, AblationNoise(of="messages"))
+    edges = HierarchicalEdgeNoise(0.5, AblationNoise())
+    torch.manual_seed(0)
+    kept = {tuple(pair) for pair in edges(silent(data)).edge_index.t().tolist()}
+    senders = {i for i, _ in kept}
+    assert 0 < len(senders) < 12
+    for i in senders:
+        for j in senders - {i}:
+            assert ((i, j) in kept) == ((j, i) in kept)  # one coin a pair

@@ -45,7 +45,7 @@ def test_each_call_gets_a_graph_to_do_as_it_likes_with() -> None:
 def test_batches_of_batches_count_on() -> None:
     batch = Batch.from_data_list([graph(), graph()])
     del batch.x, batch.pos, batch.y
-    doubled = side_by_side(batch, 2)
+    doubled = side_by_side([batch] * 2)
     assert doubled.ptr.tolist() == [0, 3, 6, 9, 12]
     assert doubled.batch.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     assert doubled.num_graphs == 4 and int(doubled.edge_index.max()) == 11
