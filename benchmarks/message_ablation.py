@@ -314,14 +314,14 @@ def check(dataset: str, root: str, groups: int = 20) -> None:
 
 
 def planned(
-    datasets: Sequence[str], teaching: Sequence[str], seeds: Sequence[int]
+    datasets: Sequence[str], settings: Sequence[str], teaching: Sequence[str], seeds: Sequence[int]
 ) -> Iterator[Model]:
     r"""All models, the most telling ones first."""
-    for dataset, taught, setting, p, seed in itertools.product(
-        datasets, teaching, SETTINGS, (0.95, SILENT), seeds
+    for dataset, lessons, setting, p, seed in itertools.product(
+        datasets, teaching, settings, (0.95, SILENT), seeds
     ):
-        yield Model(dataset, setting, taught, p, seed)
-    if "labels" in teaching and DATASETS[0] in datasets:
+        yield Model(dataset, setting, lessons, p, seed)
+    if (DATASETS[0], SETTINGS[0], TEACHING[0]) in itertools.product(datasets, settings, teaching):
         for (p, consistency), seed in itertools.product(TRIED, seeds):
             yield Model(DATASETS[0], SETTINGS[0], "labels", p, seed, consistency)
 
@@ -446,12 +446,17 @@ def report() -> None:
 @click.command(context_settings={"show_default": True}, help=__doc__)
 @click.option("--root", default="data", help="Folder of the datasets.")
 @click.option("--dataset", "datasets", multiple=True, default=DATASETS)
+@click.option("--setting", "settings", multiple=True, default=SETTINGS)
 @click.option("--teaching", multiple=True, default=TEACHING)
 @click.option("--seed", "seeds", multiple=True, default=(13, 17, 26, 35, 69))
 def main(
-    root: str, datasets: tuple[str, ...], teaching: tuple[str, ...], seeds: tuple[int, ...]
+    root: str,
+    datasets: tuple[str, ...],
+    settings: tuple[str, ...],
+    teaching: tuple[str, ...],
+    seeds: tuple[int, ...],
 ) -> None:
-    for what in tqdm([*planned(datasets, teaching, seeds)], desc="Models"):
+    for what in tqdm([*planned(datasets, settings, teaching, seeds)], desc="Models"):
         run(what, root)
     for dataset in datasets:
         check(dataset, root)
