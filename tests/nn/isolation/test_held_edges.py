@@ -60,10 +60,10 @@ def test_clean_edges_are_found(form: Callable[[Tensor], Any]) -> None:
     ablated = HierarchicalEdgeNoise(0.9, AblationNoise())
     with pytest.raises(ValueError, match=r"'model.held.*' holds the clean edges"):
         sample(Holding(form(EDGES)), ablated)
-    messages = HierarchicalNodeFeatureNoise(0.9, AblationNoise(of="messages"), False)
+    messages = HierarchicalNodeFeatureNoise(0.5, AblationNoise(of="messages"), False)
     with pytest.raises(ValueError, match="holds the clean edges"):
         sample(Holding(form(EDGES)), messages)
-    features = HierarchicalNodeFeatureNoise(0.9, AblationNoise(), False)
+    features = HierarchicalNodeFeatureNoise(0.5, AblationNoise(), False)
     sample(Holding(form(EDGES)), features)  # the graph is fixed
 
 
