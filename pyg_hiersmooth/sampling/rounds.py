@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from pyg_hiersmooth.sampling.checkpoint import Counted, RoundCheckpoint, VoteCheckpoint
-from pyg_hiersmooth.sampling.engine import MAX_CHUNK, Voter, sample_votes, seconds_per_sample
+from pyg_hiersmooth.sampling.engine import Voter, sample_votes
 from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 
 SHORTEST_ROUND = 32
@@ -69,8 +69,6 @@ def sample_until(
     votes = ranks.from_rank_zero(
         lambda: kept.load(empty, num_samples).votes if kept else empty.votes
     ).clone()
-    if kept is not None and num_samples > MAX_CHUNK:
-        seconds_per_sample(voter, num_samples)
     needs_more = torch.ones(voter.num_targets, dtype=torch.bool)
 
     def look(positions: Tensor) -> None:

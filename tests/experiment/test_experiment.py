@@ -207,7 +207,7 @@ def test_graphs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [NODES, GRAPHS], ids=["nodes", "graphs"])
 def test_unprotected(settings: Settings, tmp_path: Path) -> None:
-    plain = settings.having(noise="none", p_plus=None, p_minus=None, part="val+test")
+    plain = settings.having(noise="none", p_plus=None, p_minus=None, ablate=None, part="val+test")
     run = Experiment(plain, tmp_path)
     outcome = run.run(progress=False)
     assert outcome.certificate is None

@@ -12,7 +12,7 @@ def test_kinds_are_what_the_noises_say_of_themselves() -> None:
     for name, kind in NOISE_KINDS.items():
         noise = NOISES[name]
         assert (noise.name, noise.axes, noise.parameters, noise.deterministic) == kind
-        assert set(kind.defaults) == set(inspect.signature(noise).parameters) - {"token"}
+        assert set(kind.defaults) == set(inspect.signature(noise).parameters) - {"token", "of"}
         for parameter, value in kind.defaults.items():
             assert getattr(noise.default(), parameter) == value
 

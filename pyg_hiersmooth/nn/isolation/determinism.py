@@ -3,7 +3,7 @@ r"""Tries an isolated model before sampling: are its logits one fixed function o
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ def check_deterministic(
     draws: list[Tensor],
     deterministic: bool = False,
     noisy: bool = True,
+    probes: Iterable[Tensor] = (),
 ) -> None:
     r"""Checks that a model answers the same features in the same way, whatever came before, and
     that they make a difference.
@@ -37,6 +38,8 @@ def check_deterministic(
         draws (list of torch.Tensor): Two draws of features ``[N, D]``.
         deterministic (bool): Whether random numbers must make no difference either.
         noisy (bool): Whether features get noise, and so must make a difference.
+        probes (iterable of torch.Tensor): Other features that may make one, as two draws can be
+            the same.
 
     Raises:
         ValueError: If it keeps more than the graph determines, answers differently from call to
@@ -65,7 +68,9 @@ def check_deterministic(
             f"'{name}' draws random numbers, so that no certificate of it is exact: switch them "
             "off in evaluation mode, or sample with BernoulliSelection"
         )
-    makes_no_difference = all(torch.equal(logits, first) for logits in _answers(prepared, draws))
+    makes_no_difference = all(
+        torch.equal(logits, first) for logits in _answers(prepared, draws, probes)
+    )
     refuse_change(first_difference(kept, prepared.state()))
     if noisy and makes_no_difference:
         raise ValueError(
@@ -74,12 +79,12 @@ def check_deterministic(
         )
 
 
-def _answers(prepared: IsolatedModel, draws: list[Tensor]) -> Iterator[Tensor]:
+def _answers(
+    prepared: IsolatedModel, draws: list[Tensor], probes: Iterable[Tensor]
+) -> Iterator[Tensor]:
     yield prepared.answer(draws[1], seed=1)
-    if isinstance(draws[0], LinearInput):
-        return
-    for seed in range(2):
-        logits = prepared.answer_probe(unrelated_probe(draws[0], seed), seed=1)
+    for probe in probes:
+        logits = prepared.answer_probe(probe, seed=1)
         if logits is not None:
             yield logits
 

@@ -44,8 +44,8 @@ def shuffled_probe(x: Tensor, seed: int) -> Tensor:
 
 
 def constant_probes(x: Tensor) -> list[Tensor]:
-    r"""The row of :obj:`x` with the smallest sum everywhere, the one with the largest, and zeros:
-    features that any model takes, and that move a maximum, a range or a count over all rows.
+    r"""The row of :obj:`x` with the smallest sum everywhere and the one with the largest, which any
+    model takes, and zeros: they move a maximum, a range or a count over all rows.
     """
     size = x.sum(1, dtype=torch.float64)
     rows = [x[int(place)].expand_as(x) for place in (size.argmin(), size.argmax())]

@@ -2,6 +2,7 @@ r"""Finds out before sampling in which way a model may be called on noisy featur
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -141,13 +142,21 @@ class ModelTrial:
         model.renew()
         if isinstance(model.source, DenseFeatures):
             model.why_dense = model.source.reason
-        draws = [self._draw(number) for number in range(2)]
+        enter: Callable[[Tensor], Tensor] = lambda x: x  # noqa: E731
         if isinstance(model.source, ProjectedFeatures) and model.dense_fits:
-            draws = [model.source.mapped(draw) for draw in draws]
+            enter = model.source.mapped
+        draws = [self._draw(number) for number in range(2)]
+        probes = (enter(unrelated_probe(draws[0], seed)) for seed in range(2 * model.dense_fits))
         noisy = not (
             model.changes_structure or isinstance(model.transform.selection, NothingSelected)
         )
-        check_deterministic(self.prepared, draws, self.options.enumerate_outcomes, noisy)
+        check_deterministic(
+            self.prepared,
+            [enter(draw) for draw in draws],
+            self.options.enumerate_outcomes,
+            noisy,
+            probes,
+        )
         if model.transform.noise.of == "messages":
             indicated = model.transform.append_indicator
             check_silence(self.precise, self._cast(self._draw(0)), indicated)
