@@ -61,8 +61,8 @@ DATASETS, SETTINGS, TEACHING = (
 GROUPS, PARTITIONS = (10, 12, 14, 16, 20, 24, 30), 10
 MOST_TELLING = (10, 20, 30)
 r"""Numbers of groups for which other adversaries are asked about as well."""
-TRIED = ((0.9, 1.0), (29 / 30, 1.0), (0.95, 0.0), (0.95, 3.0))
-r"""More ``p`` and consistency to train with, on the first dataset."""
+TRIED = ((0.9, 1.0), (0.8, 1.0), (0.95, 0.0))
+r"""More ``p`` and consistency for inductive students on the first dataset."""
 CLEAN, SILENT = 1e-9, 1.0
 r"""Probabilities under which nothing and everything is silent, in all but a millionth of draws."""
 
@@ -321,9 +321,9 @@ def planned(
         datasets, teaching, settings, (0.95, SILENT), seeds
     ):
         yield Model(dataset, setting, lessons, p, seed)
-    if (DATASETS[0], SETTINGS[0], TEACHING[0]) in itertools.product(datasets, settings, teaching):
+    if (DATASETS[0], SETTINGS[1], TEACHING[1]) in itertools.product(datasets, settings, teaching):
         for (p, consistency), seed in itertools.product(TRIED, seeds):
-            yield Model(DATASETS[0], SETTINGS[0], "labels", p, seed, consistency)
+            yield Model(DATASETS[0], SETTINGS[1], TEACHING[1], p, seed, consistency)
 
 
 def results(dataset: str, **wanted: Any) -> list[dict[str, Any]]:
@@ -412,9 +412,9 @@ def table_of_new_nodes(dataset: str) -> Table:
 def table_of_tried(dataset: str) -> Table:
     r"""Other ``p`` and consistency in training, on validation and on test nodes."""
     heads = ("p", "consistency", "T", "nodes", "seeds", *(f"r={r}" for r in CHANGED))
-    table = Table(*heads, title=f"{dataset}: other training, transductive, 20 labels a class")
-    for (p, consistency), groups in itertools.product(((0.95, 1.0), *TRIED), MOST_TELLING):
-        wanted = {"setting": SETTINGS[0], "teaching": TEACHING[0], "p": p}
+    table = Table(*heads, title=f"{dataset}: inductive students of other training")
+    for (p, consistency), groups in itertools.product(((0.95, 1.0), *TRIED), GROUPS):
+        wanted = {"setting": SETTINGS[1], "teaching": TEACHING[1], "p": p}
         models = results(dataset, consistency=consistency, **wanted)
         number = GROUPS.index(groups)
         for part in ("val", "test") if models else ():
