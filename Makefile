@@ -13,8 +13,8 @@ COVERED := $(if $(COVERAGE),--cov --cov-report term:skip-covered)
 # Every layer of the package, in the time that a second environment is worth.
 OLDEST_TESTS := tests/noise tests/transforms tests/models tests/experiment \
 	tests/nn/test_node.py tests/nn/test_exact.py tests/nn/isolation/test_model_state.py \
-	tests/nn/isolation/test_private_copy.py tests/nn/isolation/test_purity.py \
-	tests/certificates/test_certified_votes.py tests/certificates/test_storage.py \
+	tests/nn/isolation/test_private_copy.py tests/nn/isolation/test_determinism.py \
+	tests/certificates/test_certificate.py tests/certificates/test_storage.py \
 	tests/cli/test_table.py tests/test_random.py tests/test_selection.py
 
 # PyTorch's own index has builds without CUDA's gigabytes, which neither a demo nor a test needs.
