@@ -128,7 +128,7 @@ class CertificatePlan:
         samples = range(start, start + count)
         if self.exact:
             return audited_samples(seed, samples, share or min(1.0, max(0.1, 8 / count)))
-        least = 2 if part == "pre_votes" else 8  # a wrong choice of the class claims nothing wrong
+        least = 1 if part == "pre_votes" else 8  # a wrong choice of the class claims nothing wrong
         return audited_samples(seed, samples, share, least)
 
     def hints(self) -> list[str]:

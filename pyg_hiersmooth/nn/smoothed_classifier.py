@@ -207,7 +207,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 an adjacency matrix. (default: :obj:`False`)
             audit (float, optional): Share of the samples in :math:`(0, 1]` that a pristine copy of
                 the model is asked about again, without any shortcut; another vote refuses the run.
-                (default: 8 of the first 32 samples and one in 1,000 of the rest)
+                (default: 8 of the first 32 samples and one in 2,000 of the rest)
             approve (float or list of float, optional): Softmax probability in [0, 1] from which on
                 a sample *approves* a class, or several such levels: counts approvals instead of
                 votes. (default: :obj:`None`)

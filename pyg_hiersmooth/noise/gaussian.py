@@ -56,14 +56,13 @@ class GaussianNoise(AdditiveNoise):
         :math:`s` given :math:`s W = z` (Matheron's rule, for :math:`z` in the row space of
         :math:`W`).
         """
-        factor, inverse = self.std * _factor(weight), torch.linalg.pinv(weight.double())
+        factor, inverse = self.std * _factor(weight), torch.linalg.pinv(weight.double()).to(x.dtype)
 
         def draw(selected: Tensor, stream: RandomStream) -> Tensor:
             rows = selected.nonzero().view(-1)
             projected = stream.normal(rows.numel(), factor.size(0), dtype=x.dtype) @ factor
             noise = stream.normal(rows.numel(), x.size(1), dtype=x.dtype).mul_(self.std)
-            shift = (projected.double() - (noise @ weight).double()) @ inverse
-            return x.index_add(0, rows, noise.add_(shift.to(x.dtype)))
+            return x.index_add(0, rows, noise.addmm_(projected - noise @ weight, inverse))
 
         return draw
 

@@ -183,7 +183,7 @@ def sample_votes(
 
 
 def audited_samples(
-    seed: int, samples: range, share: float | None = None, least: int = 8, one_in: int = 1_000
+    seed: int, samples: range, share: float | None = None, least: int = 8, one_in: int = 2_000
 ) -> frozenset[int]:
     r"""The samples whose votes are audited: :obj:`least` of the first 32, and one in
     :obj:`one_in` of all others, chosen at random by the seed.

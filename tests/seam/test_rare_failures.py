@@ -83,10 +83,10 @@ def test_audits_find_what_they_promise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_audited_samples_of_a_run() -> None:
-    """Eight of the first 32 and one in a thousand of the others, each as likely as another."""
-    times = torch.zeros(3_000)
+    """Eight of the first 32 and one in two thousand of the others, each as likely as another."""
+    times = torch.zeros(6_000)
     for seed in range(400):
-        audited = audited_samples(seed, range(3_000))
+        audited = audited_samples(seed, range(6_000))
         assert len([each for each in audited if each < 32]) == 8
         assert len(audited) == 8 + 2
         times[list(audited)] += 1
