@@ -50,21 +50,15 @@ from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks" / "structure"
 CHANGED, AT_ONCE = (0, 1, 2, 3, 4, 5, 7, 10, 14), (3, 10, 20, 50)
-DATASETS, SETTINGS, TEACHING = (
-    ("Cora_ML", "CiteSeer", "Cora"),
-    ("transductive", "inductive"),
-    (
-        "labels",
-        "student",
-    ),
-)
+DATASETS = ("Cora_ML", "CiteSeer", "Cora")
+SETTINGS, TEACHING = ("transductive", "inductive"), ("labels", "student")
 GROUPS, PARTITIONS = (10, 12, 14, 16, 20, 24, 30), 10
 MOST_TELLING = (10, 20, 30)
 r"""Numbers of groups for which other adversaries are asked about as well."""
 TRIED = ((0.9, 1.0), (0.8, 1.0), (0.95, 0.0))
 r"""More ``p`` and consistency for inductive students on the first dataset."""
 CLEAN, SILENT = 1e-9, 1.0
-r"""Probabilities under which nothing and everything is silent, in all but a millionth of draws."""
+r"""Probabilities with which nobody (but in a few of a million draws) and everybody is silent."""
 
 
 @dataclass(frozen=True)
