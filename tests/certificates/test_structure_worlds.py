@@ -258,7 +258,7 @@ def test_features_of_a_fixed_graph_exactly(graph: Graph) -> None:
                 tight += int(most == bound > 0)
                 local += int(bound < counted - CollectiveCertificate(certificate).num_robust(r))
                 checked += 1
-    assert checked == 45 and tight > 12 and local > 0
+    assert checked == 45 and tight >= 8 and local > 0
 
 
 def test_an_exposure_is_attained() -> None:
