@@ -511,7 +511,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             "num_classes": self.num_classes,
             "approve": voter.options.approve,
             # Show what has no tensors, such as another way to call the model.
-            "answers": voter.fingerprint(),
+            "trial logits": voter.fingerprint(),
         }
 
 

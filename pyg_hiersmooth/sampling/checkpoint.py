@@ -19,7 +19,7 @@ from pyg_hiersmooth.files import one_line, replace_atomically
 FORMAT = "pyg_hiersmooth votes 2"
 FORMAT_WITHOUT_CHECKSUM = "pyg_hiersmooth votes 1"
 SECONDS_BETWEEN_SAVES = 2.0
-ADDED_LATER = ("adjacency", "answers", "num_classes", "approve")
+ADDED_LATER = ("adjacency", "trial logits", "num_classes", "approve")
 r"""Settings that files of earlier versions lack, which are continued all the same."""
 
 

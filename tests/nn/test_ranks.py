@@ -169,7 +169,7 @@ def test_another_way_to_call_the_model_is_found_by_its_logits(on_ranks: OnRanks)
 
         return nodes(FLIPS, forward=forward).certify(graph(), **SAMPLED, progress=False)
 
-    assert ["'logits'" in str(error) for error in on_ranks(work)] == [True, True]
+    assert ["'trial logits'" in str(error) for error in on_ranks(work)] == [True, True]
 
 
 @pytest.mark.parametrize("bad", [{"n": 0}, {"data": Data(x=graph().x)}, {"num_workers": -1}])

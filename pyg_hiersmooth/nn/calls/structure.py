@@ -89,7 +89,7 @@ def graph_tensors(attributes: dict[str, Any]) -> list[Tensor]:
         if isinstance(value, dict):
             found.extend(graph_tensors(value))
         elif isinstance(value, Tensor):
-            found.append(value.as_subclass(Tensor))
+            found.append(value.as_subclass(Tensor) if value.layout == torch.strided else value)
         elif hasattr(value, "coo"):
             found.extend(part for part in value.coo() if part is not None)
     return found

@@ -21,7 +21,7 @@ from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.tally import Ballots, side_by_side
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
-FINGERPRINT_SAMPLES, PROJECTIONS = 2, 8
+FINGERPRINT_SAMPLES, PROJECTIONS = 2, 4
 
 
 class ForwardVoter(ModelVoter):
