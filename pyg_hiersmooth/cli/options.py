@@ -293,7 +293,7 @@ sets_options = bundle(
         "--sets",
         type=ALPHA,
         help="Also make sets of classes that contain the right one with this probability, even "
-        "after an attack, such as 0.9.",
+        "after an attack, such as 0.9. (default: no sets)",
     ),
     setting(
         "approve",

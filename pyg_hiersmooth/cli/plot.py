@@ -81,7 +81,7 @@ def run_names(folders: tuple[Path, ...]) -> list[str]:
     settings = [RunFolder(folder).read_settings() for folder in folders]
     if len(folders) == 1:
         return [settings[0].title]
-    runs = [each.options for each in settings]
+    runs = [_without_defaults(each.options) for each in settings]
     found = {name for run in runs for name in differences(runs[0], run)} - {"device"}
     found -= {name for name in names(SamplingSettings) if len(_values(runs, name)) < 2}
     differing = [name for name in runs[0] if name in found]
@@ -97,6 +97,11 @@ def run_names(folders: tuple[Path, ...]) -> list[str]:
 def _values(runs: list[dict[str, Any]], name: str) -> set[object]:
     r"""What the runs have that have it: an exact one takes no samples, which its selection says."""
     return {run[name] for run in runs} - {None}
+
+
+def _without_defaults(options: dict[str, Any]) -> dict[str, Any]:
+    r"""Options without what goes without saying: that features are ablated."""
+    return options | ({"ablate": None} if options["ablate"] == "features" else {})
 
 
 def _describe_all(runs: list[dict[str, Any]], differing: list[str]) -> list[str]:

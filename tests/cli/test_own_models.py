@@ -86,7 +86,7 @@ def test_tune_takes_it(hiersmooth: Program, certify: Program, own_models: Path) 
     command = shlex.split(result.stdout.splitlines()[-1].partition("hiersmooth certify ")[2])
     again = certify(*command, "--n0", 5, "--n", 20, "--out", "run")
     assert again.exit_code == 0, again.output
-    assert RunFolder("run").read_settings().model == "own_models:Net"
+    assert RunFolder("run").read_settings().data.model == "own_models:Net"
     assert "own.weight" in torch.load("run/model.pt", weights_only=True)
 
 

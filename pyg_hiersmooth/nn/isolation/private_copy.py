@@ -55,8 +55,9 @@ def private_copy(model: torch.nn.Module) -> torch.nn.Module:
 
 def same_weights(model: torch.nn.Module, weights: torch.nn.Module) -> torch.nn.Module:
     r"""A copy of a model with the very parameters and buffers of another copy of it."""
-    pairs = zip(_registered(model), _registered(weights), strict=True)
-    return deep_copy(model, {id(own): others for own, others in pairs})
+    others = {**dict(weights.named_parameters()), **dict(weights.named_buffers())}
+    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    return deep_copy(model, {id(own[name]): others[name] for name in own if name in others})
 
 
 def _registered(model: torch.nn.Module) -> list[Tensor]:
