@@ -12,6 +12,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from hypothesis import settings
+
+settings.register_profile("shared", deadline=None)  # on machines that others use as well
+settings.load_profile("shared")
 
 OnRanks = Callable[..., list[Any]]
 
