@@ -146,7 +146,8 @@ class ModelTrial:
         if isinstance(model.source, ProjectedFeatures) and model.dense_fits:
             enter = model.source.mapped
         draws = [self._draw(number) for number in range(2)]
-        probes = (enter(unrelated_probe(draws[0], seed)) for seed in range(2 * model.dense_fits))
+        signs = ((1, -1) if draws[0].is_floating_point() else (1,)) if model.dense_fits else ()
+        probes = (enter(sign * unrelated_probe(draws[0], 0)) for sign in signs)
         noisy = not (
             model.changes_structure or isinstance(model.transform.selection, NothingSelected)
         )
