@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
-from torch_geometric.transforms import NormalizeFeatures
+from torch_geometric.transforms import Compose, NormalizeFeatures
 
 from pyg_hiersmooth.certificates import check_questions
 from pyg_hiersmooth.certificates.calibration import ETA, allowed_error, check_enough
@@ -27,6 +27,7 @@ from pyg_hiersmooth.datasets.splits import Split
 from pyg_hiersmooth.experiment.settings import SetsSettings, Settings, SmoothingSettings
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
+from pyg_hiersmooth.nn.calls.inputs.cleaning import Cleaning
 from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 from pyg_hiersmooth.training import (
@@ -173,7 +174,7 @@ class NodeTask(Task):
             )
         self.data = dataset[0]
         if self.settings.data.normalize_features:
-            self.data = NormalizeFeatures()(self.data)
+            self.data = Cleaning(Compose([NormalizeFeatures()]))(self.data)
         self._check_features(self.data.x)
         self.y = as_labels(self.data.y, self.data.num_nodes)
         sets = self.settings.prediction_sets
