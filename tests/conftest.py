@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import pickle
@@ -13,10 +14,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from hypothesis import settings
 
-settings.register_profile("shared", deadline=None)  # on machines that others use as well
-settings.load_profile("shared")
+with contextlib.suppress(ModuleNotFoundError):  # the wheel is tested without it
+    from hypothesis import settings
+
+    settings.register_profile("shared", deadline=None)  # on machines that others use as well
+    settings.load_profile("shared")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
