@@ -1,4 +1,4 @@
-r"""Chooses the softmax level at which a sample approves a class, on objects of their own."""
+r"""Chooses the softmax level at which a sample approves a class, on separate objects."""
 
 from __future__ import annotations
 

@@ -45,12 +45,6 @@ def cast(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.to(dtype) if x.is_floating_point() else x
 
 
-def precision_of(prepared: IsolatedModel, like: torch.dtype) -> torch.dtype:
-    r"""The precision of a model's floats; :obj:`like` where it has none."""
-    tensors = (*prepared.model.parameters(), *prepared.model.buffers())
-    return next((each.dtype for each in tensors if each.is_floating_point()), like)
-
-
 def _is_close(answer: Tensor, logits: Tensor) -> bool:
     if answer.shape != logits.shape:
         return False
