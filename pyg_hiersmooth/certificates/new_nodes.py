@@ -7,10 +7,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyg_hiersmooth.certificates import robustness
+from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.certificates.certificate import Certificate
+
+
+def check_only(noise: Noise, only: str) -> str:
+    r"""Checks that certificates for a noise can be about this part of its adversaries alone.
+
+    Raises:
+        TypeError: If neither messages nor nodes are ablated.
+        ValueError: If there is no such part.
+    """
+    if only != "new_nodes":
+        raise ValueError(f"'only' must be 'new_nodes' (got {only!r})")
+    if noise.of not in ("messages", "nodes"):
+        raise TypeError(
+            "'only' is for AblationNoise(of='messages') or of='nodes', whose adversary may add "
+            f"nodes (got {noise})"
+        )
+    return only
 
 
 def robust_to_new_nodes(certificate: Certificate, r: int) -> np.ndarray:
@@ -38,11 +56,7 @@ def robust_to_new_nodes(certificate: Certificate, r: int) -> np.ndarray:
         TypeError: If neither messages nor nodes are ablated.
         ValueError: If the certificate does not hold what is needed.
     """
-    if certificate.noise.of not in ("messages", "nodes"):
-        raise TypeError(
-            "'only' is for AblationNoise(of='messages') or of='nodes', whose adversary may add "
-            f"nodes (got {certificate.noise})"
-        )
+    check_only(certificate.noise, "new_nodes")
     if certificate.exact:
         return _by_masks(certificate, r) & ~certificate.abstained
     if not isinstance(certificate.selection, BernoulliSelection):
