@@ -7,6 +7,7 @@ import os
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -326,6 +327,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         )
         share, targets = _check_share(audit), self._index(index, node_index)
         data = self._cleaned(data)
+        plan = replace(plan, transform=self._smoothing_of(data))
         options = self._options(seed, block_size, dense, plan.exact, _check_level(approve))
         voter, objects = self._voter(data, targets, options)
         objects["num_features"] = voter.features[0].size(1)
@@ -353,6 +355,10 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                     votes.append(sample_votes(voter, count, start, description=told, **shared))
         counts = [voter.tally.read(each) for each in votes]
         return plan.certificate([each.votes for each in counts], counts[-1], approve, **objects)
+
+    def _smoothing_of(self, data: Any) -> Smoothing:
+        r"""What the certificate for some data is made with."""
+        return self.smoothing
 
     def _cleaned(self, data: Any) -> Any:
         r"""The data that the noise is added to: checked, and with what comes before the noise done.
