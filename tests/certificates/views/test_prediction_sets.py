@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import pytest
+
+from pyg_hiersmooth.certificates import PredictionSets
+from pyg_hiersmooth.noise import (
+    AblationNoise,
+)
+
+from ..counted import FLIPS, ballots, calibrated, exact
+
+
+def test_statements() -> None:
+    counts, y = ballots(200, 100)
+    sets = PredictionSets.calibrate(exact(counts), y)
+    start = "With probability at least 0.9, over the random choice of calibration and test objects"
+    assert sets.statement() == f"{start}, the right class is in the set, without an attack."
+    assert sets.statement(3) == (
+        f"{start}, the right class is in the set, under any change of at most 3 entities."
+    )
+    assert sets.statement(1).endswith("under any change of at most 1 entity.")
+    messages = exact(counts, noise=AblationNoise(of="messages"))
+    over = PredictionSets.calibrate(messages, y, class_conditional=True)
+    assert over.statement(2) == (
+        f"{start} of each class, the right class is in the set, or the object itself is taken "
+        "over, under any change of at most 2 entities."
+    )
+    flips = calibrated(FLIPS).statement(3, deletions=2)
+    assert flips.endswith("under any change of at most 2 entities, by 2 deletions in total.")
+
+
+def test_shown() -> None:
+    counts, y = ballots(200, 100)
+    sets = PredictionSets.calibrate(exact(counts), y)
+    assert repr(sets).startswith("PredictionSets(coverage=0.9, 200 calibration objects, Partition")
+    assert repr(sets).endswith("AblationNoise(), approve=0.1)")
+    assert "eta=0.01" in repr(calibrated(FLIPS))
+    assert "200 objects" in sets._repr_html_() and "exact" in sets._repr_html_()
+
+
+def test_frame_says_what_the_methods_say() -> None:
+    pytest.importorskip("pandas")
+    counts, y = ballots(200, 100)
+    sets = PredictionSets.calibrate(exact(counts), y)
+    test, labels = ballots(60, 100, 1)
+    cert = exact(test, 500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        frame = sets.to_frame(cert, labels, changed=(0, 1, 9, 10))
+    assert frame.r.tolist() == [0, 1, 9, 10]
+    assert frame.uninformative.tolist() == [False, False, True, True]
+    for r, size, single, covered in frame.iloc[:2, :4].itertuples(index=False):
+        assert size == sets.size(cert, int(r)) and single == sets.singletons(cert, int(r))
+        assert covered == sets.coverage(cert, labels, int(r))
+    assert list(sets.to_frame(cert).columns) == ["r", "size", "singletons", "uninformative"]
+
+
+def test_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    counts, y = ballots(200, 100)
+    sets = PredictionSets.calibrate(exact(counts), y)
+    test = exact(ballots(60, 100, 1)[0], 500)
+    figure = sets.plot(test, tmp_path / "sets.png", changed=range(4))
+    assert (tmp_path / "sets.png").stat().st_size > 1_000
+    drawn = figure.axes[0].lines[1]
+    assert drawn.get_ydata().tolist() == [sets.size(test, r) for r in range(4)]
