@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from pyg_hiersmooth.certificates import PredictionSets
+from pyg_hiersmooth.certificates.composed import EdgeSmoothing
 from pyg_hiersmooth.noise import (
     AblationNoise,
     GaussianNoise,
     Noise,
+    SparseFlipNoise,
 )
 from pyg_hiersmooth.selection import (
     BernoulliSelection,
@@ -25,8 +27,19 @@ from pyg_hiersmooth.selection import (
     PartitionSelection,
     Selection,
 )
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise
 
 from .counted import BUDGETS, FLIPS, N_SAMPLES, ballots, calibrated, exact, found, sampled
+from .test_composed import (
+    ABLATED,
+    CLEAN,
+    THINNED,
+    Smoothings,
+    ball,
+    distribution,
+    node_noise,
+    worst_case,
+)
 
 
 @pytest.mark.filterwarnings("ignore:at r=")
@@ -206,3 +219,93 @@ def test_more_entities_than_there_were_may_be_changed_where_some_are_added(of: s
     assert partition.num_exposing(3, 2) == 20  # what features on a fixed graph would lose
     with pytest.raises(ValueError, match=r"leaves all other nodes as they were.*got FixedSize"):
         sampled(counts, FixedSizeSelection(2), noise, N_SAMPLES, num_entities=sizes)
+
+
+MIXED: list[tuple[Smoothings, dict[str, int]]] = [
+    (Smoothings(HierarchicalEdgeNoise(0.9, AblationNoise())), {}),
+    (Smoothings(HierarchicalEdgeNoise(0.8, SparseFlipNoise(0.2, 0.7))), {"deletions": 1}),
+    (Smoothings(ABLATED, node_noise(0.95, AblationNoise())), {"edges": 1}),
+    (
+        Smoothings(ABLATED, node_noise(0.95, SparseFlipNoise(0.3, 0.6))),
+        {"edges": 1, "deletions": 1},
+    ),
+    (Smoothings(THINNED, node_noise(0.95, AblationNoise())), {"additions": 1, "deletions": 1}),
+]
+
+
+@pytest.mark.filterwarnings("ignore:at r=")
+@pytest.mark.parametrize(("smoothings", "budget"), MIXED, ids=str)
+@pytest.mark.parametrize("r", [0, 1, 2])
+def test_edges_alone_and_with_nodes_against_every_attack_of_a_small_world(
+    smoothings: Smoothings, budget: dict[str, int], r: int
+) -> None:
+    counts, y = ballots(200, N_SAMPLES)
+    smoothing = EdgeSmoothing(*smoothings)
+    cal = sampled(counts, smoothing.selection, smoothing.noise, N_SAMPLES)
+    sets = PredictionSets.calibrate(cal, y)
+    a = float(sets.clean_threshold[0])
+    if smoothings.nodes is None:  # r counts pairs, of which one has an edge
+        attacks = ball(0, r) if not budget else ball(0, deletions=min(r, 1))
+    elif "edges" in budget:  # one bit of the clean rows is set
+        attacks = (
+            world
+            for world in ball(r, budget["edges"])
+            if "deletions" not in budget or world[0][0] == 0
+        )
+    else:
+        attacks = ball(r, **budget)
+    clean = distribution(CLEAN, smoothings)
+    least = min(worst_case(a, clean, distribution(world, smoothings)) for world in attacks)
+    threshold = sets.threshold(r, **budget)
+    assert threshold <= least + 1e-12
+    if budget and "edges" not in budget:  # else a pair has one of two states only
+        assert threshold == pytest.approx(least, abs=1e-8)
+    test = sampled(ballots(60, N_SAMPLES, 1)[0], *vars(smoothing).values(), N_SAMPLES, 1_000)
+    nothing = dict.fromkeys(budget, 0)
+    assert np.array_equal(sets.sets(test, 0, **nothing), sets.sets(test))
+    assert (sets.sets(test, r, **budget) >= sets.sets(test)).all()
+
+
+def test_exact_votes_of_pairs() -> None:
+    smoothing = EdgeSmoothing(HierarchicalEdgeNoise(PartitionSelection(10, 10), AblationNoise()))
+    counts, y = ballots(200, 100)
+    sets = PredictionSets.calibrate(exact(counts, noise=smoothing.noise), y)
+    assert sets.clean_threshold[0] / 100 - sets.threshold(3) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("of", ["messages", "nodes"])
+def test_new_nodes_cost_less_than_old_ones(of: str) -> None:
+    """What is kept where all new nodes are selected, independently of the vote: q p."""
+    noise, selection = AblationNoise(of=of), BernoulliSelection(0.95)
+    sets, test = calibrated(noise, selection), found(noise, selection)
+    clean = float(sets.clean_threshold[0])
+    for r in range(5):
+        threshold = sets.threshold(r, only="new_nodes")
+        assert threshold == pytest.approx(0.95**r * clean, abs=1e-9)
+        assert threshold <= 0.95**r * clean
+        assert threshold >= sets.threshold(r)
+        assert (sets.sets(test, r, only="new_nodes") <= sets.sets(test, r)).all()
+    assert sets.size(test, 4, only="new_nodes") < sets.size(test, 4)
+
+
+def test_new_nodes_of_exact_votes_are_as_bad_as_old_ones() -> None:
+    counts, y = ballots(200, 100)
+    noise = AblationNoise(of="messages")
+    sets = PredictionSets.calibrate(exact(counts, noise=noise), y)
+    test = exact(ballots(60, 100, 1)[0], 1_000, noise=noise)
+    assert np.array_equal(sets.sets(test, 2, only="new_nodes"), sets.sets(test, 2))
+
+
+def test_who_has_no_new_nodes() -> None:
+    for noise, budget in BUDGETS:
+        sets = calibrated(noise)
+        with pytest.raises(TypeError, match=r"'only' is for AblationNoise\(of='messages'\)"):
+            sets.sets(found(noise), 1, only="new_nodes", **budget)
+    sets = calibrated(AblationNoise(of="nodes"))
+    with pytest.raises(ValueError, match=r"'only' must be 'new_nodes' .got 'old_nodes'"):
+        sets.threshold(1, only="old_nodes")
+    with pytest.raises(TypeError, match=r"takes no budget besides 'r' .got 'exposure'"):
+        sets.threshold(1, exposure=np.ones((60, 60)))
+    sampled_partition = calibrated(AblationNoise(of="nodes"), PartitionSelection(10))
+    with pytest.raises(ValueError, match=r"'only' needs nodes that are selected independently"):
+        sampled_partition.threshold(1, only="new_nodes")

@@ -120,6 +120,8 @@ def _in_words(noise: Noise, attack: Attack) -> str:
     pairs = noise.of == "edges"
     names = ("pair of nodes", "pairs of nodes") if pairs else ("entity", "entities")
     strength = f", by {noise.describe(**attack.strength)} in total" if noise.axes else ""
+    if attack.r == 0:
+        return f"under any change of at most{strength.removeprefix(', by')}"
     return f"under any change of at most {_count(attack.r, *names)}{strength}"
 
 

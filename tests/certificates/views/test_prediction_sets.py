@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pyg_hiersmooth.certificates import PredictionSets
-from pyg_hiersmooth.noise import (
-    AblationNoise,
-)
+from pyg_hiersmooth.certificates.composed import EdgeSmoothing
+from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
-from ..counted import FLIPS, ballots, calibrated, exact
+from ..counted import FLIPS, N_SAMPLES, ballots, calibrated, exact, sampled
 
 
 def test_statements() -> None:
@@ -30,6 +31,30 @@ def test_statements() -> None:
     )
     flips = calibrated(FLIPS).statement(3, deletions=2)
     assert flips.endswith("under any change of at most 2 entities, by 2 deletions in total.")
+
+
+def test_statements_about_edges_and_new_nodes() -> None:
+    counts, y = ballots(200, N_SAMPLES)
+
+    def told(smoothing: Any, r: int, **budget: Any) -> str:
+        cal = sampled(counts, smoothing.selection, smoothing.noise, N_SAMPLES)
+        return PredictionSets.calibrate(cal, y).statement(r, **budget).split("objects, ")[1]
+
+    pairs = HierarchicalEdgeNoise(0.9, AblationNoise())
+    messages = HierarchicalNodeFeatureNoise(0.9, AblationNoise(of="messages"))
+    assert told(EdgeSmoothing(pairs), 2) == (
+        "the right class is in the set, under any change of at most 2 pairs of nodes."
+    )
+    both = EdgeSmoothing(pairs, messages)
+    assert told(both, 1, edges=2) == (
+        "the right class is in the set, or the object itself is taken over, under any change of at "
+        "most 1 entity, by 2 edges in total."
+    )
+    assert told(both, 0, edges=0).endswith("is in the set, without an attack.")
+    assert told(both, 0, edges=1).endswith("set, under any change of at most 1 edge in total.")
+    assert told(messages, 1, only="new_nodes") == (
+        "the right class is in the set, under at most 1 new node with any edges."
+    )
 
 
 def test_shown() -> None:
