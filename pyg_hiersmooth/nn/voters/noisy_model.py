@@ -64,6 +64,7 @@ class NoisyModel:
         adjacency (Adjacency, optional): The form of the graph; :obj:`None` without one.
         why_dense (str, optional): Why noisy features are written out, if they have to be.
         precision (torch.dtype, optional): A higher precision that the model takes as well.
+        hops_tried (set): Numbers of hops that were found right, with a digest of their targets.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class NoisyModel:
         self.adjacency: Adjacency | None = None
         self.why_dense = "as asked" if options.dense else None
         self.precision: torch.dtype | None = None
+        self.hops_tried: set[tuple[int, str]] = set()
         self._given = prepared.forward
         # Of several units those that are left, and their rows; noise is drawn for all.
         self._whole = prepared
