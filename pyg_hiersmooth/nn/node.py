@@ -36,6 +36,7 @@ from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter
+from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -231,6 +232,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         model = whole.model
         if self.num_hops is None or (quick and not model.dense_fits):
             return
+        tried = self.num_hops, fingerprint(whole.targets)
+        if quick and tried in model.hops_tried:
+            return
         with model.trying():
             draw = model.trial_draw(0)
             if quick and model.prepared.draws_random_numbers(draw):
@@ -238,6 +242,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             prepared = model.precise()
             draw = draw if prepared.precision is None else cast(draw, prepared.precision)
             check_num_hops(prepared, draw, data, whole.targets, self.num_hops, *types, quick)
+        model.hops_tried.add(tried)
 
     def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:
         # Few targets may be cheaper on neighborhoods where all are on the whole graph.

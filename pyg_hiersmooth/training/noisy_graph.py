@@ -24,6 +24,7 @@ from pyg_hiersmooth.sampling.linear_input import (
     find_linear_maps,
     not_swallowed,
 )
+from pyg_hiersmooth.sampling.linear_maps import LinearMaps
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 from pyg_hiersmooth.transforms.structure_ablation import ablated
 
@@ -86,7 +87,8 @@ class NoisyGraph:
 
     def _source(self, maps: list[LinearMap]) -> ProjectedFeatures:
         num_nodes = self._x.size(0)
-        return ProjectedFeatures(self._transform, self._x, [num_nodes], maps, self._width)
+        together = LinearMaps(maps, self._width)
+        return ProjectedFeatures(self._transform, self._x, [num_nodes], together)
 
     def _find_maps(self) -> list[LinearMap]:
         r"""The linear maps, if the model reads features through them alone and answers the same."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -74,6 +74,9 @@ class NoisyModel:
         why_dense (str, optional): Why noisy features are written out, if they have to be.
         precision (torch.dtype, optional): A higher precision that the model takes as well.
         part (Part, optional): The units that are left, where some have left.
+
+    Attributes:
+        hops_tried (set): Numbers of hops that were found right, with a digest of their targets.
     """
 
     whole: IsolatedModel
@@ -87,6 +90,7 @@ class NoisyModel:
     why_dense: str | None = None
     precision: torch.dtype | None = None
     part: Part | None = None
+    hops_tried: set[tuple[int, str]] = field(default_factory=set, init=False)
 
     @property
     def prepared(self) -> IsolatedModel:
