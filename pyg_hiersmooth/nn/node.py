@@ -330,7 +330,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             x = self._check_features(graph.get("x"))
             forward = GraphForward(self._call, [graph], self.keep, node_level=True)
         targets = as_target_index(index, sum(forward.outputs), "node")
-        sizes = store.ptr.diff().tolist() if "ptr" in store else [x.size(0)]
+        sizes = [x.size(0)]
+        if "ptr" in store and self.transform.noise.fixes_graph:  # else nodes are added at its end
+            sizes = store.ptr.diff().tolist()
         voter = self._forward_voter(forward, x, sizes, targets, options)
         return voter, {"index": targets, "num_entities": x.size(0)}
 

@@ -88,7 +88,8 @@ class NeighborhoodVoter(ShardedVoter):
         if (number + sample) % -(-len(self.voters) // AUDITED_AT_ONCE) == 0:
             voter, nodes = self.voters[number], self.nodes[number]
             larger = self._trial.larger(nodes[voter.targets.cpu()].numpy())
-            voter.model.audit_among(larger, sample, ballots, voter.targets, nodes, self.tally)
+            stream = voter.stream(sample)
+            voter.model.audit_among(larger, stream, ballots, voter.targets, nodes, self.tally)
 
     def verify(self) -> None:
         path = first_difference(self._baseline, self._state())
@@ -174,7 +175,7 @@ class NeighborhoodSampling:
     ) -> Iterator[ForwardVoter]:
         for number, (part, group) in enumerate(zip(parts, groups, strict=True)):
             voter = lead
-            if lead.model.path != (number,):
+            if lead.path != (number,):
                 voter = lead.elsewhere(*self._objects(part), (number,))
             with voter.model.trying():
                 if not trial.passes(voter, part, group):

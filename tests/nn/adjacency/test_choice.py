@@ -16,7 +16,7 @@ from pyg_hiersmooth.nn.adjacency.choice import (
     choose_adjacency,
 )
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, isolate
 
 N, D, C = 60, 5, 3
 
@@ -26,17 +26,20 @@ def prepared(model: nn.Module, call: Any = None) -> IsolatedModel:
     edge_index = torch.randint(N, (2, 5 * N)).unique(dim=1)
     edge_index = edge_index[:, edge_index[0] != edge_index[1]]
     data = Data(x=torch.rand(N, D), edge_index=edge_index)
-    return IsolatedModel(model.eval(), GraphForward(call, [data], node_level=True), data.x)
+    return isolate(model.eval(), GraphForward(call, [data], node_level=True), data.x)
 
 
-def chosen(model: IsolatedModel) -> Adjacency:
-    """The form that is chosen; the model is left on it."""
+def choose(model: IsolatedModel) -> tuple[Adjacency, IsolatedModel]:
+    """The form that is chosen, and the model on it."""
     draws = [torch.rand(N, D) for _ in range(3)]
     with torch.no_grad():
         adjacency, form = choose_adjacency(model, draws, torch.float32)
-    model.use(form)
     assert adjacency is not None
-    return adjacency
+    return adjacency, model.fresh(form)
+
+
+def chosen(model: IsolatedModel) -> Adjacency:
+    return choose(model)[0]
 
 
 def test_names() -> None:
@@ -44,10 +47,9 @@ def test_names() -> None:
     assert Adjacency("edge_index", False, "why").name == "edge_index"
 
 
-def test_a_matrix_where_it_is_cheaper_and_the_model_is_left_on_it() -> None:
+def test_a_matrix_where_it_is_cheaper_and_the_model_answers_the_same() -> None:
     conv = GCNConv(D, C)
-    model = prepared(conv)
-    adjacency = chosen(model)
+    adjacency, model = choose(prepared(conv))
     assert adjacency.name == "torch.sparse CSR, normalized once" and not adjacency.as_given
     x = torch.rand(N, D)
     with torch.no_grad():
