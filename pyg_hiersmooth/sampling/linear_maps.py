@@ -55,9 +55,7 @@ class LinearMaps:
         return weight._version != version
 
 
-def linear_maps(
-    run: Callable[[Tensor], Any], shape: tuple[int, int], like: Tensor
-) -> LinearMaps:
+def linear_maps(run: Callable[[Tensor], Any], shape: tuple[int, int], like: Tensor) -> LinearMaps:
     r"""The maps of a model; arguments and errors as of
     :func:`~pyg_hiersmooth.sampling.linear_input.find_linear_maps`.
     """

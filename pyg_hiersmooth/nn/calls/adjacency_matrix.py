@@ -29,17 +29,21 @@ def check_matrix(graph: Data) -> None:
         raise NotTaken("there are no edges")
     if int(edge_index.min()) < 0 or int(edge_index.max()) >= _num_nodes(graph):
         raise NotTaken("some edges lead out of the graph")
-    source, destination = edge_index
+
+
+def has_repeated_edges(graph: Data) -> bool:
+    r"""Whether some edges occur more than once."""
+    source, destination = graph.edge_index.as_subclass(Tensor)
     place = (destination * _num_nodes(graph) + source).sort().values
-    if bool((place[1:] == place[:-1]).any()):
-        raise NotTaken("some edges occur more than once")
+    return bool((place[1:] == place[:-1]).any())
 
 
 def with_adjacency_matrix(
     graph: Data, layout: Layout, weight: Tensor | None, dtype: torch.dtype
 ) -> Data:
     r"""A graph with ``adj_t``, the transposed adjacency matrix, in place of ``edge_index`` and
-    ``edge_weight``.
+    ``edge_weight``. Edges that occur more than once become one with the sum of their weights, each
+    1 where there are none: the same to models that add messages up.
 
     Args:
         graph (Data): The graph, with edges that :func:`check_matrix` passes.
@@ -52,6 +56,13 @@ def with_adjacency_matrix(
     order = (destination * num_nodes + source).argsort()
     source, destination = source[order], destination[order]
     value = None if weight is None else weight[order]
+    is_first = torch.ones_like(source, dtype=torch.bool)
+    is_first[1:] = (source.diff() != 0) | (destination.diff() != 0)
+    if not bool(is_first.all()):
+        value = torch.ones_like(source, dtype=dtype) if value is None else value
+        merged = value.new_zeros(int(is_first.sum()))
+        value = merged.index_add(0, is_first.cumsum(0) - 1, value)
+        source, destination = source[is_first], destination[is_first]
     adj_t: Any
     if layout == "SparseTensor":
         adj_t = SparseTensor(

@@ -11,7 +11,12 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import cumsum
 
-from pyg_hiersmooth.nn.calls.adjacency_matrix import Layout, check_matrix, with_adjacency_matrix
+from pyg_hiersmooth.nn.calls.adjacency_matrix import (
+    Layout,
+    check_matrix,
+    has_repeated_edges,
+    with_adjacency_matrix,
+)
 from pyg_hiersmooth.nn.calls.forward import Forward, no_logits
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, call_model, extra_arguments
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
@@ -32,6 +37,8 @@ class _Matrix(NamedTuple):
     layout: Layout
     is_weighted: bool
     dtype: torch.dtype
+    merges: bool
+    r"""Whether repeated edges may be merged, as in the graph that it was tried on."""
 
 
 class GraphForward:
@@ -121,7 +128,8 @@ class GraphForward:
         r"""Calls a model on the transposed adjacency matrix, as PyG's convolutions take it, with
         the weights of edges in it where the model takes them.
         """
-        return self._in_form(_Matrix(layout, self._is_taken("edge_weight", model), dtype))
+        is_weighted, merges = self._is_taken("edge_weight", model), has_repeated_edges(self.graph)
+        return self._in_form(_Matrix(layout, is_weighted, dtype, merges))
 
     def _in_form(self, matrix: _Matrix | None) -> GraphForward:
         if matrix is None:
@@ -145,6 +153,8 @@ class GraphForward:
         try:
             check_matrix(self.graph)
         except NotTaken:
+            return self
+        if has_repeated_edges(self.graph) and not other._matrix.merges:
             return self
         return self._in_form(other._matrix._replace(dtype=dtype))
 
