@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from pyg_hiersmooth.certificates.certificate import Smoothing
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.noise.axes import Axis
 from pyg_hiersmooth.random import RandomStream
@@ -121,7 +122,8 @@ class ComposedNoise(Noise):
             (default: :obj:`True`)
 
     Raises:
-        ValueError: If both draw noise, or edges are added to nodes whose messages are ablated.
+        NotCertifiableError: If both draw noise, or edges are added to nodes whose messages are
+            ablated.
     """
 
     axes = ()
@@ -132,12 +134,12 @@ class ComposedNoise(Noise):
         self, nodes: Noise, pairs: Selection, edges: Noise, undirected: bool = True
     ) -> None:
         if edges.axes and nodes.axes:
-            raise ValueError(
+            raise NotCertifiableError(
                 f"one of two smoothings may draw noise, the other must ablate (got {nodes} and "
                 f"{edges})"
             )
         if edges.axes and nodes.of == "messages":
-            raise ValueError(
+            raise NotCertifiableError(
                 "edges that noise adds to selected nodes would carry their messages: ablate "
                 f"edges, or features (got {nodes} and {edges})"
             )

@@ -12,6 +12,7 @@ from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.reach import Reach
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward, check_hetero_call, noised_type
@@ -23,6 +24,7 @@ from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan
 from pyg_hiersmooth.nn.isolation.precision import cast
+from pyg_hiersmooth.nn.isolation.problems import collecting
 from pyg_hiersmooth.nn.neighborhoods.exposure import exposure
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, check_cut
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
@@ -192,7 +194,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         noised = None
         if isinstance(graph, HeteroData):
             if self.edges_change:
-                raise ValueError(
+                raise NotCertifiableError(
                     f"{self.smoothing.noise} is certified for homogeneous graphs (got HeteroData)"
                 )
             if self.node_type is None:
@@ -218,7 +220,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         num_nodes = sampling.cut.edges.num_nodes
         targets = as_target_index(index, num_nodes, "node")
         try:
-            voter = sampling.voter(targets)
+            with collecting(None):
+                voter = sampling.voter(targets)
         except NotTaken as reason:
             self.neighborhoods = f"whole graph ({reason})"
             whole, objects = self._whole_voter(data, index, options)

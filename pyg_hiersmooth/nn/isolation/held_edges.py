@@ -9,6 +9,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.problems import refuse
 from pyg_hiersmooth.transforms.edge_forms import edge_ends
 
 
@@ -21,7 +22,7 @@ def check_no_edges(prepared: IsolatedModel, graph: Data) -> None:
         graph (Data): The clean graph.
 
     Raises:
-        ValueError: If one does.
+        ImpureModelError: If one does.
     """
     num_nodes = int(graph.num_nodes or 0)
     known = [_numbers(torch.stack(ends), num_nodes) for ends in edge_ends(graph._store).values()]
@@ -31,7 +32,7 @@ def check_no_edges(prepared: IsolatedModel, graph: Data) -> None:
             continue
         held = [_numbers(pairs, num_nodes), _numbers(pairs.flip(0), num_nodes)]
         if any(len(own) > 0 and torch.equal(own, each) for own in known for each in held):
-            raise ValueError(
+            refuse(
                 f"'{path}' holds the clean edges, which would get around the noise: use those that "
                 "the model is called with"
             )
