@@ -84,6 +84,12 @@ class CollectiveCertificate:
                 "collective certificates count changed nodes, not pairs of them "
                 f"(got {certificate.noise})"
             )
+        of_one_type = certificate.noise.spares_target and not certificate.noise.bears_exposures
+        if receptive_field is not None and of_one_type:
+            raise ValueError(
+                "'receptive_field' is for homogeneous graphs where messages are ablated (got "
+                f"{certificate.noise}): leave it out"
+            )
         sizes = certificate.num_entities
         if sizes is not None and len(np.unique(sizes)) > 1:
             raise ValueError(
@@ -194,14 +200,8 @@ class CollectiveCertificate:
     def threat(self) -> str:
         r"""The adversary that this certificate is about, in one sentence."""
         noise = self.certificate.noise
-        if not noise.spares_target:
-            return f"{noise.threat()}; one attack on all targets"
-        if self.receptive_field is None:
-            return (
-                "at most r nodes are taken over or edges changed, in any mix, nodes added at the "
-                "end among them; one attack on all targets, of which those taken over count as "
-                "fallen"
-            )
+        if not noise.spares_target or self.receptive_field is None:
+            return noise.threat_to_all()
         return (
             "the features of at most r nodes change to anything, the graph is fixed; one attack on "
             "all targets, of which those that are changed count as fallen"

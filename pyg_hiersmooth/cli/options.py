@@ -312,14 +312,17 @@ directed_option = click.option(
     default=None,
     help="Take both directions between two nodes for two pairs.",
 )
-tuned_edges_options = bundle(edges_option, edges_partitions_option, directed_option)
-edges_options = bundle(
-    edges_option,
+ablated_edges_options = bundle(
     setting(
         "edges_p", SELECTION, "Probability to select a pair.", "0.9 for ablation, 1.0 for flips"
     ),
     setting("edges_groups", click.IntRange(2), "Groups of a partition of pairs."),
     edges_partitions_option,
+)
+tuned_edges_options = bundle(edges_option, edges_partitions_option, directed_option)
+edges_options = bundle(
+    edges_option,
+    ablated_edges_options,
     setting("edges_p_plus", PROBABILITY, "Probability to add an edge (flips of edges only)."),
     setting("edges_p_minus", PROBABILITY, "Probability to delete an edge (flips of edges only)."),
     directed_option,

@@ -25,6 +25,12 @@ THREATS = {
 }
 r"""The adversaries against whom more than features are ablated."""
 
+TO_ALL = (
+    "at most r nodes are taken over or edges changed, in any mix, nodes added at the end among "
+    "them; one attack on all targets, of which those taken over count as fallen"
+)
+r"""The adversary of ablated messages who has all targets in mind."""
+
 
 class AblationNoise(Noise):
     r"""Selected entities lose what an adversary could change of them.
@@ -94,6 +100,9 @@ class AblationNoise(Noise):
 
     def threat(self, entities: str = "entities") -> str:
         return THREATS.get(self.of) or super().threat(entities)
+
+    def threat_to_all(self) -> str:
+        return TO_ALL if self.of == "messages" else super().threat_to_all()
 
     def _replacement(self, x: Tensor) -> Tensor:
         if self.token is None:

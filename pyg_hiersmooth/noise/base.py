@@ -140,6 +140,15 @@ class Noise(ABC):
         r"""Whether its certificates are about changes of *other* entities than a target itself."""
         return self.of == "messages"
 
+    @property
+    def bears_exposures(self) -> bool:
+        r"""Whether exposures say more about changes of features alone, on a fixed graph."""
+        return self.spares_target
+
+    def threat_to_all(self) -> str:
+        r"""The adversary of one attack on all targets, in one sentence."""
+        return f"{self.threat()}; one attack on all targets"
+
     def threat(self, entities: str = "entities") -> str:
         r"""The adversary that a certificate for this noise is about, in one sentence.
 

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.problems import refuse
 from pyg_hiersmooth.transforms.edge_forms import edge_ends
 
 
-def check_no_edges(prepared: IsolatedModel, graph: Data) -> None:
+def check_no_edges(prepared: IsolatedModel, graph: Data | HeteroData) -> None:
     r"""Checks that neither a model nor a function that calls it holds all edges of a graph: as
     pairs of nodes in any order and direction, or as an adjacency matrix.
 
@@ -24,23 +24,26 @@ def check_no_edges(prepared: IsolatedModel, graph: Data) -> None:
     Raises:
         ImpureModelError: If one does.
     """
-    num_nodes = int(graph.num_nodes or 0)
-    known = [_numbers(torch.stack(ends), num_nodes) for ends in edge_ends(graph._store).values()]
-    for path, value in prepared.held():
-        pairs = _as_pairs(value.detach(), num_nodes)
-        if pairs is None:
-            continue
-        held = [_numbers(pairs, num_nodes), _numbers(pairs.flip(0), num_nodes)]
-        if any(len(own) > 0 and torch.equal(own, each) for own in known for each in held):
-            refuse(
-                f"'{path}' holds the clean edges, which would get around the noise: use those that "
-                "the model is called with"
-            )
+    held = list(prepared.held())
+    for store in graph.edge_stores:
+        num_nodes = [int(each or 0) for each in store.size()]
+        largest = max(num_nodes)
+        known = [_numbers(torch.stack(ends), largest) for ends in edge_ends(store).values()]
+        for path, value in held:
+            pairs = _as_pairs(value.detach(), num_nodes)
+            if pairs is None:
+                continue
+            both = [_numbers(pairs, largest), _numbers(pairs.flip(0), largest)]
+            if any(len(own) > 0 and torch.equal(own, each) for own in known for each in both):
+                refuse(
+                    f"'{path}' holds the clean edges, which would get around the noise: use those "
+                    "that the model is called with"
+                )
 
 
-def _as_pairs(value: Tensor, num_nodes: int) -> Tensor | None:
+def _as_pairs(value: Tensor, num_nodes: list[int]) -> Tensor | None:
     r"""What may be edges, int64 ``[2, E]``."""
-    if tuple(value.shape) == (num_nodes, num_nodes):
+    if list(value.shape) in (num_nodes, num_nodes[::-1]):
         is_sparse = value.layout != torch.strided
         return value.to_sparse_coo().coalesce().indices() if is_sparse else value.nonzero().t()
     if value.layout != torch.strided or value.is_floating_point() or value.dim() != 2:

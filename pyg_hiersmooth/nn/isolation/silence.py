@@ -110,7 +110,7 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
         return
-    choices = itertools.islice(_taken_over(draw.size(0)), 1 if quick else None)
+    choices = itertools.islice(taken_over(draw.size(0)), 1 if quick else None)
     for number, changed in enumerate(choices):
         stream = RandomStream(number, SILENCE, device=draw.device)
         changed = changed.to(draw.device)
@@ -128,7 +128,7 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
         moved = prepared.answer(
             marked(torch.where(rows, shuffled_probe(draw, number), draw)), graph=graph
         )
-        _compare(prepared, moved[others], logits, "by its features")
+        compare(prepared, moved[others], logits, "by its features")
         thorough = number < THOROUGH and not quick
         attacks = _attacks if thorough else _quick_attacks
         for what, x, attacked in attacks(draw, graph, selected, changed, stream):
@@ -138,17 +138,17 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
             except (MemoryError, torch.cuda.OutOfMemoryError):
                 raise
             except Exception as error:
-                if _is_made_up(x, draw):  # a model says in any way that it takes no such features
+                if is_made_up(x, draw):  # a model says in any way that it takes no such features
                     continue
                 where = "an added node" if len(x) > len(draw) else "other edges"
                 raise ImpureModelError(
                     f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
                     f"message ablation cannot be tried on it: {one_line(error)}"
                 ) from error
-            _compare(prepared, moved[: len(draw)][others], logits, what)
+            compare(prepared, moved[: len(draw)][others], logits, what)
 
 
-def _is_made_up(x: Tensor, draw: Tensor) -> bool:
+def is_made_up(x: Tensor, draw: Tensor) -> bool:
     r"""Whether features, perhaps of an added node as well, are other ones than those of a draw."""
     return not (
         torch.equal(x[: len(draw)], draw)
@@ -156,7 +156,8 @@ def _is_made_up(x: Tensor, draw: Tensor) -> bool:
     )
 
 
-def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+def compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+    r"""Refuses a model whose logits moved by what silent nodes did, in words."""
     if not logits_match(moved, logits):
         raise ImpureModelError(
             f"'{type(prepared.model).__name__}' lets a node that sends no messages reach others "
@@ -164,7 +165,7 @@ def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) 
         )
 
 
-def _taken_over(num_nodes: int) -> Iterator[Tensor]:
+def taken_over(num_nodes: int) -> Iterator[Tensor]:
     r"""Choices of nodes, bool ``[N]``, about half of them each: of any two nodes, some choice has
     the first and not the second (Sperner 1928: sets of equal size, none within another).
     """
@@ -228,11 +229,11 @@ def with_edges(graph: Data, edges: Tensor, num_added: int = 0, factor: float = 1
     """
     size = int(graph.num_nodes or 0) + num_added
     larger = copy.copy(graph)
-    order = _order(graph, edges)
+    order = order_with(graph, edges)
     for name in list(graph.keys()):
         value = graph[name]
         if name == "adj_t":
-            larger.adj_t = _with_entries(value, edges, size, factor)
+            larger.adj_t = with_entries(value, edges, (size, size), factor)
         elif name == "edge_index":
             index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
             larger.edge_index = edge_index_like(value, index, (size, size))
@@ -247,7 +248,7 @@ def with_edges(graph: Data, edges: Tensor, num_added: int = 0, factor: float = 1
     return larger
 
 
-def _order(graph: Data, edges: Tensor) -> Tensor | slice:
+def order_with(graph: Any, edges: Tensor) -> Tensor | slice:
     r"""Where edges go that are added: to the end, or in between where the others are sorted by
     their targets or sources, which some aggregations need.
     """
@@ -260,20 +261,23 @@ def _order(graph: Data, edges: Tensor) -> Tensor | slice:
     return slice(None)
 
 
-def _with_entries(adj_t: Any, edges: Tensor, size: int, factor: float) -> Any:
+def with_entries(adj_t: Any, edges: Tensor, sizes: tuple[int, int], factor: float) -> Any:
+    r"""A sparse matrix of given sizes with more entries, in column row 0 and row row 1 of
+    ``[2, K]``.
+    """
     row, col, value = entries(adj_t)
     row, col = torch.cat([row, edges[1]]), torch.cat([col, edges[0]])
-    order = (row * size + col).argsort()
+    order = (row * sizes[1] + col).argsort()
     if value is not None:
         carried = value.new_ones(edges.size(1), *value.shape[1:])
         carried = carried * factor if value.is_floating_point() else carried
         value = torch.cat([value, carried])[order]
-    return matrix_like(adj_t, row[order], col[order], value, (size, size))
+    return matrix_like(adj_t, row[order], col[order], value, sizes)
 
 
 OVER_ALL_NODES = (
     *(gnn.GraphNorm, gnn.PairNorm, gnn.InstanceNorm, gnn.GraphSizeNorm, gnn.MeanSubtractionNorm),
-    *(gnn.DiffGroupNorm, gnn.GPSConv),
+    *(gnn.DiffGroupNorm, gnn.GPSConv, gnn.HANConv),
 )
 
 

@@ -12,6 +12,7 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.adjacency.choice import adjacency_as_given, choose_adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
 from pyg_hiersmooth.nn.calls.indicator import LAST_IS_INDICATOR, remedy_without_indicator
 from pyg_hiersmooth.nn.calls.logits import check_logits
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
@@ -23,6 +24,7 @@ from pyg_hiersmooth.nn.isolation.precision import cast, in_high_precision
 from pyg_hiersmooth.nn.isolation.probes import unrelated_probe
 from pyg_hiersmooth.nn.isolation.problems import collecting, refuse
 from pyg_hiersmooth.nn.isolation.silence import check_silence
+from pyg_hiersmooth.nn.isolation.silence_of_type import check_typed_silence
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.noisy_model import TRIAL, NoisyModel
 from pyg_hiersmooth.random import RandomStream
@@ -167,7 +169,9 @@ class ModelTrial:
         )
         if model.transform.noise.of == "messages":
             indicated = model.transform.append_indicator
-            check_silence(self.precise, self._cast(self._draw(0)), indicated)
+            typed = isinstance(self.precise.forward, HeteroForward)
+            check = check_typed_silence if typed else check_silence
+            check(self.precise, self._cast(self._draw(0)), indicated)
         model.try_block()
         self.prepared.watch()
 
@@ -267,11 +271,13 @@ class ModelTrial:
         if isinstance(draws, LinearInput):
             return False
         selected = RandomStream(0, TRIAL, copies, device=draws.device).bernoulli(0.5, len(draws))
+        noised = getattr(forward, "noised", None)
         alone = OneByOne(forward) if len(forward.rows) > 1 else forward
 
         def answer(model: IsolatedModel, x: Tensor, rows: Tensor, number: int) -> Tensor:
             left = x[~rows] if of == "nodes" else x
-            graph = ablated(model.forward.copies_of(number), rows, of)
+            of_type = rows if noised is None else {noised: rows}
+            graph = ablated(model.forward.copies_of(number), of_type, of)
             return model.answer(left, number, seed=3, graph=graph)
 
         try:
