@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,12 +21,14 @@ from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
     enormous_probe,
+    infinite_probe,
     mixed_probe,
     shuffled_probe,
     stretched_probe,
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
+    edge_attributes,
     edge_ends,
     edge_index_like,
     entries,
@@ -110,11 +112,8 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
         return
-    choices = itertools.islice(_taken_over(draw.size(0)), 1 if quick else None)
-    for number, changed in enumerate(choices):
+    for number, changed, selected, attacks in _cases(draw, quick):
         stream = RandomStream(number, SILENCE, device=draw.device)
-        changed = changed.to(draw.device)
-        selected = changed.clone() if number % 2 else changed | stream.bernoulli(0.5, len(changed))
         others = (~changed).nonzero().view(-1)
         graph = without_messages(graph_of.graph, selected)
 
@@ -129,16 +128,14 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
             marked(torch.where(rows, shuffled_probe(draw, number), draw)), graph=graph
         )
         _compare(prepared, moved[others], logits, "by its features")
-        thorough = number < THOROUGH and not quick
-        attacks = _attacks if thorough else _quick_attacks
-        for what, x, attacked in attacks(draw, graph, selected, changed, stream):
+        for what, x, attacked, is_real in attacks(draw, graph, selected, changed, stream):
             silent = pad(selected, (0, len(x) - len(draw)), value=True)
             try:
                 moved = prepared.answer(marked(x, silent), graph=attacked)
             except (MemoryError, torch.cuda.OutOfMemoryError):
                 raise
             except Exception as error:
-                if _is_made_up(x, draw):  # a model says in any way that it takes no such features
+                if not is_real:  # a model says in any way that it takes no such features
                     continue
                 where = "an added node" if len(x) > len(draw) else "other edges"
                 raise ImpureModelError(
@@ -148,12 +145,20 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
             _compare(prepared, moved[: len(draw)][others], logits, what)
 
 
-def _is_made_up(x: Tensor, draw: Tensor) -> bool:
-    r"""Whether features, perhaps of an added node as well, are other ones than those of a draw."""
-    return not (
-        torch.equal(x[: len(draw)], draw)
-        and torch.equal(x[len(draw) :], draw[: len(x) - len(draw)])
-    )
+def _cases(draw: Tensor, quick: bool) -> Iterator[tuple[int, Tensor, Tensor, Attacks]]:
+    r"""Numbered choices of nodes that change, bool ``[N]``; with each, those that are silent, some
+    of the others among them or all, since a model may do something else for nodes to which nobody
+    sends; and what is tried.
+    """
+    choices = itertools.islice(_taken_over(draw.size(0)), 1 if quick else None)
+    for number, changed in enumerate(choices):
+        changed = changed.to(draw.device)
+        stream = RandomStream(number, SILENCE, 0, device=draw.device)
+        few = changed if number % 2 else changed | stream.bernoulli(0.5, len(changed))
+        first = number < THOROUGH
+        yield number, changed, few, _attacks if first and not quick else _quick_attacks
+        if first:
+            yield number, changed, torch.ones_like(changed), _quick_attacks
 
 
 def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
@@ -175,30 +180,52 @@ def _taken_over(num_nodes: int) -> Iterator[Tensor]:
         yield (members == choice).any(1)
 
 
+class Attack(NamedTuple):
+    r"""What an adversary may do with the changed nodes."""
+
+    what: str
+    r"""In words."""
+    x: Tensor
+    r"""Features, of added nodes as well."""
+    graph: Data
+    is_real: bool
+    r"""Whether a model must take it: it holds nothing but what the graph holds elsewhere."""
+
+
+Attacks = Callable[[Tensor, Data, Tensor, Tensor, RandomStream], Iterator[Attack]]
+
+
 def _attacks(
     draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
-) -> Iterator[tuple[str, Tensor, Data]]:
-    r"""What an adversary may do with the changed nodes: in words, features and graph."""
+) -> Iterator[Attack]:
+    r"""What an adversary may do, one thing at a time."""
     rows = changed.view(-1, 1)
     for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
-        yield "by its features", torch.where(rows, probe, draw), graph
+        yield Attack("by its features", torch.where(rows, probe, draw), graph, False)
+    infinite = torch.where(rows, infinite_probe(draw), draw)
+    yield Attack("by features so large that they overflow", infinite, graph, False)
     edges = _in_edges(selected, changed, stream)
-    for factor in (1.0, 1_000.0, 0.001):
-        yield "by its in-edges", draw, with_edges(graph, edges, factor=factor)
-    yield "by its in-edges", draw, without_edges_into(graph, changed)
+    for carried in _kinds(_edge_values(graph)):
+        attacked = with_edges(graph, edges, carried=carried)
+        yield Attack("by its in-edges", draw, attacked, carried.is_real)
+    yield Attack("by its in-edges", draw, without_edges_into(graph, changed), True)
     new, ends = draw.size(0), (~selected).nonzero().view(-1)[:3]
-    larger = with_edges(graph, torch.stack([ends, torch.full_like(ends, new)]), num_added=1)
-    for probe in (draw[:1], stretched_probe(draw[:1])):
-        yield "as an added node", torch.cat([draw, probe]), larger
+    edges = torch.stack([ends, torch.full_like(ends, new)])
+    for num_added in (1, 3 * new):
+        x = torch.cat([draw, draw[:1].expand(num_added, -1)])
+        yield Attack("as an added node", x, with_edges(graph, edges, num_added), True)
+    x = torch.cat([draw, stretched_probe(draw[:1])])
+    for carried in _kinds(_node_values(graph)):
+        yield Attack("as an added node", x, with_edges(graph, edges, 1, carried), False)
 
 
 def _quick_attacks(
     draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
-) -> Iterator[tuple[str, Tensor, Data]]:
+) -> Iterator[Attack]:
     r"""Much of it at once."""
     x = torch.where(changed.view(-1, 1), mixed_probe(draw, 0), draw)
     edges = _in_edges(selected, changed, stream)
-    yield "by its features or in-edges", x, with_edges(graph, edges, factor=1_000.0)
+    yield Attack("by its features or in-edges", x, with_edges(graph, edges, carried=ABOVE), False)
 
 
 def _in_edges(selected: Tensor, changed: Tensor, stream: RandomStream) -> Tensor:
@@ -222,9 +249,68 @@ def without_edges_into(graph: Data, nodes: Tensor) -> Data:
     return fewer
 
 
-def with_edges(graph: Data, edges: Tensor, num_added: int = 0, factor: float = 1.0) -> Data:
+class Carried(NamedTuple):
+    r"""What edges and nodes that are added carry, made of what the others do, ``[K, ...]``."""
+
+    floats: Callable[[Tensor], Tensor]
+    integers: Callable[[Tensor], Tensor]
+    is_real: bool
+    r"""Whether a model must take it."""
+
+
+def _first(values: Tensor) -> Tensor:
+    return values[:1]
+
+
+def _large(values: Tensor) -> Tensor:
+    return 1_000 * (values.abs().amax(0, keepdim=True) + 1)
+
+
+FIRST = Carried(_first, _first, True)
+ABOVE = Carried(_large, _first, True)
+FLOATS = (
+    ABOVE,
+    Carried(lambda values: 0 * values[:1], _first, True),
+    Carried(lambda values: -_large(values), _first, False),
+)
+INTEGERS = (
+    Carried(_first, lambda values: values.amax(0, keepdim=True) + 1, False),
+    Carried(_first, lambda values: values.amin(0, keepdim=True) - 1, False),
+    Carried(_first, _large, False),
+)
+
+
+def _kinds(values: list[Tensor]) -> list[Carried]:
+    r"""What may be carried where others carry such values."""
+    kinds = [FIRST]
+    if any(value.is_floating_point() for value in values):
+        kinds += FLOATS
+    if any(_is_integer(value) for value in values):
+        kinds += INTEGERS
+    return kinds
+
+
+def _is_integer(value: Tensor) -> bool:
+    return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+
+
+def _edge_values(graph: Data) -> list[Tensor]:
+    r"""What edges carry."""
+    values = [graph[name] for name in edge_attributes(graph._store)]
+    if "adj_t" in graph:
+        values.append(entries(graph.adj_t)[2])
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def _node_values(graph: Data) -> list[Tensor]:
+    r"""What nodes carry besides their features."""
+    names = [name for name in graph.keys() if name != "num_nodes" and graph.is_node_attr(name)]  # noqa: SIM118
+    return [graph[name] for name in names if isinstance(graph[name], Tensor)]
+
+
+def with_edges(graph: Data, edges: Tensor, num_added: int = 0, carried: Carried = FIRST) -> Data:
     r"""A graph with more edges, from row 0 to row 1 of ``[2, K]``, and perhaps with nodes added at
-    the end; these carry what the first edge and the first node do, and edges so many times that.
+    the end.
     """
     size = int(graph.num_nodes or 0) + num_added
     larger = copy.copy(graph)
@@ -232,19 +318,23 @@ def with_edges(graph: Data, edges: Tensor, num_added: int = 0, factor: float = 1
     for name in list(graph.keys()):
         value = graph[name]
         if name == "adj_t":
-            larger.adj_t = _with_entries(value, edges, size, factor)
+            larger.adj_t = _with_entries(value, edges, size, carried)
         elif name == "edge_index":
             index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
             larger.edge_index = edge_index_like(value, index, (size, size))
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_edge_attr(name):
-            carried = value[:1] if len(value) else value.new_ones(1, *value.shape[1:])
-            carried = carried * factor if value.is_floating_point() else carried
-            more = carried.expand(edges.size(1), *value.shape[1:])
-            larger[name] = torch.cat([value, more])[order]
+            larger[name] = _with_more(value, edges.size(1), carried)[order]
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_node_attr(name):
-            larger[name] = torch.cat([value, value[:1].expand(num_added, *value.shape[1:])])
+            larger[name] = _with_more(value, num_added, carried)
     larger.num_nodes = size
     return larger
+
+
+def _with_more(values: Tensor, count: int, carried: Carried) -> Tensor:
+    some = values if len(values) else values.new_ones(1, *values.shape[1:])
+    own = carried.floats if values.is_floating_point() else carried.integers
+    more = own(some) if values.is_floating_point() or _is_integer(values) else some[:1]
+    return torch.cat([values, more.expand(count, *values.shape[1:])])
 
 
 def _order(graph: Data, edges: Tensor) -> Tensor | slice:
@@ -260,14 +350,12 @@ def _order(graph: Data, edges: Tensor) -> Tensor | slice:
     return slice(None)
 
 
-def _with_entries(adj_t: Any, edges: Tensor, size: int, factor: float) -> Any:
+def _with_entries(adj_t: Any, edges: Tensor, size: int, carried: Carried) -> Any:
     row, col, value = entries(adj_t)
     row, col = torch.cat([row, edges[1]]), torch.cat([col, edges[0]])
     order = (row * size + col).argsort()
     if value is not None:
-        carried = value.new_ones(edges.size(1), *value.shape[1:])
-        carried = carried * factor if value.is_floating_point() else carried
-        value = torch.cat([value, carried])[order]
+        value = _with_more(value, edges.size(1), carried)[order]
     return matrix_like(adj_t, row[order], col[order], value, (size, size))
 
 

@@ -17,6 +17,7 @@ from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
     constant_probes,
     enormous_probe,
+    infinite_probe,
     mixed_probe,
     shuffled_probe,
     stretched_probe,
@@ -133,7 +134,7 @@ def check_num_hops(
         else:
             yield from (shuffled_probe(draw, seed), smallest, largest, None)
             yield from (zeros, stretched_probe(draw), unrelated_probe(draw, seed))
-        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed))
+        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed), infinite_probe(draw))
 
     def stay(asked: Tensor, replaced: np.ndarray, seed: int) -> bool:
         rows = torch.from_numpy(replaced).to(draw.device).view(-1, 1)
