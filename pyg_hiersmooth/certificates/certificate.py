@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -43,6 +43,19 @@ class Smoothing(Protocol):
 
     selection: Selection
     noise: Noise
+
+
+class Known(TypedDict, total=False):
+    r"""What a certificate keeps of its objects, and of the samples besides votes: arguments of
+    :meth:`Certificate.from_bounds`.
+    """
+
+    index: ArrayLike | None
+    num_entities: ArrayLike | None
+    num_features: int | None
+    approvals: ArrayLike | None
+    approve: float | None
+    mask_predictions: ArrayLike | None
 
 
 @dataclass(eq=False, repr=False)
@@ -350,8 +363,8 @@ class Certificate:
         r"""Against one of the adversaries that are weaker than :attr:`threat`."""
         if only is not None and exposure is not None:
             raise ValueError("'only' and 'exposure' are two adversaries: ask for one (got both)")
-        if only not in (None, "new_nodes"):
-            raise ValueError(f"'only' must be 'new_nodes' (got {only!r})")
+        if only is not None:
+            new_nodes.check_only(self.noise, only)
         if exposure is None:
             robust = new_nodes.robust_to_new_nodes(self, r)
         else:

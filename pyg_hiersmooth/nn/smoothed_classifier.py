@@ -447,7 +447,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         if kept is not None and kept[0] == key and kept[1].is_unchanged(x):
             voter = kept[1].again(options, targets)
         else:
-            voter = ForwardVoter(
+            voter = ForwardVoter.tried(
                 self.model, forward, transform, x, sizes, targets, self.num_classes, options, path
             )
             self._prepared[path] = key, voter
