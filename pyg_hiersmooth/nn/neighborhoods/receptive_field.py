@@ -18,6 +18,7 @@ from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
     constant_probes,
     enormous_probe,
+    infinite_probe,
     mixed_probe,
     shuffled_probe,
     stretched_probe,
@@ -158,7 +159,7 @@ def _check(
         else:
             yield from (shuffled_probe(draw, seed), smallest, largest, None)
             yield from (zeros, stretched_probe(draw), unrelated_probe(draw, seed))
-        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed))
+        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed), infinite_probe(draw))
 
     def stay(asked: Tensor, replaced: np.ndarray, seed: int) -> bool:
         rows = torch.from_numpy(replaced).to(draw.device).view(-1, 1)
