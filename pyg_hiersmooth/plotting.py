@@ -303,7 +303,7 @@ def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:
         ax.set_ylabel("withstands any change")
     ax.bar(changed, np.nan_to_num(strengths), color=COLORS[0], width=0.6)
     ax.set_xticks(changed)
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel(f"Changed {certificate.entities} $r$")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -320,7 +320,7 @@ def _draw_region(ax: Axes, explanation: Explained) -> None:
     ax.set_ylabel("additions")
     ax.locator_params(integer=True)
     bar = ax.figure.colorbar(image, ax=ax, ticks=range(MOST_CHANGED + 1))
-    bar.set_label("at this many changed entities $r$")
+    bar.set_label(f"changed {explanation.certificate.entities} $r$")
 
 
 def plot_collective(
@@ -356,7 +356,7 @@ def plot_collective(
         look: dict[str, Any] = {"color": color, "linestyle": style, "linewidth": LINE_WIDTH}
         look |= {"marker": "o", "markersize": 3.5}
         ax.step(changed, accuracy, where="pre", label=name, **look)
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel("Changed nodes $r$")
     ax.set_ylabel("Certified accuracy")
     _set_look(ax, True)
     figure.legend(**BESIDE)
@@ -371,9 +371,10 @@ def plot_set_sizes(
     title: str = "Prediction sets",
     path: str | os.PathLike[str] | None = None,
     ax: Axes | None = None,
+    entities: str = "nodes",
 ) -> Figure:
-    r"""Draws average sizes of prediction sets over the number of changed entities; between two
-    numbers, what holds for the larger. A thin line marks sets of all classes.
+    r"""Draws average sizes of prediction sets over the number of changed nodes. Between two
+    numbers, a curve shows what holds for the larger. A thin line marks sets of all classes.
 
     Args:
         changed (sequence of int): Numbers of changed entities ``[L]``.
@@ -383,6 +384,7 @@ def plot_set_sizes(
         path (str or os.PathLike, optional): As in :func:`plot_certificates`.
             (default: :obj:`None`)
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure)
+        entities (str): What changes, in the plural. (default: :obj:`"nodes"`)
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -396,7 +398,7 @@ def plot_set_sizes(
         ax.step(
             changed, sizes, where="pre", label=name, color=color, linewidth=LINE_WIDTH, marker="o"
         )
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel(f"Changed {entities} $r$")
     ax.set_ylabel("Average size of a set")
     _set_look(ax, True)
     ax.set_ylim(0.0, 1.05 * num_classes)

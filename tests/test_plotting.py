@@ -27,7 +27,7 @@ from pyg_hiersmooth.plotting import (
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 FLIPS = SparseFlipNoise(0.05, 0.8)
-AGAINST = f"against: {FLIPS.threat()}"
+AGAINST = f"against: {FLIPS.threat('nodes')}"
 Y = np.arange(60) % 4
 
 

@@ -191,12 +191,11 @@ class CollectiveCertificate:
         r"""The adversary that this certificate is about, in one sentence."""
         noise = self.certificate.noise
         if not noise.spares_target:
-            return f"{noise.threat()}; one attack on all targets"
+            return f"{self.certificate.threat}; one attack on all targets"
         if self.receptive_field is None:
             return (
-                "at most r nodes are taken over or edges changed, in any mix, nodes added at the "
-                "end among them; one attack on all targets, of which those taken over count as "
-                "fallen"
+                "at most r changes in any mix: nodes taken over, edges changed, or nodes added at "
+                "the end; one attack on all targets, of which those taken over count as fallen"
             )
         return (
             "the features of at most r nodes change to anything, the graph is fixed; one attack on "

@@ -364,7 +364,9 @@ class PredictionSets:
         changed = check_integers("changed", changed, least=0).tolist()
         sizes = [_mean(self._sets(certificate, r, budget)[0].sum(1)) for r in changed]
         title = f"{self.nominal:.4g} coverage, {self.selection}, {self.noise}"
-        return plot_set_sizes(changed, {"sets": sizes}, self.num_classes, title, path, ax)
+        return plot_set_sizes(
+            changed, {"sets": sizes}, self.num_classes, title, path, ax, certificate.entities
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         r"""Writes a NumPy ``.npz`` file without pickled objects, atomically."""

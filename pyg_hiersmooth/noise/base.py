@@ -138,7 +138,7 @@ class Noise(ABC):
         elif self.norm is not None:
             strength = f", by at most {self.axes[0].name} in total ({self.norm} distance)"
         else:
-            strength = f", by at most so many {' and '.join(self.budget)} in total"
+            strength = f", by a limited number of {' and '.join(self.budget)} in total"
         return f"the features of at most r {entities} change{strength}; all else stays"
 
     def reported_budgets(self) -> list[dict[str, Any]]:

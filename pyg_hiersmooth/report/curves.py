@@ -52,7 +52,7 @@ def collective_curves(run: ReportedRun) -> tuple[list[Part], str]:
         names = (f"{run.key}-all-{i}", f"{run.key}-each-{i}")
         draw_before(plot, each, alone, color, "dashed", names[1])
         draw_before(plot, changed, [run.summary.accuracy, *shares], color, "solid", names[0])
-        entries.append(Entry(_any_change(changes), color, curves=names))
+        entries.append(Entry(any_change(changes), color, curves=names))
     entries += [
         Entry(f"one attack on all {run.noun}", TEXT),
         Entry("one attack on each", TEXT, "dashed"),
@@ -123,7 +123,7 @@ def _compared_together(runs: Sequence[ReportedRun]) -> tuple[str, figure]:
 def in_words(label: str) -> str:
     r"""The label of a chart without its TeX."""
     words: Mapping[str, str] = {
-        "Changed entities $r$": "changed nodes r",
+        "$r$": "r",
         r"$\ell_1$": "l1",
         r"$\ell_2$": "l2",
         r"$\epsilon$": "eps",
@@ -182,14 +182,15 @@ def _compared_name(run: ReportedRun) -> str:
     if run.summary.collective is None:
         return run.name
     changes = next(iter(run.summary.collective.by_changes))
-    return f"{run.name} (one attack on all: {_any_change(changes)})"
+    return f"{run.name} (one attack on all: {any_change(changes)})"
 
 
 def _compared_curves(run: ReportedRun, num_figures: int) -> tuple[str, ...]:
     return (*(f"{run.key}-over-{k}" for k in range(num_figures)), f"{run.key}-together")
 
 
-def _any_change(changes: str) -> str:
+def any_change(changes: str) -> str:
+    r"""What is changed, as a noun."""
     return "any change" if changes == "anything" else changes
 
 

@@ -42,7 +42,7 @@ def adversary(cell: CertifiedAccuracy) -> str:
 
 def threat(certificate: Certificate) -> str:
     r"""Against whom certificates hold, in a sentence."""
-    told = certificate.noise.threat("nodes")
+    told = certificate.threat
     return f"The adversary: {told}. Changes of the training data are not covered."
 
 
@@ -63,7 +63,7 @@ def _cards(run: ReportedRun) -> Iterator[str]:
     summary = run.summary
     rest = [f"of {summary.num_nodes:,} {run.noun}"]
     if run.certificate is not None:
-        rest.append(f"no prediction for {summary.abstained:.1%}")
+        rest.append(f"abstains on {summary.abstained:.1%}")
     if summary.majority is not None:
         rest.append(f"most frequent class {summary.majority:.1%}")
     yield _card(summary.accuracy, "correct without an attack", "; ".join(rest))
