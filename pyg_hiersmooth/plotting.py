@@ -43,17 +43,20 @@ LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 
 MOST_COLUMNS = 4
 BESIDE: dict[str, Any] = {
-    "loc": "outside right upper",
+    "loc": "outside right center",
     "frameon": False,
     "fontsize": "small",
     "handlelength": 2.8,
 }
-r"""How a legend stands where no curve can cross it."""
+r"""How a legend stands where neither a curve nor a title can cross it."""
 
 MOST_IN_LEGEND = 60
 r"""Letters of a line of a legend."""
 
 IN_WORDS = {"p_plus": "$p_+$", "p_minus": "$p_-$", "std": r"$\sigma$", "p": "$p$"}
+COUNTED = {"num_groups": "groups", "num_partitions": "partitions"}
+UNTITLED = ("seed", "dealing")
+r"""What a title leaves out."""
 
 
 @cache
@@ -267,11 +270,17 @@ def _in_words(smoothing: str) -> str:
         if not inside:
             return str(name).removesuffix("Noise").lower()
         pairs = (pair.split("=", 1) for pair in inside.split(", "))
-        return ", ".join(
-            f"{IN_WORDS.get(key, key)} = {value[0]}" if value else key for key, *value in pairs
-        )
+        return ", ".join(_setting(*pair) for pair in pairs if pair[0] not in UNTITLED)
 
     return re.sub(r"(\w+)\(([^()]*)\)", words, smoothing)
+
+
+def _setting(name: str, value: str | None = None) -> str:
+    if value is None:
+        return name
+    if name in COUNTED:
+        return f"{value} {COUNTED[name]}"
+    return f"{IN_WORDS.get(name, name)} = {value}"
 
 
 def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:

@@ -7,6 +7,7 @@ from html import escape
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.experiment.summary import CertifiedAccuracy, CollectiveAccuracy
+from pyg_hiersmooth.report.curves import any_change
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 MOST_ASKED = 3
@@ -36,8 +37,7 @@ def headline_attack(run: ReportedRun) -> CollectiveAccuracy | None:
 
 def adversary(cell: CertifiedAccuracy) -> str:
     r"""``"5 deletions, r = 1"``."""
-    changes = "any change" if cell.changes == "anything" else cell.changes
-    return f"{changes}, r = {cell.r}"
+    return f"{any_change(cell.changes)}, r = {cell.r}"
 
 
 def threat(certificate: Certificate) -> str:
