@@ -201,7 +201,7 @@ class CollectiveCertificate:
         r"""The adversary that this certificate is about, in one sentence."""
         noise = self.certificate.noise
         if not noise.spares_target or self.receptive_field is None:
-            return noise.threat_to_all()
+            return noise.threat_to_all(self.certificate.entities)
         return (
             "the features of at most r nodes change to anything, the graph is fixed; one attack on "
             "all targets, of which those that are changed count as fallen"

@@ -200,7 +200,7 @@ class ComposedNoise(Noise):
         nodes = self.nodes.threat(entities).removesuffix("; all else stays")
         if self.edges.axes:
             return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'any number of')}"
-        return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'at most so many')}"
+        return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'a limited number of')}"
 
     def _parts(self, budget: dict[str, Any]) -> tuple[int, Noise, dict[str, Any]]:
         r"""The number of changed pairs, and the noise that draws with what bounds it."""
@@ -260,5 +260,7 @@ def _flipped_edges(budget: dict[str, int]) -> str:
 def _changed_edges(noise: Noise, undirected: bool, many: str = "at most r") -> str:
     pairs = f"{many} pairs of nodes" if undirected else f"{many} ordered pairs of nodes"
     if noise.axes:
-        return f"{pairs} get or lose an edge, at most so many additions and deletions in total"
+        return (
+            f"{pairs} get or lose an edge, by a limited number of additions and deletions in total"
+        )
     return f"{pairs} get other edges, added, removed or with other attributes"
