@@ -20,6 +20,9 @@ r"""How entities are selected: each by a coin of its own, or all but one group o
 Ablated = Literal["features", "messages", "nodes"]
 r"""What of selected entities is ablated."""
 
+EdgesNoise = Literal["ablation", "flips"]
+r"""The noise of pairs of nodes."""
+
 AttackMethod = Literal["lp", "milp"]
 r"""How the most that one attack changes is bounded: by the linear relaxation, or by branching."""
 

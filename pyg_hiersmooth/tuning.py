@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,19 +22,24 @@ from tqdm.auto import tqdm
 from pyg_hiersmooth.certificates import Certificate, StoppingRule, certify_anytime
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha
-from pyg_hiersmooth.choices import Kind, SelectionName, check_choice
+from pyg_hiersmooth.choices import Ablated, EdgesNoise, Kind, SelectionName, check_choice
 from pyg_hiersmooth.datasets.labels import as_labels
 from pyg_hiersmooth.experiment.settings import SamplingSettings, Settings, differences
-from pyg_hiersmooth.experiment.task import build_smoothing
+from pyg_hiersmooth.experiment.smoothing import (
+    build_edges,
+    build_nodes,
+    build_transform,
+    certified_as,
+)
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
 from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.nn.calls.model_call import adjacency
+from pyg_hiersmooth.nn.smoothed_classifier import Transform
 from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 if TYPE_CHECKING:
     import optuna
@@ -51,32 +56,38 @@ class TunedSmoothing:
     r"""A smoothing that was tried, and how it did.
 
     Attributes:
-        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        transform (HierarchicalNodeFeatureNoise, HierarchicalEdgeNoise or Compose): The smoothing.
         parameters (dict): What was chosen of it: :obj:`p` or :obj:`groups`, and the parameters of
-            the noise.
+            the noise; those of noise on edges begin with :obj:`edges_`.
         clean_accuracy (float): Accuracy without an adversary; abstentions count as wrong, but for a
             trial that ended early.
         certified_accuracy (float): Certified accuracy against the adversary.
     """
 
-    transform: HierarchicalNodeFeatureNoise
+    transform: Transform
     parameters: dict[str, float]
     clean_accuracy: float
     certified_accuracy: float
 
 
 def tune_smoothing(
-    train: Callable[[HierarchicalNodeFeatureNoise], torch.nn.Module],
+    train: Callable[[Any], torch.nn.Module],
     data: Data,
     node_index: ArrayLike | Tensor,
     num_classes: int,
     noise: str,
     r: int = 1,
     *,
+    r_edges: int | None = None,
     min_clean_accuracy: float = 0.0,
     num_trials: int = 30,
     selection: SelectionName = "bernoulli",
     partitions: int | None = None,
+    ablate: Ablated | None = None,
+    edges: EdgesNoise | None = None,
+    edges_selection: SelectionName | None = None,
+    edges_partitions: int | None = None,
+    directed: bool = False,
     n0: int | None = None,
     n: int | None = None,
     alpha: float | None = None,
@@ -101,14 +112,19 @@ def tune_smoothing(
 
     Args:
         train (callable): Takes a transform and returns a model trained under it, of
-            :obj:`D + 1` input features.
+            :obj:`D + 1` input features, or :obj:`D` where edges alone get noise.
         data (torch_geometric.data.Data): The graph, with :obj:`x`, :obj:`edge_index` and
             :obj:`y`.
         node_index (torch.Tensor): Mask ``[num_nodes]`` or indices ``[M]`` of the nodes that
             smoothings are judged on.
         num_classes (int): Number of classes.
-        noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`.
-        r (int): Most nodes that the adversary changes, at least 1. (default: :obj:`1`)
+        noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; ``"none"`` if edges alone get
+            noise.
+        r (int): Most nodes that the adversary changes, at least 1. If edges alone get noise, most
+            pairs of nodes with other edges; flips of edges change as many as the budget says.
+            (default: :obj:`1`)
+        r_edges (int, optional): Most pairs of nodes whose edges change beside nodes, where both
+            get noise. (default: :obj:`None`)
         min_clean_accuracy (float): Least clean accuracy of a smoothing, in :math:`[0, 1]`; others
             rank last. (default: :obj:`0.0`)
         num_trials (int): Smoothings to try, those of an earlier search in :obj:`storage`
@@ -116,6 +132,11 @@ def tune_smoothing(
         selection (str): ``"bernoulli"`` or ``"partition"``. (default: :obj:`"bernoulli"`)
         partitions (int, optional): Partitions of the selection ``"partition"``, at least 1.
             (default: :obj:`10`)
+        ablate (str, optional): What of selected nodes is ablated: ``"features"`` or
+            ``"messages"``. (default: ``"features"``)
+        edges (str, optional): Noise on edges, ``"ablation"`` or ``"flips"``. (default: none)
+        edges_selection, edges_partitions, directed: Of the noise on edges, as in
+            :class:`~pyg_hiersmooth.experiment.settings.EdgesSettings`.
         n0 (int): Samples that select the class of a node. (default: :obj:`200`)
         n (int): Samples that bound its probability; a certificate with more certifies more.
             (default: :obj:`1_000`)
@@ -149,31 +170,46 @@ def tune_smoothing(
     refuse_ranks("tuning")
     if not 0.0 <= min_clean_accuracy <= 1.0:
         raise ValueError(f"'min_clean_accuracy' must be in [0, 1] (got {min_clean_accuracy})")
-    check_choice("noise", noise, NOISES)
+    check_choice("noise", noise, NOISES if edges is None else (*NOISES, "none"))
     seed = check_count("seed", seed)
     if partitions is not None:
         partitions = check_count("partitions", partitions, 1)
-    which = {"noise": noise, "selection": selection, "partitions": partitions, "kind": kind}
-    settings = Settings.of(**which, n0=n0, n=n, alpha=alpha)
+    of_edges: dict[str, Any] = {"edges": edges, "directed": True if directed else None}
+    of_edges |= {"edges_selection": edges_selection, "edges_partitions": edges_partitions}
+    settings = Settings.of(
+        noise=noise,
+        selection=selection,
+        partitions=partitions,
+        ablate=ablate,
+        kind=kind,
+        n0=n0,
+        n=n,
+        alpha=alpha,
+        seed=seed,
+        **of_edges,
+    )
     statistics = _statistics(settings.sampling, n0, n)
 
-    def smoothing(**parameters: Any) -> HierarchicalNodeFeatureNoise:
-        return build_smoothing(replace(settings.smoothing, **parameters), seed)
+    def smoothing(**parameters: Any) -> Transform:
+        transform = build_transform(settings.having(**parameters))
+        assert transform is not None
+        return transform
 
-    smoothing()
-    example = NOISES[noise].default()
+    example = _certified_noise(settings)
+    if r_edges is not None:
+        if "edges" not in example.budget:
+            raise TypeError(f"'r_edges' is for 'edges' ablation beside 'noise' (got {r_edges})")
+        budget["edges"] = r_edges
     budget = example.check_budget(**budget)
-    changed = _num_changed(r, example, budget, selection)
-    suggest = partial(
-        _suggest,
-        changed=changed,
-        space=example.search_space(**budget),
-        at_will=not example.axes,
-        selection=selection,
-    )
+    if example.budget_is_r:
+        r = int(example.reach(**budget))
+    suggest = partial(_suggest, levels=_levels(settings, example, r, budget))
     nodes, y = _nodes(data, node_index)
-    example.check_features(data.x)
+    if noise != "none":
+        NOISES[noise].default().check_features(data.x)
+    more = {"ablate": ablate, **of_edges}
     search = {
+        **{name: value for name, value in more.items() if value not in (None, "features")},
         "noise": noise,
         "r": check_count("r", r),
         **budget,
@@ -232,7 +268,7 @@ def _accuracies(
         votes = smoothed.sample_votes(data, n0, checkpoint=kept, **how).numpy()
         num_objects, num_classes = votes.shape
         objects: dict[str, Any] = {
-            "num_entities": data.x.size(0),
+            "num_entities": None if transform.noise.changes_pairs else data.x.size(0),
             "num_features": data.x.size(1),
         }
         rule = StoppingRule(transform, question, num_objects, num_classes, alpha, kind, **objects)
@@ -254,18 +290,61 @@ def _best(study: optuna.Study) -> float:
     return max((trial.value for trial in study.trials if trial.value is not None), default=0.0)
 
 
-def _num_changed(r: int, example: Noise, budget: dict[str, Any], selection: SelectionName) -> int:
-    r"""How many nodes the adversary can change within both :obj:`r` and the budget."""
-    changed = int(min(check_count("r", r), example.reach(**budget)))
-    if changed == 0:
+def _certified_noise(settings: Settings) -> Noise:
+    nodes = build_nodes(settings.smoothing)
+    smoothing = certified_as(nodes, build_edges(settings.pairs))
+    assert smoothing is not None
+    return smoothing.noise
+
+
+@dataclass(frozen=True)
+class _Level:
+    r"""What is searched of the noise of nodes, or of edges.
+
+    Attributes:
+        prefix (str): What the names of its parameters begin with.
+        selection (str): ``"bernoulli"`` or ``"partition"``.
+        changed (int): How many nodes, or pairs, the adversary can change.
+        at_will (bool): Whether they change at will.
+        space (tuple of SearchRange): Where the parameters of the noise are.
+    """
+
+    prefix: str
+    selection: SelectionName
+    changed: int
+    at_will: bool
+    space: tuple[SearchRange, ...]
+
+
+def _levels(settings: Settings, noise: Noise, r: int, budget: dict[str, Any]) -> list[_Level]:
+    r"""What is searched, given the noise that certificates are made with and the adversary."""
+    if noise.changes_nothing(check_count("r", r), **budget):
         raise ValueError(f"'r' and the budget must allow a change (got r={r} and {budget})")
+    nodes, pairs = settings.smoothing, settings.pairs
+    changed = int(min(r, noise.reach(**budget)))
+    levels = []
+    if nodes.noise != "none":
+        kind = NOISES[nodes.noise]
+        own = {axis.name: budget[axis.name] for axis in kind.axes}
+        space = kind.search_space(**own)
+        levels.append(_Level("", nodes.selection, changed, not kind.axes, space))
+    if pairs is not None:
+        kind = NOISES[pairs.edges]
+        if nodes.noise != "none":
+            changed = sum(budget.values()) if kind.axes else budget["edges"]
+        space = kind.search_space(**(budget if kind.axes else {}))
+        selection = pairs.edges_selection or "bernoulli"
+        levels.append(_Level("edges_", selection, changed, not kind.axes, space))
     most = (MOST_GROUPS - 1) // 2
-    if selection == "partition" and changed > most:
-        raise ValueError(
-            f"'r' must be at most {most} for 'selection' partition, which certifies less than half "
-            f"as many nodes as there are groups, of at most {MOST_GROUPS} (got {changed})"
-        )
-    return changed
+    for level in levels:
+        if level.selection == "partition" and level.changed > most:
+            what = "pairs of nodes" if level.prefix else "nodes"
+            raise ValueError(
+                f"'r' must be at most {most} for '{level.prefix}selection' partition, which "
+                f"certifies less than half as many {what} as there are groups, of at most "
+                f"{MOST_GROUPS} (got {level.changed})"
+            )
+    return levels
 
 
 def _statistics(sampling: SamplingSettings | None, n0: int | None, n: int | None) -> dict[str, Any]:
@@ -341,36 +420,35 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _suggest(
-    trial: optuna.trial.BaseTrial,
-    changed: int,
-    space: tuple[SearchRange, ...],
-    at_will: bool,
-    selection: SelectionName,
-) -> dict[str, Any]:
+def _suggest(trial: optuna.trial.BaseTrial, levels: Sequence[_Level]) -> dict[str, Any]:
     r"""Parameters of a smoothing, to three digits, and more where many nodes change."""
+    return {name: value for level in levels for name, value in _of_level(trial, level).items()}
+
+
+def _of_level(trial: optuna.trial.BaseTrial, level: _Level) -> dict[str, Any]:
     # Nothing is certified unless all changed nodes are selected with more than one half, and
     # nothing can be classified if all features are lost, where rows may change at will.
+    changed = max(level.changed, 1)
     digits = 2 + len(str(changed))
-    ranges, chosen = space, dict[str, Any]()
-    if selection == "partition":
+    ranges, chosen = level.space, dict[str, Any]()
+    if level.selection == "partition":
         least_groups = max(LEAST_GROUPS, 2 * changed + 1)
-        chosen["groups"] = trial.suggest_int("groups", least_groups, MOST_GROUPS)
-    else:
+        name = f"{level.prefix}groups"
+        chosen[name] = trial.suggest_int(name, least_groups, MOST_GROUPS)
+    elif not level.prefix or level.at_will:  # to flip the edges of some pairs is to flip fewer
         least_p = math.ceil(0.5 ** (1.0 / changed) * 10**digits) / 10**digits
-        most_p = 0.99 ** (1.0 / changed) if at_will else 1.0
-        ranges = (SearchRange("p", least_p, most_p), *space)
-    return chosen | {
-        each.name: float(
-            f"{trial.suggest_float(each.name, each.low, each.high, log=each.log):.{digits}g}"
-        )
-        for each in ranges
-    }
+        most_p = 0.99 ** (1.0 / changed) if level.at_will else 1.0
+        ranges = (SearchRange("p", least_p, most_p), *level.space)
+    for each in ranges:
+        name = f"{level.prefix}{each.name}"
+        value = trial.suggest_float(name, each.low, each.high, log=each.log)
+        chosen[name] = float(f"{value:.{digits}g}")
+    return chosen
 
 
 def _ranking(
     study: optuna.Study,
-    smoothing: Callable[..., HierarchicalNodeFeatureNoise],
+    smoothing: Callable[..., Transform],
     suggest: Callable[[Any], dict[str, Any]],
 ) -> list[TunedSmoothing]:
     import optuna

@@ -15,7 +15,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"study", "tuning", "report"}),
     frozenset({"experiment"}),
-    frozenset({"training"}),
+    frozenset({"training", "attacks"}),
     frozenset({"nn"}),
     frozenset({"sampling", "certificates"}),
     frozenset({"transforms", "serialization", "plotting"}),

@@ -363,8 +363,8 @@ class Certificate:
         r"""Against one of the adversaries that are weaker than :attr:`threat`."""
         if only is not None and exposure is not None:
             raise ValueError("'only' and 'exposure' are two adversaries: ask for one (got both)")
-        if only not in (None, "new_nodes"):
-            raise ValueError(f"'only' must be 'new_nodes' (got {only!r})")
+        if only is not None:
+            new_nodes.check_only(self.noise, only)
         if exposure is None:
             robust = new_nodes.robust_to_new_nodes(self, r)
         else:

@@ -53,7 +53,8 @@ class CollectiveCertificate:
       and changes edges. He fells at most :obj:`r` targets besides those that one by one may fall;
     * with it, one who changes features, the graph fixed. Numbers instead of bools say more: the
       outcomes through which a node reaches a target, or the probability that it does (*exposures*;
-      see :func:`~pyg_hiersmooth.certificates.exposures.exposed_needs`).
+      see :func:`~pyg_hiersmooth.certificates.exposures.exposed_needs`). What holds against the
+      first adversary holds against this one: the better of both bounds counts.
 
     Args:
         certificate (Certificate): The certificates of the targets, all nodes of one graph, which
@@ -153,9 +154,11 @@ class CollectiveCertificate:
         counted = ~self.certificate.abstained
         if correct is not None:
             counted &= self._mask(correct)
+        stay = 0
+        if noise.spares_target:  # one by one against the stronger adversary, but for those changed
+            stay = max(int((counted & self.certificate.is_robust(r)).sum()) - r, 0)
         if self.receptive_field is None:
-            stay = int((counted & self.certificate.is_robust(r)).sum())
-            return max(stay - r, 0)
+            return stay
         r = int(min(r, noise.reach(**budget), self.receptive_field.shape[1]))
         points, reach = self._what_falls(self.receptive_field, r, budget)
         kept = counted[points.target]
@@ -169,7 +172,7 @@ class CollectiveCertificate:
             method,
             time_limit,
         )
-        return int(counted.sum()) - fallen
+        return max(int(counted.sum()) - fallen, stay)
 
     def _what_falls(
         self, field: sparse.csr_array, r: int, budget: dict[str, Any]

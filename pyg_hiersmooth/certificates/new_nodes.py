@@ -14,6 +14,19 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.certificates.certificate import Certificate
 
 
+def check_only(noise: Noise, only: str) -> str:
+    r"""Checks that certificates for a noise can be about this part of its adversaries alone.
+
+    Raises:
+        TypeError: If neither messages nor nodes are ablated.
+        ValueError: If there is no such part.
+    """
+    if only != "new_nodes":
+        raise ValueError(f"'only' must be 'new_nodes' (got {only!r})")
+    check_adds_nodes(noise)
+    return only
+
+
 def robust_to_new_nodes(certificate: Certificate, r: int) -> np.ndarray:
     r"""Whether no :obj:`r` nodes change the prediction that are appended with all their edges, in
     either direction, to old nodes or each other, bool ``[M]``.

@@ -10,7 +10,9 @@ from typing import Any, get_args
 import click
 
 from pyg_hiersmooth.choices import (
+    Ablated,
     AttackMethod,
+    EdgesNoise,
     Kind,
     SelectionName,
     TaskName,
@@ -20,6 +22,7 @@ from pyg_hiersmooth.choices import (
 from pyg_hiersmooth.experiment.settings import (
     CollectiveSettings,
     DataSettings,
+    EdgesSettings,
     SamplingSettings,
     SetsSettings,
     Settings,
@@ -105,12 +108,13 @@ class GroupedCommand(click.Command):
 DATASET = DatasetName()
 NODE_MODEL = ModelName("gcn", "gat", "gatv2", "appnp", "sage")
 NOISE = click.Choice(list(NOISE_KINDS))
+NODE_NOISE = click.Choice([*NOISE_KINDS, "none"])
 PROBABILITY = FiniteRange(0.0, 1.0)
 SELECTION = FiniteRange(0.0, 1.0, min_open=True)
 ALPHA = FiniteRange(0.0, 1.0, min_open=True, max_open=True)
 POSITIVE = FiniteRange(0.0, min_open=True)
 NOT_NEGATIVE = FiniteRange(0.0)
-COUNT = click.IntRange(1)
+COUNT, NOT_NEGATIVE_COUNT = click.IntRange(1), click.IntRange(0)
 SEED = click.IntRange(0, 2**32 - 1)
 
 
@@ -169,7 +173,11 @@ def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
 def _default(name: str) -> Any:
     r"""What a setting is where it applies, and where it is another one for graphs."""
     more = {"selection": "partition", "noise": "ablation", "collective": True, "sets": 0.9}
-    found = [Settings.of(**options).options[name] for options in ({}, more)]
+    edges: list[dict[str, Any]] = [
+        {"edges": "flips"},
+        {"edges": "ablation", "edges_selection": "partition"},
+    ]
+    found = [Settings.of(**options).options[name] for options in ({}, more, *edges)]
     default = next((value for value in found if value is not None), None)
     graphs = Settings.of(task="graph").options[name]
     return (
@@ -231,7 +239,8 @@ r"""For each parameter of a noise, and each axis of a budget, what kinds have it
 GROUPS = {
     "Data and model": names(DataSettings),
     "Smoothing": names(SmoothingSettings),
-    "Adversary": ["r", *AXES, "min_clean_accuracy"],
+    "Noise on edges": names(EdgesSettings),
+    "Adversary": ["r", "r_edges", *AXES, "min_clean_accuracy"],
     "Certificates": [*names(SamplingSettings), "kind"],
     "Collective certificates": ["collective", *names(CollectiveSettings)],
     "Prediction sets": names(SetsSettings),
@@ -272,6 +281,48 @@ partitions_option = setting("partitions", COUNT, "Partitions (partition only).")
 partition_options = bundle(
     setting("groups", click.IntRange(2), "Groups of a partition (partition only)."),
     partitions_option,
+)
+ablate_option = setting(
+    "ablate",
+    choice(Ablated),
+    "What is ablated of selected nodes (ablation only): with messages, certificates hold against "
+    "other nodes that are taken over, features and edges; nodes is for graphs.",
+)
+edges_option = bundle(
+    setting(
+        "edges",
+        click.Choice(["none", *get_args(EdgesNoise)]),
+        "Noise on the edges of randomly selected pairs of nodes, so that certificates hold against "
+        "changed edges: selected pairs have no edge, or get or lose one. It is the only noise "
+        "unless --noise names one of nodes, which may not draw noise as flips of edges do.",
+        "none",
+    ),
+    setting(
+        "edges_selection",
+        choice(SelectionName),
+        "How pairs are selected; as --selection. A partition of pairs is exact if edges are "
+        "ablated and nodes get no noise.",
+        "bernoulli, or partition if --edges-groups is given",
+    ),
+)
+edges_partitions_option = setting("edges_partitions", COUNT, "Partitions of pairs.")
+directed_option = click.option(
+    "--directed",
+    is_flag=True,
+    default=None,
+    help="Take both directions between two nodes for two pairs.",
+)
+tuned_edges_options = bundle(edges_option, edges_partitions_option, directed_option)
+edges_options = bundle(
+    edges_option,
+    setting(
+        "edges_p", SELECTION, "Probability to select a pair.", "0.9 for ablation, 1.0 for flips"
+    ),
+    setting("edges_groups", click.IntRange(2), "Groups of a partition of pairs."),
+    edges_partitions_option,
+    setting("edges_p_plus", PROBABILITY, "Probability to add an edge (flips of edges only)."),
+    setting("edges_p_minus", PROBABILITY, "Probability to delete an edge (flips of edges only)."),
+    directed_option,
 )
 collective_options = bundle(
     click.option(

@@ -120,7 +120,7 @@ def _load(folder: Path) -> tuple[Certificate, ndarray]:
     from pyg_hiersmooth.experiment import RunFolder
 
     run = RunFolder(folder)
-    if run.read_settings().smoothing.noise == "none":
+    if not run.read_settings().smooths:
         raise ValueError(f"the run in '{folder}' is one without noise: there is nothing to draw")
     if not run.certificate.is_file():
         raise ValueError(

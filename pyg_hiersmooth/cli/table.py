@@ -28,6 +28,8 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
     seconds = summary.seconds_per_sample
     table = Table(title=title, show_header=False, box=box.SIMPLE, title_justify="left")
     table.add_row("Smoothing", summary.smoothing)
+    if summary.threat:
+        table.add_row("Against", summary.threat)
     table.add_row(f"Certified {noun}", f"{summary.num_nodes}")
     table.add_row("Accuracy of the smoothed classifier", f"{summary.accuracy:.1%}")
     if summary.majority is not None:
@@ -54,13 +56,11 @@ def _certified(summary: Summary) -> Table:
     title = "Certified accuracy, exact" if summary.exact else "Certified accuracy"
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("Adversary changes, in total")
-    rows: dict[str, list[str]] = {}
-    for cell in summary.certified:
-        rows.setdefault(cell.changes, []).append(f"{cell.accuracy:.1%}")
-    for r in sorted({cell.r for cell in summary.certified}):
-        table.add_column(f"r = {r}", justify="right")
+    heads, rows = summary.table()
+    for head in heads:
+        table.add_column(head, justify="right")
     for description, accuracies in rows.items():
-        table.add_row(description, *accuracies)
+        table.add_row(description, *(f"{accuracy:.1%}" for accuracy in accuracies))
     return table
 
 

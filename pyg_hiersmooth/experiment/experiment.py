@@ -17,8 +17,8 @@ from pyg_hiersmooth.experiment.summary import CollectiveSummary, SetsSummary, Su
 from pyg_hiersmooth.experiment.task import TASKS, choose_device
 from pyg_hiersmooth.experiment.weights import load_weights
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
+from pyg_hiersmooth.nn.smoothed_classifier import Transform
 from pyg_hiersmooth.sampling.ranks import collective, current_ranks
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +115,7 @@ class Experiment:
         prediction, labels = self.task.predict(self.model).numpy(), self.task.labels.numpy()
         return Outcome(prediction, labels, None, Summary.unprotected(prediction, labels))
 
-    def _certify(self, transform: HierarchicalNodeFeatureNoise, progress: bool) -> Outcome:
+    def _certify(self, transform: Transform, progress: bool) -> Outcome:
         settings, task = self.settings, self.task
         smoothed = task.smooth(self.model, transform)
         asked = settings.prediction_sets

@@ -14,9 +14,6 @@ from tqdm.auto import tqdm
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
 from pyg_hiersmooth.choices import AttackMethod
 
-CHANGED = (1, 2, 3)
-r"""Numbers of changed entities that are reported, and more of them where changes are at will."""
-CHANGED_AT_WILL = (1, 2, 3, 4, 5)
 CHANGED_IN_ALL = tuple(range(1, 21))
 r"""Numbers of changed entities that are certified where one attack is on all objects."""
 REPORTED_IN_ALL = (1, 2, 3, 5, 10, 20)
@@ -212,6 +209,7 @@ class Summary:
         alpha (float or None): Error probability of certificates; :obj:`None` where they are exact,
             and of runs before it was kept.
         sets (SetsSummary or None): Prediction sets; :obj:`None` if it was not asked for.
+        threat (str): Whom certificates hold against, in a sentence; empty without any.
     """
 
     smoothing: str
@@ -230,6 +228,7 @@ class Summary:
     ablated: str = "features"
     alpha: float | None = None
     sets: SetsSummary | None = None
+    threat: str = ""
 
     @classmethod
     def of(
@@ -249,7 +248,7 @@ class Summary:
                 r, budget, certificate.certified_accuracy(y, r, **budget), noise.describe(**budget)
             )
             for budget in noise.reported_budgets()
-            for r in (CHANGED if noise.axes else CHANGED_AT_WILL)
+            for r in noise.reported_changes(**budget)
         ]
         return cls(
             certificate.smoothing,
@@ -266,6 +265,7 @@ class Summary:
             majority=_majority(y),
             ablated=getattr(noise, "of", "features"),
             alpha=certificate.alpha,
+            threat=noise.threat("nodes"),
         )
 
     def in_words(self, noun: str = "nodes") -> str:
@@ -274,9 +274,10 @@ class Summary:
         cells = [cell for cell in self.certified if cell.changes != "nothing"]
         if not cells:
             return f"{told}; nothing is certified without noise."
+        first = next((cell for cell in cells if cell.r == 1 and _changes(cell)), cells[0])
         told += (
-            f", and {cells[0].accuracy:.1%} provably stay correct under "
-            f"{_attack(cells[0], 'one node', self.ablated)}"
+            f", and {first.accuracy:.1%} provably stay correct under "
+            f"{_attack(first, 'one node', self.ablated)}"
         )
         if self.collective is not None:
             most = max((cell for cell in self.collective.certified if cell.r <= 10), key=_r)
@@ -286,6 +287,17 @@ class Summary:
         if self.alpha is None:
             return f"{told}. Each certificate holds with probability 1 - alpha."
         return f"{told}. Each certificate holds with {100 * (1 - self.alpha):.10g}% confidence."
+
+    def table(self) -> tuple[list[str], dict[str, list[float]]]:
+        r"""The certified accuracies as a table: heads of its columns, and rows by the budget in
+        words.
+        """
+        rows: dict[str, list[float]] = {}
+        for cell in self.certified:
+            rows.setdefault(cell.changes, []).append(cell.accuracy)
+        if all(len(row) == 1 for row in rows.values()):  # budgets that say how many change
+            return ["certified"], rows
+        return [f"r = {r}" for r in sorted({cell.r for cell in self.certified})], rows
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Summary:
@@ -330,6 +342,11 @@ def _one_attack(
 
 
 def _attack(cell: CertifiedAccuracy, where: str, ablated: str = "features") -> str:
+    if ablated == "edges":
+        one = "one pair of nodes"
+        return f"any change of the edges of {one}" if cell.changes == "r edges" else cell.changes
+    if ablated == "nodes and edges":
+        return f"any change of {where} and of edges (r = {cell.r}, {cell.changes})"
     if ablated != "features":
         where = "one other node" if ablated == "messages" else "one node"
         return f"any change of the features and edges of {where}"
@@ -339,12 +356,21 @@ def _attack(cell: CertifiedAccuracy, where: str, ablated: str = "features") -> s
     return f"any {changes} in the features of {where}"
 
 
+def _changes(cell: CertifiedAccuracy) -> bool:
+    r"""Whether an adversary changes more than a number of nodes, where there is more."""
+    return not cell.budget or any(cell.budget.values())
+
+
 def _r(cell: CertifiedAccuracy) -> int:
     return cell.r
 
 
 def _answer(certificate: Certificate, y: ArrayLike, r: int, **budget: Any) -> CertifiedAccuracy:
-    changes = certificate.noise.describe(**certificate.noise.check_budget(**_without_norm(budget)))
+    if "only" in budget:
+        changes = "new nodes"
+    else:
+        noise = certificate.noise
+        changes = noise.describe(**noise.check_budget(**_without_norm(budget)))
     return CertifiedAccuracy(r, budget, certificate.certified_accuracy(y, r, **budget), changes)
 
 

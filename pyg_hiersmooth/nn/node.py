@@ -19,11 +19,12 @@ from pyg_hiersmooth.nn.calls.inputs.cleaning import Cleaning
 from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
 from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan
 from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.nn.neighborhoods.exposure import exposure
-from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, why_not_cut
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, check_cut
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
     check_num_hops,
     edges_of,
@@ -209,20 +210,23 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     def _voter(
         self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ModelVoter, dict[str, Any]]:
-        sampling = self._neighborhood_sampling(data, options)
-        if isinstance(sampling, str):
-            self.neighborhoods = f"whole graph ({sampling})"
+        try:
+            sampling = self._neighborhood_sampling(data, options)
+        except NotTaken as reason:
+            self.neighborhoods = f"whole graph ({reason})"
             return self._whole_voter(data, index, options)
-        targets = as_target_index(index, sampling.cut.edges.num_nodes, "node")
-        voter = sampling.voter(targets)
-        if isinstance(voter, NeighborhoodVoter):
-            self.neighborhoods = voter.description
-            self.feature_path = voter.voters[0].model.source.description
-            return voter, {"index": targets, "num_entities": sampling.cut.edges.num_nodes}
-        self.neighborhoods = f"whole graph ({voter})"
-        whole, objects = self._whole_voter(data, index, options)
-        self._check_hops(whole, data, quick=True)
-        return whole, objects
+        num_nodes = sampling.cut.edges.num_nodes
+        targets = as_target_index(index, num_nodes, "node")
+        try:
+            voter = sampling.voter(targets)
+        except NotTaken as reason:
+            self.neighborhoods = f"whole graph ({reason})"
+            whole, objects = self._whole_voter(data, index, options)
+            self._check_hops(whole, data, quick=True)
+            return whole, objects
+        self.neighborhoods = voter.description
+        self.feature_path = voter.voters[0].model.source.description
+        return voter, {"index": targets, "num_entities": num_nodes}
 
     def _check_hops(self, whole: ForwardVoter, data: Any, quick: bool = False) -> None:
         r"""Tries :attr:`num_hops` on the whole graph, where features fit in memory."""
@@ -250,19 +254,16 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             return voter.only
 
         @functools.cache
-        def sampling() -> NeighborhoodSampling | str:
+        def sampling() -> NeighborhoodSampling:
             return self._neighborhood_sampling(data, voter.options)
 
         def narrowed(positions: Tensor) -> Voter:
-            found = sampling()
-            if isinstance(found, str):
-                return voter.only(positions)
-            targets = as_target_index(index, found.cut.edges.num_nodes, "node")
             try:
-                local = found.voter(targets[positions])
-            except ValueError:  # the whole graph is right for every model
+                found = sampling()
+                targets = as_target_index(index, found.cut.edges.num_nodes, "node")
+                return found.voter(targets[positions])
+            except (NotTaken, ValueError):  # the whole graph is right for every model
                 return voter.only(positions)
-            return voter.only(positions) if isinstance(local, str) else local
 
         return narrowed
 
@@ -274,24 +275,25 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             hints.append("fewer targets in 'node_index'")
         return hints
 
-    def _neighborhood_sampling(
-        self, data: Any, options: VoterOptions
-    ) -> NeighborhoodSampling | str:
-        r"""What samples neighborhoods of a graph, or why there are none."""
+    def _neighborhood_sampling(self, data: Any, options: VoterOptions) -> NeighborhoodSampling:
+        r"""What samples neighborhoods of a graph.
+
+        Raises:
+            NotTaken: If there are none.
+        """
         if self.num_hops is None:
-            return "'num_hops' is not known"
+            raise NotTaken("'num_hops' is not known")
         if self.edges_change:
-            return "its edges change from sample to sample"
+            raise NotTaken("its edges change from sample to sample")
         if not isinstance(data, Data) or self.node_type is not None:
-            return "not a homogeneous one"
+            raise NotTaken("not a homogeneous one")
         x = data.get("x")
         if not isinstance(x, Tensor) or x.dim() != 2 or 0 in x.shape:
-            return "no features"
+            raise NotTaken("no features")
         graph = copy.copy(data)
         del graph.x
         graph.num_nodes = x.size(0)
-        if (reason := why_not_cut(graph, self.keep)) is not None:
-            return reason
+        check_cut(graph, self.keep)
 
         def make_voter(
             forward: GraphForward,

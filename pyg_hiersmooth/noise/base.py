@@ -21,6 +21,9 @@ from pyg_hiersmooth.random import RandomStream
 Draw = Callable[[Tensor, RandomStream], Tensor]
 r"""Maps an indicator, bool ``[N]``, and a stream to a draw."""
 
+CHANGED, CHANGED_AT_WILL = (1, 2, 3), (1, 2, 3, 4, 5)
+r"""Numbers of changed entities that are reported, and more of them where changes are at will."""
+
 RENAMED = {
     "least_mass": "worst_case_probability",
     "after_linear": "sample_projected",
@@ -71,6 +74,9 @@ class Noise(ABC):
     structure is in :mod:`pyg_hiersmooth.transforms.structure_ablation`. Noises of pairs of nodes
     (:mod:`~pyg_hiersmooth.certificates.composed`) are of ``"edges"`` or ``"nodes and edges"``."""
 
+    counted: ClassVar[str] = "entities"
+    r"""What :obj:`r` of its certificates counts."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         for old, new in RENAMED.items():
@@ -101,6 +107,13 @@ class Noise(ABC):
     def counts_flips(self) -> bool:
         r"""Whether the budget is one of additions and deletions of what :obj:`r` counts."""
         return self.budget == ("additions", "deletions")
+
+    @property
+    def budget_is_r(self) -> bool:
+        r"""Whether a budget says itself how many of what :obj:`r` counts change, so that there is
+        no need to name both.
+        """
+        return False
 
     @property
     def norm(self) -> Norm | None:
@@ -151,6 +164,10 @@ class Noise(ABC):
             for axis in self.axes
             for strength in axis.reported
         ]
+
+    def reported_changes(self, **budget: Any) -> tuple[int, ...]:
+        r"""The numbers :obj:`r` of changed entities that a table reports for a (checked) budget."""
+        return CHANGED if self.axes else CHANGED_AT_WILL
 
     def describe(self, **budget: Any) -> str:
         r"""A (checked) budget in words: ``"1 addition, 5 deletions"``, ``"eps = 0.25"``,

@@ -8,12 +8,16 @@ import numpy as np
 from bokeh.plotting import figure
 
 from pyg_hiersmooth.chart import Panel
+from pyg_hiersmooth.noise import NOISE_KINDS
 from pyg_hiersmooth.report.legend import Entry, color_of, legend
 from pyg_hiersmooth.report.look import TEXT, accuracy_figure
 from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 CLEAN = "without an attack"
+OVER_NODES = "Changed entities $r$"
+OF_FEATURES = {axis.label for kind in NOISE_KINDS.values() for axis in kind.axes}
+r"""The budgets of changed features."""
 
 
 def curves(run: ReportedRun) -> tuple[list[Part], str]:
@@ -102,12 +106,14 @@ def _compared_over(
         own = panels.get(run.key, {})
         if label in own:
             x, y = own[label].curves[0].x, own[label].curves[0].accuracy
-        elif run.covers_budgets and not over_r:
+        elif run.covers_budgets and not over_r and label in OF_FEATURES:
             x, y = _at_will(run, end, whole)
         else:
             continue
         _draw_after(plot, x, y, color_of(i), f"{run.key}-over-{k}", whole)
-    return "Any change of r nodes" if over_r else "r = 1: one node is changed", plot
+    if not over_r:
+        return "r = 1: one node is changed", plot
+    return "Any change of r nodes" if label == OVER_NODES else f"Over {in_words(label)}", plot
 
 
 def _compared_together(runs: Sequence[ReportedRun]) -> tuple[str, figure]:
@@ -123,7 +129,8 @@ def _compared_together(runs: Sequence[ReportedRun]) -> tuple[str, figure]:
 def in_words(label: str) -> str:
     r"""The label of a chart without its TeX."""
     words: Mapping[str, str] = {
-        "Changed entities $r$": "changed nodes r",
+        OVER_NODES: "changed nodes r",
+        "Changed edges $r$": "changed edges r",
         r"$\ell_1$": "l1",
         r"$\ell_2$": "l2",
         r"$\epsilon$": "eps",

@@ -88,13 +88,9 @@ def _page(run: ReportedRun) -> tuple[list[Part], list[CustomJS]]:
 
 
 def _certified(run: ReportedRun) -> list[Part]:
-    cells = run.summary.certified
-    if not cells:
+    if not run.summary.certified:
         return []
-    rows: dict[str, list[float]] = {}
-    for cell in cells:
-        rows.setdefault(cell.changes, []).append(cell.accuracy)
-    heads = [f"r = {r}" for r in sorted({cell.r for cell in cells})]
+    heads, rows = run.summary.table()
     title = f"Certified accuracy, an attack on each of the {run.noun}"
     return _section(title, _shares_table(heads, rows), *curves(run))
 

@@ -168,9 +168,10 @@ def feature_source(
         return DenseFeatures(transform, x, sizes, f"{x.dtype} features")
     num_columns = x.size(1) + int(transform.append_indicator)
     like = torch.empty(0, dtype=x.dtype, device=x.device)
-    maps = linear_maps(run, (x.size(0), num_columns), like)
-    if isinstance(maps, str):
-        return DenseFeatures(transform, x, sizes, f"the model uses them in '{maps}'")
+    try:
+        maps = linear_maps(run, (x.size(0), num_columns), like)
+    except NotLinearError as use:
+        return DenseFeatures(transform, x, sizes, f"the model uses them in '{use}'")
     try:
         with torch.no_grad():
             return ProjectedFeatures(transform, x, sizes, maps)

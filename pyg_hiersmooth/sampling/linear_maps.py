@@ -55,11 +55,8 @@ class LinearMaps:
         return weight._version != version
 
 
-def linear_maps(
-    run: Callable[[Tensor], Any], shape: tuple[int, int], like: Tensor
-) -> LinearMaps | str:
-    r"""The maps of a model, or the name of another use of its features; arguments as of
+def linear_maps(run: Callable[[Tensor], Any], shape: tuple[int, int], like: Tensor) -> LinearMaps:
+    r"""The maps of a model; arguments and errors as of
     :func:`~pyg_hiersmooth.sampling.linear_input.find_linear_maps`.
     """
-    maps = find_linear_maps(run, shape, like)
-    return maps if isinstance(maps, str) else LinearMaps(maps, shape[1])
+    return LinearMaps(find_linear_maps(run, shape, like), shape[1])

@@ -74,8 +74,8 @@ class Run(Titled):
         return Settings(
             DataSettings(self.dataset, self.model, root, "node", self.part, normalize),
             self.method.smoothing,
-            self.training,
-            None if self.method.smoothing.exact else self.sampling,
+            training=self.training,
+            sampling=None if self.method.smoothing.exact else self.sampling,
             seed=self.seed,
             device=device,
             num_workers=None if device == "cuda" else 0,

@@ -109,15 +109,16 @@ def execute(run: Run, root: str, folder: Path) -> Result:
 
 def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, kind: Kind) -> Tally:
     labels, transform = outcome.labels[objects], experiment.task.transform
-    if transform is None:
+    smoothing = experiment.task.smoothing
+    if transform is None or smoothing is None:
         return Tally(len(labels), int((outcome.prediction[objects] == labels).sum()), 0, [])
     folder, index = experiment.folder, experiment.task.index[objects].numpy()
     if run.method.num_outcomes is not None:
         votes = folder.read_outcomes()[objects]
-        certificate = at_once = certify_counts(transform, votes, kind, index=index)
+        certificate = at_once = certify_counts(smoothing, votes, kind, index=index)
     else:
         pre_votes, votes = (each[objects] for each in folder.read_votes())
-        arguments = (transform, pre_votes, votes, run.sampling.alpha, kind)
+        arguments = (smoothing, pre_votes, votes, run.sampling.alpha, kind)
         certificate = certify_votes(*arguments, index=index)
         at_once = certify_votes(*arguments, simultaneous=True, index=index)
     smoothed = experiment.task.smooth(experiment.model, transform)

@@ -101,7 +101,9 @@ class NoisyGraph:
                 shape = x.size(0), self._width
                 maps = find_linear_maps(lambda x: self._call(self._with(x)), shape, x[:0])
                 self.model.eval()
-                return [] if isinstance(maps, str) or not self._agrees(maps) else maps
+                return maps if self._agrees(maps) else []
+        except NotLinearError:
+            return []
         finally:
             self.model.load_state_dict(kept)
             self.model.train(was_training)

@@ -2,16 +2,12 @@ from __future__ import annotations
 
 import warnings
 from fractions import Fraction
-from itertools import product
-from math import comb
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import beta
 
 from pyg_hiersmooth.certificates import PredictionSets
 from pyg_hiersmooth.certificates.composed import EdgeSmoothing
@@ -29,6 +25,7 @@ from pyg_hiersmooth.selection import (
 )
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise
 
+from .bincp import bincp_sets, least_flips
 from .counted import BUDGETS, FLIPS, N_SAMPLES, ballots, calibrated, exact, found, sampled
 from .test_composed import (
     ABLATED,
@@ -87,33 +84,6 @@ def test_exact_thresholds_fall_by_the_outcomes_that_see_an_attack(data: st.DataO
     assert bool(told) == (clean <= lost)
 
 
-def greedy_flips(p: Fraction, p_plus: Fraction, p_minus: Fraction, add: int, delete: int) -> Any:
-    """The least perturbed mass of a set of clean mass p, region after region."""
-
-    def binomial(n: int, k: int, p: Fraction) -> Fraction:
-        return comb(n, k) * p**k * (1 - p) ** (n - k)
-
-    regions = []
-    for i, j in product(range(add + 1), range(delete + 1)):
-        clean = binomial(add, i, p_plus) * binomial(delete, j, p_minus)
-        perturbed = binomial(add, i, 1 - p_minus) * binomial(delete, j, 1 - p_plus)
-        regions.append((perturbed / clean, clean, perturbed))
-    mass = Fraction(0)
-    for ratio, clean, _ in sorted(regions):
-        taken = min(p, clean)
-        mass, p = mass + taken * ratio, p - taken
-    return mass
-
-
-def bincp_sets(counts: np.ndarray, y: np.ndarray, test: np.ndarray, worst: Any) -> np.ndarray:
-    """BinCP's rule for sampled votes: one threshold, certified once (Zargarbashi & Bojchevski
-    2025)."""
-    own = counts[np.arange(len(y)), y]
-    lower = np.sort(beta.ppf(0.005, own, N_SAMPLES - own + 1))[18 - 1]
-    upper = np.where(test < N_SAMPLES, beta.ppf(0.995, test + 1, N_SAMPLES - test), 1.0)
-    return upper >= worst(lower)
-
-
 @pytest.mark.filterwarnings("ignore:at r=")
 @pytest.mark.parametrize("add", [0, 1])
 @pytest.mark.parametrize("delete", [0, 1, 2, 3])
@@ -124,14 +94,14 @@ def test_flips_against_the_threshold_of_bincp(add: int, delete: int) -> None:
     sets = calibrated(FLIPS, flat)
 
     def worst(p: float) -> float:
-        bound = greedy_flips(Fraction(p), Fraction("0.01"), Fraction("0.6"), add, delete)
+        bound = least_flips(Fraction(p), Fraction("0.01"), Fraction("0.6"), add, delete)
         return float(bound)
 
     budget = {"additions": add, "deletions": delete}
     expected = worst(float(sets.clean_threshold[0]))
     assert sets.threshold(add + delete, **budget) == pytest.approx(expected, abs=3e-10)
     ours = sets.sets(found(FLIPS, flat), r=add + delete, **budget)
-    assert np.array_equal(ours, bincp_sets(counts, y, test, worst))
+    assert np.array_equal(ours, bincp_sets(counts, y, test, N_SAMPLES, worst))
 
 
 @pytest.mark.parametrize("eps", [0.0, 0.1, 0.25, 0.5, 0.8])
@@ -147,7 +117,7 @@ def test_gaussian_noise_against_the_threshold_of_bincp(eps: float) -> None:
     expected = worst(float(sets.clean_threshold[0]))
     assert sets.threshold(2, eps=eps) == pytest.approx(expected, abs=3e-10)
     ours = sets.sets(found(noise, flat), r=2, eps=eps)
-    assert np.array_equal(ours, bincp_sets(counts, y, test, worst))
+    assert np.array_equal(ours, bincp_sets(counts, y, test, N_SAMPLES, worst))
 
 
 @pytest.mark.parametrize("r", [1, 2, 3])
@@ -157,7 +127,7 @@ def test_selection_mixes_in_what_is_lost(r: int) -> None:
     clean = Fraction(float(sets.clean_threshold[0]))
     given_selected = (clean - (1 - q)) / q
     assert 0 < given_selected < 1
-    expected = q * greedy_flips(given_selected, Fraction("0.01"), Fraction("0.6"), 0, 2)
+    expected = q * least_flips(given_selected, Fraction("0.01"), Fraction("0.6"), 0, 2)
     assert sets.threshold(r, deletions=2) == pytest.approx(float(expected), abs=3e-10)
     assert sets.threshold(r, deletions=2) <= float(expected)
 

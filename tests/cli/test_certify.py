@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from click.testing import Result
 from torch_geometric.datasets import Planetoid
 
 from pyg_hiersmooth.certificates import Certificate, PredictionSets
+from pyg_hiersmooth.choices import EdgesNoise
 from pyg_hiersmooth.cli import main
 from pyg_hiersmooth.datasets import CitationSBM, split_nodes
 from pyg_hiersmooth.experiment import task
@@ -243,7 +245,9 @@ def test_choices_are_those_of_the_library(hiersmooth: Program) -> None:
     (choice,) = (o.type for o in main.commands["certify"].params if o.name == "model")
     assert set(choice.names) == set(MODELS["node"]) | set(MODELS["graph"])
     (choice,) = (o.type for o in main.commands["certify"].params if o.name == "noise")
-    assert list(choice.choices) == list(NOISES)
+    assert list(choice.choices) == [*NOISES, "none"]
+    (choice,) = (o.type for o in main.commands["certify"].params if o.name == "edges")
+    assert list(choice.choices) == ["none", *get_args(EdgesNoise)]
 
 
 def test_module_is_the_same_program() -> None:

@@ -15,6 +15,7 @@ from pyg_hiersmooth.cli import main
 from pyg_hiersmooth.datasets import CitationSBM, split_nodes
 from pyg_hiersmooth.experiment import task
 from pyg_hiersmooth.experiment.run_folder import RunFolder
+from pyg_hiersmooth.experiment.smoothing import build_smoothing
 from pyg_hiersmooth.experiment.weights import load_weights
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
@@ -102,7 +103,7 @@ def test_printed_command_certifies_what_was_tuned_with_fresh_samples(
     data = CitationSBM()[0]
     model = build_model("gcn", data.num_features + 1, 7)
     load_weights(model, run / "model.pt")
-    smoothed = SmoothedNodeClassifier(model, task.build_smoothing(settings.smoothing), 7)
+    smoothed = SmoothedNodeClassifier(model, build_smoothing(settings.smoothing), 7)
     expected = split_nodes(data.y, seed=4).val_index
     certificate = smoothed.certify(data, 5, 40, 0.01, 2**31 + 4, expected, False, num_workers=0)
     assert not np.array_equal(fresh.p_lower, certificate.p_lower)

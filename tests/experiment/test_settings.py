@@ -268,3 +268,49 @@ def test_what_is_ablated() -> None:
 def test_what_cannot_be_ablated(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Settings.of(**options)
+
+
+PAIRS = {"edges": "ablation", "edges_groups": 5}
+
+
+def test_noise_on_edges() -> None:
+    assert Settings.of(edges="none") == Settings.of() and Settings.of().pairs is None
+    alone = Settings.of(**PAIRS)
+    assert alone.smoothing.noise == "none" and alone.smooths and alone.exact
+    assert alone.sampling is None and alone.pairs is not None
+    assert (alone.pairs.edges_selection, alone.pairs.edges_partitions) == ("partition", 10)
+    assert alone.name == "CitationSBM-gcn-edges-partition-ablation-seed0"
+    assert Settings.of(task="graph", edges="flips").smoothing.noise == "none"
+    both = Settings.of(**PAIRS, noise="flips", p=0.9)
+    assert not both.exact and both.sampling is not None
+    assert both.name == "CitationSBM-gcn-flips-edges-partition-ablation-seed0"
+    for settings in (alone, both, Settings.of(edges="flips", directed=True)):
+        assert Settings.of(**json.loads(json.dumps(settings.options))) == settings
+        assert settings.having(seed=3).pairs == settings.pairs
+    assert Settings.of(edges="ablation").pairs.edges_p == 0.9  # type: ignore[union-attr]
+    assert Settings.of(edges="flips").pairs.edges_p == 1.0  # type: ignore[union-attr]
+    assert not Settings.of(noise="none").smooths
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"edges_p": 0.5}, "'edges_p' does nothing without 'edges': leave it out"),
+        ({"directed": True}, "'directed' does nothing without 'edges'"),
+        ({"edges": "gaussian"}, "'edges' must be one of edges_selection|ablation, flips"),
+        ({**PAIRS, "edges_p": 0.5}, "'edges_p' does nothing with 'edges_selection' partition"),
+        ({**PAIRS, "edges_p_plus": 0.5}, "'edges_p_plus' does nothing with 'edges' ablation"),
+        ({**PAIRS, "edges_selection": "bernoulli"}, "'edges_groups' does nothing with 'edges_sel"),
+        ({**PAIRS, "n": 5}, "'n' does nothing with 'edges_selection' partition and 'edges' ablat"),
+        ({**PAIRS, "p": 0.5}, "'p' does nothing with 'noise' none .that of pairs .* 'edges_p'"),
+        ({**PAIRS, "selection": "partition"}, "'selection' does nothing .* 'edges_selection'"),
+        ({**PAIRS, "groups": 5}, "'groups' does nothing with 'noise' none .* 'edges_groups'"),
+        ({"edges": "flips", "noise": "gaussian"}, "one of two noises may draw.* with 'noise' gaus"),
+        ({"edges": "flips", "noise": "ablation", "ablate": "messages"}, "carry their messages"),
+        ({**PAIRS, "collective": True}, "'collective' counts changed nodes, not pairs"),
+        ({**PAIRS, "noise": "ablation", "sets": 0.9}, "'sets' are about nodes or about edges alo"),
+    ],
+)
+def test_noise_on_edges_that_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings.of(**options)

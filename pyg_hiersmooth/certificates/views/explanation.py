@@ -65,9 +65,9 @@ class Explanation:
         r"""The most entities that may be changed at will; :obj:`None` where there is a budget."""
         return None if self.certificate.noise.axes else int(largest_r(self.certificate)[0])
 
-    def largest_budgets(self, r: int) -> dict[str, float]:
+    def largest_budgets(self, r: int | None) -> dict[str, float]:
         r"""For each axis of the noise's budget, the largest strength, the others being 0, that it
-        withstands at :obj:`r` changed entities.
+        withstands at :obj:`r` changed entities, or at as many as that allows.
         """
         found = largest_budgets(self.certificate, r)
         return {name: strength[0].item() for name, strength in found.items()}
@@ -132,14 +132,15 @@ class Explanation:
             told = changed if self.certificate.noise.fixes_graph else f"r = {self.largest_r}"
             return [("withstands", told)]
         rows = []
-        for r in CHANGED:
+        for r in (None,) if self.certificate.noise.budget_is_r else CHANGED:
             most = self.largest_budgets(r)
             axes = {axis.name: axis for axis in self.certificate.noise.axes}
             words = (
                 f"{int(value)} {name}" if axes[name].whole else f"{name} = {value:.4g}"
                 for name, value in most.items()
             )
-            rows.append((f"withstands, r = {r}", " or ".join(words)))
+            told = "withstands" if r is None else f"withstands, r = {r}"
+            rows.append((told, " or ".join(words)))
         return rows
 
 

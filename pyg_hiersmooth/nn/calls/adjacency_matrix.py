@@ -11,6 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
 
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
+
 Layout = Literal["torch.sparse CSR", "SparseTensor"]
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -20,14 +22,13 @@ r"""What a matrix can be held in, fastest first: both leave the products of most
 the same routine of PyTorch, which a :class:`SparseTensor` is first converted for."""
 
 
-def why_no_matrix(graph: Data) -> str | None:
-    r"""Why the edges of a graph cannot be one matrix, if there is a reason."""
+def check_matrix(graph: Data) -> None:
+    r"""Raises :class:`NotTaken` if the edges of a graph cannot be one matrix."""
     edge_index = graph.edge_index.as_subclass(Tensor)
     if edge_index.numel() == 0:
-        return "there are no edges"
+        raise NotTaken("there are no edges")
     if int(edge_index.min()) < 0 or int(edge_index.max()) >= _num_nodes(graph):
-        return "some edges lead out of the graph"
-    return None
+        raise NotTaken("some edges lead out of the graph")
 
 
 def has_repeated_edges(graph: Data) -> bool:
@@ -45,7 +46,7 @@ def with_adjacency_matrix(
     1 where there are none: the same to models that add messages up.
 
     Args:
-        graph (Data): The graph, with edges that :func:`why_no_matrix` has nothing against.
+        graph (Data): The graph, with edges that :func:`check_matrix` passes.
         layout (str): What the matrix is held in.
         weight (torch.Tensor, optional): Weights of the edges ``[num_edges]``.
         dtype (torch.dtype): That of the ones that stand for edges without weights.

@@ -74,10 +74,15 @@ def tensors(**roots: Any) -> Iterator[tuple[str, Tensor]]:
             value = torch.sparse_coo_tensor(places, _numbers(entries.data), value.shape)
         elif isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
             value = _numbers(value)
-        if isinstance(value, Tensor) and value.numel() > 0 and not value.is_meta:
+        if isinstance(value, Tensor) and value.numel() > 0 and _has_data(value):
             yield path, value
     for path, numbers in listed.items():
         yield path, _numbers(np.array(numbers))
+
+
+def _has_data(value: Tensor) -> bool:
+    r"""Whether a tensor has entries, not only a shape, as the examples of an exported program."""
+    return not value.is_meta and type(value).__name__ != "FakeTensor"
 
 
 def functions_of(forward: Forward) -> dict[str, Any]:

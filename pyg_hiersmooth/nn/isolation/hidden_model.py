@@ -49,12 +49,10 @@ def behind_first_maps(prepared: IsolatedModel, draw: Tensor) -> tuple[HiddenMode
     """
     if isinstance(draw, LinearInput) or not draw.is_floating_point():
         return None
-    maps = linear_maps(prepared, (draw.size(0), draw.size(1)), draw[:0])
-    if isinstance(maps, str):
-        return None
-    hidden, products = HiddenModel(prepared, maps), draw @ maps.matrix
-    plain = prepared.answer(draw)
     try:
+        maps = linear_maps(prepared, (draw.size(0), draw.size(1)), draw[:0])
+        hidden, products = HiddenModel(prepared, maps), draw @ maps.matrix
+        plain = prepared.answer(draw)
         with not_swallowed():
             return (hidden, products) if logits_match(hidden.answer(products), plain) else None
     except NotLinearError:

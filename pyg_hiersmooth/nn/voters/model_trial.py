@@ -3,7 +3,6 @@ r"""Finds out before sampling in which way a model may be called on noisy featur
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.indicator import LAST_IS_INDICATOR, remedy_without_indicator
 from pyg_hiersmooth.nn.calls.logits import check_logits
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
 from pyg_hiersmooth.nn.isolation.logits import logits_match
@@ -79,15 +79,10 @@ class ModelTrial:
         if precise is not self.prepared:
             self._high, model.precision = precise, precise.precision
         projected = self._try_projection(answer)
-        model.adjacency = adjacency_as_given(self.prepared, self._why_as_given)
-        if self._why_as_given is None:
-            probes = [unrelated_probe(self._draw(0), 8)] if model.dense_fits else []
-            draws = [self._cast(draw) for draw in (self._draw(0), self._draw(1), *probes)]
-            if projected is not None:  # so that each call does not compute the first map anew
-                draws = [projected.mapped(draw) for draw in draws]
-            model.adjacency, form = choose_adjacency(self.precise, draws, self._dtype)
-            if isinstance(form, GraphForward) and isinstance(given, GraphForward):
-                self._use(given.in_form_of(form, model.x.dtype), form)
+        try:
+            self._choose_adjacency(projected)
+        except NotTaken as reason:
+            model.adjacency = adjacency_as_given(self.prepared, str(reason))
         try:
             self._settle()
         except Exception:  # raised again, unless the plain way is free of it
@@ -97,14 +92,24 @@ class ModelTrial:
             model.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
             self._settle()
 
-    @cached_property
-    def _why_as_given(self) -> str | None:
-        r"""Why the graph is taken as given, if that is clear beforehand."""
+    def _choose_adjacency(self, projected: ProjectedFeatures | None) -> None:
+        r"""Takes the cheapest form of the graph.
+
+        Raises:
+            NotTaken: If that is the graph as given.
+        """
+        model, given = self.model, self.model.given
         if self.options.dense:
-            return "as asked"
-        if self.model.changes_structure:
-            return "its edges change from sample to sample"
-        return None
+            raise NotTaken("as asked")
+        if model.changes_structure:
+            raise NotTaken("its edges change from sample to sample")
+        probes = [unrelated_probe(self._draw(0), 8)] if model.dense_fits else []
+        draws = [self._cast(draw) for draw in (self._draw(0), self._draw(1), *probes)]
+        if projected is not None:  # so that each call does not compute the first map anew
+            draws = [projected.mapped(draw) for draw in draws]
+        model.adjacency, form = choose_adjacency(self.precise, draws, self._dtype)
+        if isinstance(given, GraphForward):
+            self._use(given.in_form_of(form, model.x.dtype), form)
 
     def _draw(self, number: int) -> Tensor:
         r"""A draw that no sample gets, made once if it is written out; products belong to the
