@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.nn import global_add_pool
 from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth import (
@@ -22,6 +23,8 @@ from pyg_hiersmooth import (
     NotCertifiableError,
     PartitionSelection,
     Problem,
+    SmoothedGraphClassifier,
+    SmoothedImageClassifier,
     SmoothedNodeClassifier,
 )
 from pyg_hiersmooth.nn.voters import noisy_model
@@ -201,3 +204,43 @@ def test_too_little_memory_is_no_problem_of_the_model(monkeypatch: pytest.Monkey
     monkeypatch.setattr(noisy_model, "check_ballots", fails)
     with pytest.raises(MemoryError):
         node(Linear)().validate(DATA)
+
+
+class Pools(Linear):
+    """Classifies graphs, and counts its calls if told to."""
+
+    def __init__(self, counts: bool) -> None:
+        super().__init__()
+        self.calls, self.counts = 0, counts
+
+    def forward(self, x: Tensor, edge_index: Tensor, batch: Tensor) -> Tensor:
+        self.calls += self.counts
+        return global_add_pool(super().forward(x, edge_index), batch) + self.calls
+
+
+class Pixels(nn.Linear):
+    """Classifies images, and keeps the last ones if told to."""
+
+    def __init__(self, keeps: bool) -> None:
+        super().__init__(4, C)
+        self.keeps, self.last = keeps, torch.zeros(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.last = images.detach() if self.keeps else self.last
+        return super().forward(images.mean((2, 3)))
+
+
+@pytest.mark.parametrize("is_faulty", [False, True])
+def test_graphs_and_images_are_validated_alike(is_faulty: bool) -> None:
+    graphs = [make_graph(5 + i, seed=i) for i in range(3)]
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    classifiers: list[tuple[Any, Any]] = [
+        (SmoothedGraphClassifier(seeded(Pools, is_faulty), ABLATION, C), graphs),
+        (SmoothedImageClassifier(seeded(Pixels, is_faulty), ABLATION, C), images),
+    ]
+    for smoothed, data in classifiers:
+        found = smoothed.validate(data)
+        assert bool(found) == is_faulty
+        if is_faulty:
+            error = first_refusal(smoothed, data)
+            assert Problem(type(error), str(error)) in found
