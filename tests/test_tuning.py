@@ -431,7 +431,7 @@ def test_storage_of_a_study_of_the_user(data: Data, tmp_path: Path) -> None:
     )
     study = optuna.create_study(storage=journal, study_name="tuning", direction="maximize")
     study.optimize(lambda trial: trial.suggest_float("p", 0, 1), n_trials=1)
-    with pytest.raises(ValueError, match=rf"'{storage}' holds a search with another 'noise', 'r'"):
+    with pytest.raises(ValueError, match=rf"'{storage}' holds a search with another 'noise'"):
         tune(data, untrained, **FLIPS, storage=storage)
 
 
@@ -717,7 +717,7 @@ def test_exact_accuracies_of_edges_are_those_of_a_certificate(data: Data) -> Non
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"noise": "none"}, ValueError, "'noise' must be one of flips"),
+        ({"noise": "none"}, ValueError, "'smoothing' must have a noise where there are no 'pairs'"),
         ({**EDGES, "r": 0}, ValueError, "'r' and the budget must allow a change"),
         ({**EDGES, "r_edges": 2}, TypeError, r"takes no budget besides 'r' .got 'edges'"),
         ({**EDGES, "deletions": 2}, TypeError, "no budget besides 'r'"),
