@@ -15,7 +15,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cli"}),
     frozenset({"study", "tuning", "report"}),
     frozenset({"experiment"}),
-    frozenset({"training"}),
+    frozenset({"training", "attacks"}),
     frozenset({"nn"}),
     frozenset({"sampling", "certificates"}),
     frozenset({"transforms", "serialization", "plotting"}),
@@ -25,15 +25,29 @@ LAYERS: tuple[frozenset[str], ...] = (
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
+NN_LAYERS: tuple[frozenset[str], ...] = (
+    frozenset({"__init__"}),
+    frozenset({"node", "graph", "image"}),
+    frozenset({"smoothed_classifier", "neighborhoods"}),
+    frozenset({"voters"}),
+    frozenset({"adjacency"}),
+    frozenset({"isolation"}),
+    frozenset({"calls", "certificate_plan"}),
+)
+NN_LEVEL = {name: level for level, names in enumerate(NN_LAYERS) for name in names}
 
-def imports() -> Iterator[tuple[Path, str, str]]:
-    """Every import within the package: the file, its part of the package, and the other part."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        inside = path.relative_to(PACKAGE).parts
+
+def imports(folder: str = "") -> Iterator[tuple[Path, str, str]]:
+    """Every import within the package or a folder of it: the file, its part, and the other part."""
+    package = ["pyg_hiersmooth", folder] if folder else ["pyg_hiersmooth"]
+    for path in sorted((PACKAGE / folder).rglob("*.py")):
+        inside = path.relative_to(PACKAGE / folder).parts
         part = inside[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text())):
             for module in imported(node, inside):
-                yield path, part, (module.split(".")[1:] or ["__init__"])[0]
+                names = module.split(".")
+                if names[: len(package)] == package:
+                    yield path, part, (names[len(package) :] or ["__init__"])[0]
 
 
 def imported(node: ast.AST, inside: tuple[str, ...]) -> list[str]:
@@ -71,6 +85,18 @@ def test_no_part_imports_what_stands_on_it_or_beside_it() -> None:
         if part != other and LEVEL[part] >= LEVEL[other]
     ]
     assert wrong == []
+
+
+def test_no_room_of_nn_imports_what_stands_on_it_or_beside_it() -> None:
+    parts = {path.name.removesuffix(".py") for path in (PACKAGE / "nn").iterdir()}
+    assert parts - {"__pycache__"} == set(NN_LEVEL)
+    found = {(part, other) for _, part, other in imports("nn")}
+    assert {("node", "neighborhoods"), ("voters", "isolation")} <= found
+    assert [
+        f"nn/{part} imports nn/{other}"
+        for part, other in sorted(found)
+        if part != other and NN_LEVEL[part] >= NN_LEVEL[other]
+    ] == []
 
 
 def test_plotting_imports_nothing_of_certificates() -> None:

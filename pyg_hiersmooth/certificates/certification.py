@@ -2,15 +2,18 @@ r"""From votes to a certificate, by way of the bounds that they allow."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate, Known, Smoothing
 from pyg_hiersmooth.certificates.confidence_sequences import anytime_bounds
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, check_votes, vote_bounds
 from pyg_hiersmooth.choices import Kind
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def certify_votes(
@@ -21,11 +24,7 @@ def certify_votes(
     kind: Kind = "multiclass",
     *,
     simultaneous: bool = False,
-    index: ArrayLike | None = None,
-    num_entities: ArrayLike | None = None,
-    num_features: int | None = None,
-    approvals: ArrayLike | None = None,
-    approve: float | None = None,
+    **known: Unpack[Known],
 ) -> Certificate:
     r"""A certificate from votes: :obj:`pre_votes` choose the class, fresh :obj:`votes` bound it.
 
@@ -37,13 +36,9 @@ def certify_votes(
         kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
         simultaneous (bool): Whether the statements hold for all objects at once.
             (default: :obj:`False`)
-        index (array_like, optional): As in
-            :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`. (default: :obj:`None`)
-        num_entities (array_like, optional): As there. (default: :obj:`None`)
-        num_features (int, optional): As there. (default: :obj:`None`)
-        approvals (array_like, optional): In how many of the samples of :obj:`votes` each class was
-            approved, integers ``[M, C]``. (default: :obj:`None`)
-        approve (float, optional): As there. (default: :obj:`None`)
+        **known: :obj:`index`, :obj:`num_entities` and :obj:`num_features` as in
+            :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`, and :obj:`approvals` of
+            the samples of :obj:`votes`, with their level :obj:`approve`.
 
     Raises:
         ValueError: If the votes are not counts of one shape, or an argument is out of range.
@@ -52,15 +47,11 @@ def certify_votes(
         transform,
         vote_bounds(pre_votes, votes, alpha, check_kind(kind), simultaneous),
         kind,
-        index=index,
-        num_entities=num_entities,
-        num_features=num_features,
         simultaneous=simultaneous,
         votes=check_votes("votes", votes),
-        approvals=approvals,
-        approve=approve,
         alpha=alpha,
         n0=int(np.asarray(pre_votes).sum(1).max(initial=0)),
+        **known,
     )
 
 
@@ -71,11 +62,7 @@ def certify_anytime(
     kind: Kind = "multiclass",
     *,
     simultaneous: bool = False,
-    index: ArrayLike | None = None,
-    num_entities: ArrayLike | None = None,
-    num_features: int | None = None,
-    approvals: ArrayLike | None = None,
-    approve: float | None = None,
+    **known: Unpack[Known],
 ) -> Certificate:
     r"""A certificate from votes whose number may have been chosen after looking at them: the same
     votes choose the class and bound it, at all numbers of votes at once
@@ -85,8 +72,7 @@ def certify_anytime(
         transform (HierarchicalNodeFeatureNoise): The smoothing that the votes were sampled with.
         votes (array_like): *All* votes so far, integers ``[M, C]``; each object may have a number
             of its own. Which ones are counted must not depend on how they came out.
-        alpha, kind, simultaneous, index, num_entities, num_features, approvals, approve: As in
-            :func:`certify_votes`.
+        alpha, kind, simultaneous, **known: As in :func:`certify_votes`.
 
     Raises:
         ValueError: If the votes are not counts, or an argument is out of range.
@@ -95,14 +81,10 @@ def certify_anytime(
         transform,
         anytime_bounds(votes, alpha, check_kind(kind), simultaneous),
         kind,
-        index=index,
-        num_entities=num_entities,
-        num_features=num_features,
         simultaneous=simultaneous,
         votes=check_votes("votes", votes),
-        approvals=approvals,
-        approve=approve,
         alpha=alpha,
+        **known,
     )
 
 

@@ -27,6 +27,7 @@ from pyg_hiersmooth.certificates.checks import (
 from pyg_hiersmooth.certificates.exposures import check_exposure, exposed_needs, with_own
 from pyg_hiersmooth.certificates.views import display
 from pyg_hiersmooth.choices import AttackMethod, check_choice
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class CollectiveCertificate:
                 "PartitionSelection and AblationNoise"
             )
         if certificate.noise.changes_pairs:
-            raise ValueError(
+            raise NotCertifiableError(
                 "collective certificates count changed nodes, not pairs of them "
                 f"(got {certificate.noise})"
             )
@@ -200,7 +201,7 @@ class CollectiveCertificate:
         r"""The adversary that this certificate is about, in one sentence."""
         noise = self.certificate.noise
         if not noise.spares_target or self.receptive_field is None:
-            return noise.threat_to_all()
+            return noise.threat_to_all(self.certificate.entities)
         return (
             "the features of at most r nodes change to anything, the graph is fixed; one attack on "
             "all targets, of which those that are changed count as fallen"

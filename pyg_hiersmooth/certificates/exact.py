@@ -2,14 +2,19 @@ r"""From the votes of all outcomes to an exact certificate: whole numbers decide
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate, Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate, Known, Smoothing
 from pyg_hiersmooth.certificates.checks import check_integers, check_listed
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, check_votes
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.selection import Selection
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 def certify_counts(
@@ -17,13 +22,8 @@ def certify_counts(
     votes: ArrayLike,
     kind: Kind = "multiclass",
     *,
-    index: ArrayLike | None = None,
-    num_entities: ArrayLike | None = None,
-    num_features: int | None = None,
     largest_r: ArrayLike | None = None,
-    approvals: ArrayLike | None = None,
-    approve: float | None = None,
-    mask_predictions: ArrayLike | None = None,
+    **known: Unpack[Known],
 ) -> Certificate:
     r"""An exact certificate from the votes of *all* outcomes of a smoothing that draws nothing.
 
@@ -42,19 +42,12 @@ def certify_counts(
             outcomes and a noise that draws nothing.
         votes (array_like): The votes of all outcomes, integers ``[M, C]``.
         kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
-        index (array_like, optional): As in
-            :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`. (default: :obj:`None`)
-        num_entities (array_like, optional): As there. (default: :obj:`None`)
-        num_features (int, optional): As there. (default: :obj:`None`)
         largest_r (array_like, optional): What is known beyond the counts, for ``multiclass``: the
             result of :func:`~pyg_hiersmooth.certificates.largest_certified_r`, integers ``[M]``.
             (default: :obj:`None`)
-        approvals (array_like, optional): In how many outcomes each class was approved, integers
-            ``[M, C]``. (default: :obj:`None`)
-        approve (float, optional): As in
-            :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`. (default: :obj:`None`)
-        mask_predictions (array_like, optional): The class that each outcome votes for, integers
-            ``[M, num_masks]``. (default: :obj:`None`)
+        **known: :obj:`index`, :obj:`num_entities`, :obj:`num_features`, :obj:`approvals`,
+            :obj:`approve` and :obj:`mask_predictions` as in
+            :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`.
 
     Raises:
         ValueError: If the smoothing draws, the votes of an object are not one for each outcome, or
@@ -63,9 +56,10 @@ def certify_counts(
     check_kind(kind)
     counts = check_votes("votes", votes)
     size = len(counts)
-    entities = None
-    if num_entities is not None:
-        entities = check_integers("num_entities", np.broadcast_to(num_entities, size), size, 1)
+    entities = known.get("num_entities")
+    if entities is not None:
+        entities = check_integers("num_entities", np.broadcast_to(entities, size), size, 1)
+        known["num_entities"] = entities
     outcomes = check_listed(transform.selection, transform.noise, entities)
     if (counts.sum(1) != outcomes).any():
         raise ValueError(
@@ -89,14 +83,9 @@ def certify_counts(
         top / outcomes,
         rivals / outcomes,
         kind,
-        index=index,
-        num_entities=entities,
-        num_features=num_features,
         largest_r=largest,
         votes=counts,
-        approvals=approvals,
-        approve=approve,
-        mask_predictions=mask_predictions,
+        **known,
     )
 
 

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from pyg_hiersmooth.certificates import robustness
 from pyg_hiersmooth.certificates.checks import ReceptiveField, as_matrix
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.selection import BernoulliSelection
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def check_exposure(certificate: Certificate, exposure: ReceptiveField) -> sparse
     else:
         kinds, always, said = "f", 1, "probabilities"
         if not isinstance(certificate.selection, BernoulliSelection):
-            raise ValueError(
+            raise NotCertifiableError(
                 "'exposure' needs nodes that are selected independently, or an exact certificate "
                 f"(got {certificate.selection})"
             )

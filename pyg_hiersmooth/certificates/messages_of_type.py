@@ -41,7 +41,7 @@ class MessagesOfType(AblationNoise):
         )
         return f"{told}; {OUTSIDE}" if others else told
 
-    def threat_to_all(self) -> str:
+    def threat_to_all(self, entities: str = "entities") -> str:
         told = self.threat().removesuffix(f"; {OUTSIDE}")
         return f"{told}; one attack on all targets, of which those taken over count as fallen"
 

@@ -179,7 +179,7 @@ def _default(name: str) -> Any:
     ]
     found = [Settings.of(**options).options[name] for options in ({}, more, *edges)]
     default = next((value for value in found if value is not None), None)
-    graphs = Settings.of(task="graph").options[name]
+    graphs = Settings.of(task="graph", sets=0.9).options[name]
     return (
         default
         if name == "task" or graphs in (default, None)
@@ -358,7 +358,7 @@ sets_options = bundle(
     setting(
         "calibration",
         COUNT,
-        "Random nodes that sets are calibrated on, hidden from training (sets only).",
+        "Random nodes or graphs that sets are calibrated on, hidden from training (sets only).",
     ),
 )
 noise_options = bundle(

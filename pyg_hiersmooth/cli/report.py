@@ -36,7 +36,7 @@ def report_command(folders: tuple[Path, ...], out: Path) -> None:
     with one_sentence():
         _check_writable(out)
         require("bokeh", extra="report")
-        load_pytorch()
+        load_pytorch("pyg_hiersmooth.report")
         from pyg_hiersmooth.report import write_report
 
         write_report(dict(zip(_titles(folders), folders, strict=True)), out)

@@ -24,6 +24,7 @@ from pyg_hiersmooth.sampling.linear_input import (
     find_linear_maps,
     not_swallowed,
 )
+from pyg_hiersmooth.sampling.linear_maps import LinearMaps
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 from pyg_hiersmooth.transforms.structure_ablation import ablated
 
@@ -86,7 +87,8 @@ class NoisyGraph:
 
     def _source(self, maps: list[LinearMap]) -> ProjectedFeatures:
         num_nodes = self._x.size(0)
-        return ProjectedFeatures(self._transform, self._x, [num_nodes], maps, self._width)
+        together = LinearMaps(maps, self._width)
+        return ProjectedFeatures(self._transform, self._x, [num_nodes], together)
 
     def _find_maps(self) -> list[LinearMap]:
         r"""The linear maps, if the model reads features through them alone and answers the same."""
@@ -99,7 +101,9 @@ class NoisyGraph:
                 shape = x.size(0), self._width
                 maps = find_linear_maps(lambda x: self._call(self._with(x)), shape, x[:0])
                 self.model.eval()
-                return [] if isinstance(maps, str) or not self._agrees(maps) else maps
+                return maps if self._agrees(maps) else []
+        except NotLinearError:
+            return []
         finally:
             self.model.load_state_dict(kept)
             self.model.train(was_training)

@@ -38,6 +38,13 @@ def enormous_probe(x: Tensor, seed: int) -> Tensor:
     return unrelated / unrelated.abs().max() * torch.finfo(x.dtype).max ** 0.4
 
 
+def infinite_probe(x: Tensor) -> Tensor:
+    r"""Infinite features of the shape and dtype of :obj:`x`, as large ones overflow to, which show
+    behind a weight of 0; :obj:`x` where they are integers.
+    """
+    return torch.full_like(x, torch.inf) if x.is_floating_point() else x
+
+
 def shuffled_probe(x: Tensor, seed: int) -> Tensor:
     r"""The rows of :obj:`x` in a random order: features that any model takes."""
     return x[RandomStream(seed, PROBE, device=x.device).subset(x.size(0), x.size(0))]

@@ -21,13 +21,17 @@ from pyg_hiersmooth.nn.isolation.probes import (
     stretched_probe,
 )
 from pyg_hiersmooth.nn.isolation.silence import (
+    FIRST,
     SILENCE,
-    THOROUGH,
+    Attack,
+    Carried,
+    cases,
     compare,
-    is_made_up,
+    edge_values,
+    kinds,
     order_with,
-    taken_over,
     with_entries,
+    with_more,
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
@@ -55,10 +59,8 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
     if not isinstance(forward, HeteroForward):
         return
     noised = forward.noised
-    for number, changed in enumerate(taken_over(draw.size(0))):
+    for number, changed, selected, is_thorough in cases(draw):
         stream = RandomStream(number, SILENCE, device=draw.device)
-        changed = changed.to(draw.device)
-        selected = changed.clone() if number % 2 else changed | stream.bernoulli(0.5, len(changed))
         others: Any = slice(0, forward.outputs[0])
         if forward.target == noised:
             others = (~changed).nonzero().view(-1)
@@ -72,14 +74,14 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
         real = torch.where(rows, shuffled_probe(draw, number), draw)
         moved = prepared.answer(marked(real), graph=graph)
         compare(prepared, moved[others], logits, "by its features")
-        for what, x, attacked in _attacks(draw, graph, noised, selected, changed, stream):
+        for what, x, attacked, is_real in _attacks(draw, graph, noised, selected, changed, stream):
             silent = pad(selected, (0, len(x) - len(draw)), value=True)
             try:
                 moved = prepared.answer(marked(x, silent), graph=attacked)
             except (MemoryError, torch.cuda.OutOfMemoryError):
                 raise
             except Exception as error:
-                if is_made_up(x, draw):
+                if not is_real:
                     continue
                 where = "an added node" if len(x) > len(draw) else "other edges"
                 raise ImpureModelError(
@@ -87,7 +89,7 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
                     f"message ablation cannot be tried on it: {one_line(error)}"
                 ) from error
             compare(prepared, moved[others], logits, what)
-            if number >= THOROUGH and what == "by its in-edges":
+            if not is_thorough and what == "by its in-edges":
                 break
 
 
@@ -98,21 +100,22 @@ def _attacks(
     selected: Tensor,
     changed: Tensor,
     stream: RandomStream,
-) -> Iterator[tuple[str, Tensor, HeteroData]]:
-    r"""What an adversary may do with the changed nodes: in words, features and graph."""
+) -> Iterator[Attack]:
+    r"""What an adversary may do with the changed nodes."""
     edges = _in_edges(graph, noised, selected, changed, stream)
     rows = changed.view(-1, 1)
     for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
-        yield "by its features", torch.where(rows, probe, draw), graph
-    for factor in (1_000.0, 1.0, 0.001):
-        yield "by its in-edges", draw, with_typed_edges(graph, noised, edges, factor=factor)
-    yield "by its in-edges", draw, _without_edges_into(graph, noised, changed)
+        yield Attack("by its features", torch.where(rows, probe, draw), graph, False)
+    for carried in kinds([value for store in graph.edge_stores for value in edge_values(store)]):
+        attacked = with_typed_edges(graph, noised, edges, carried=carried)
+        yield Attack("by its in-edges", draw, attacked, carried.is_real)
+    yield Attack("by its in-edges", draw, _without_edges_into(graph, noised, changed), True)
     new = draw.size(0)
     ends = {kind: each[0, :3] for kind, each in edges.items()}
     into = {kind: torch.stack([end, torch.full_like(end, new)]) for kind, end in ends.items()}
     larger = with_typed_edges(graph, noised, into, num_added=1)
-    for probe in (draw[:1], stretched_probe(draw[:1])):
-        yield "as an added node", torch.cat([draw, probe]), larger
+    for number, probe in enumerate((draw[:1], stretched_probe(draw[:1]))):
+        yield Attack("as an added node", torch.cat([draw, probe]), larger, number == 0)
 
 
 def _in_edges(
@@ -153,11 +156,10 @@ def with_typed_edges(
     noised: str,
     edges: dict[EdgeType, Tensor],
     num_added: int = 0,
-    factor: float = 1.0,
+    carried: Carried = FIRST,
 ) -> HeteroData:
     r"""A graph with more edges, from row 0 to row 1 of ``[2, K]``, and perhaps with nodes of a type
-    added at the end; these carry what the first edge and the first node do, and edges so many times
-    that.
+    added at the end, which carry what the first node does.
     """
     larger = shallow_copy(graph)
     for store in larger.edge_stores:
@@ -166,15 +168,12 @@ def with_typed_edges(
         more = edges.get(store._key, none)
         order = order_with(store, more)
         for name in edge_attributes(store):
-            value = store[name]
-            carried = value[:1] if len(value) else value.new_ones(1, *value.shape[1:])
-            carried = carried * factor if value.is_floating_point() else carried
-            store[name] = torch.cat([value, carried.expand(more.size(1), *value.shape[1:])])[order]
+            store[name] = with_more(store[name], more.size(1), carried)[order]
         grown = num_added * (source == noised), num_added * (target == noised)
         if "adj_t" in store:
             num_rows, num_columns = sizes(store.adj_t)
             shape = num_rows + grown[1], num_columns + grown[0]
-            store.adj_t = with_entries(store.adj_t, more, shape, factor)
+            store.adj_t = with_entries(store.adj_t, more, shape, carried)
         if "edge_index" in store:
             index = torch.cat([plain(store.edge_index), more.to(store.edge_index.dtype)], dim=1)
             known = [int(graph[end].num_nodes or 0) for end in (source, target)]
@@ -185,7 +184,7 @@ def with_typed_edges(
     for name in own:
         value = nodes[name]
         if name != "num_nodes" and isinstance(value, Tensor):
-            nodes[name] = torch.cat([value, value[:1].expand(num_added, *value.shape[1:])])
+            nodes[name] = with_more(value, num_added, FIRST)
     nodes.num_nodes = num_nodes + num_added
     return larger
 

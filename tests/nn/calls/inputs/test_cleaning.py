@@ -157,6 +157,35 @@ def test_nodes_may_change_where_graphs_are_classified(transform: BaseTransform) 
         Cleaning(Compose([transform, mean]), node_level=False)(data)
 
 
+@pytest.mark.parametrize("transform", [RemoveIsolatedNodes(), VirtualNode()])
+def test_nodes_stay_where_nodes_may_be_added(transform: BaseTransform) -> None:
+    """A node that is appended would not be the last one of the result."""
+    data = graph()
+    data.edge_index = data.edge_index[:, (data.edge_index > 3).all(0)]
+    with pytest.raises(ValueError, match=r"in their order, .* or nodes added to it certified"):
+        Cleaning(Compose([transform]), node_level=False, edges_change=True)(data)
+
+
+@pytest.mark.parametrize("num_nodes", range(4, 9))
+def test_nodes_that_go_when_they_lose_their_edges_are_found(num_nodes: int) -> None:
+    data = Data(x=torch.rand(num_nodes, D), edge_index=torch.ones(num_nodes, num_nodes).nonzero())
+    data.edge_index = data.edge_index.t()
+    clean = Cleaning(Compose([RemoveIsolatedNodes()]), node_level=False, edges_change=True)
+    with pytest.raises(ValueError, match="must keep all nodes in their order"):
+        clean(data)
+
+
+@pytest.mark.parametrize("longest", range(12))
+def test_lengths_of_edges_as_shares_of_the_longest_are_refused(longest: int) -> None:
+    data = Data(x=torch.rand(13, D), pos=torch.zeros(13, 2))
+    data.edge_index = torch.stack([torch.arange(12), torch.arange(1, 13)])
+    data.pos[: longest + 1, 0] = 5.0
+    data.pos[:, 1] = torch.arange(13) * 0.1
+    with pytest.raises(ValueError, match="something else moved when a few edges were removed"):
+        Cleaning(Compose([Distance()]), edges_change=True)(data)
+    Cleaning(Compose([Distance(norm=False)]), edges_change=True)(data)
+
+
 @pytest.mark.parametrize("layout", ["csr", "coo"])
 def test_sparse_features_are_tried_too(layout: str) -> None:
     data = graph()
