@@ -160,7 +160,7 @@ def test_more_edges_and_nodes_in_each_form(layout: Any) -> None:
     if layout is not None:
         given = T.ToSparseTensor(layout=layout, attr="edge_weight")(data.clone())
     more = {WRITTEN: torch.tensor([[0, 11], [9, 2]]), KNOWS: torch.tensor([[8], [9]])}
-    larger = with_typed_edges(given, "author", more, num_added=1, factor=7.0)
+    larger = with_typed_edges(given, "author", more, num_added=1)
     assert larger["author"].num_nodes == 10 and larger["paper"].num_nodes == 12
     assert larger["author"].group.tolist() == [*range(9), 0]
     assert given["author"].num_nodes == 9  # the graph itself stays
