@@ -616,8 +616,8 @@ def _kept_votes(
     settings: dict[str, Any],
     folder: str | os.PathLike[str] | None,
 ) -> dict[str, VoteCheckpoint]:
-    r"""Where the votes of each part are kept, found right as far as they go before any file is
-    begun; nowhere on ranks that are not the first.
+    r"""The checkpoints of the votes of each part, all checked before any file is created; none on
+    ranks other than the first.
     """
     if folder is None or not current_ranks().is_first:
         return {}
