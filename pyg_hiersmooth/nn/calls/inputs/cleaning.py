@@ -42,7 +42,10 @@ REMOVALS: tuple[Removal, ...] = (
 r"""Each pair is removed once, with a third of all; then all pairs of a third of the nodes."""
 
 CHANGED = 8
-r"""The most rows that are changed in a trial."""
+r"""The most rows that are changed in a trial of few rows."""
+
+HALVES = 4
+r"""Trials in which half of all rows are changed."""
 
 
 class Cleaning:
@@ -193,7 +196,8 @@ def without_pairs(graph: Graph, removed: Removal) -> Graph:
 
 def exchanges(x: Tensor) -> Iterator[Tensor]:
     r"""Which row stands in for each row, int64 ``[N]``: once for the rows with the largest and
-    smallest number and a few more, and once these two in place of a few others.
+    smallest number and a few more, once these two in place of a few others, and a few times for
+    half of all rows, among which are some whose features would reach the other half.
     """
     num_rows = x.size(0)
     if num_rows < 2 or x.size(1) == 0:
@@ -217,6 +221,11 @@ def exchanges(x: Tensor) -> Iterator[Tensor]:
     few = ordinary[: max(1, count - 2)]
     source[few[::2]], source[few[1::2]] = largest, smallest
     yield source
+    for _ in range(HALVES):
+        half = torch.randperm(num_rows, generator=generator)[: num_rows // 2]
+        source = torch.arange(num_rows)
+        source[half] = half.roll(1)
+        yield source
 
 
 def changed_rows(x: Tensor, source: Tensor) -> Tensor:
