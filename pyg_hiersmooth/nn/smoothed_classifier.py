@@ -309,7 +309,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 for every budget, and the run may continue, from its checkpoint, with a larger
                 :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
             audit (float, optional): As in :meth:`sample_votes`; of an exact certificate, one in
-                ten of the outcomes and at least 8 are asked about again by default.
+                ten of the outcomes and at least 8 are computed a second time by default.
             approve (float, optional): Softmax probability in [0, 1] from which on a sample approves
                 a class; the certificate then keeps ``approvals`` as well, for
                 :class:`~pyg_hiersmooth.certificates.PredictionSets`. (default: :obj:`None`)
