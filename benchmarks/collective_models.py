@@ -10,7 +10,6 @@ setting that keeps most *validation* nodes at r = 10 (linear program) is reporte
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -27,7 +26,7 @@ from tqdm import tqdm
 
 from pyg_hiersmooth.certificates import CollectiveCertificate
 from pyg_hiersmooth.datasets import load_dataset, split_nodes
-from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.files import JsonLines
 from pyg_hiersmooth.models import APPNP, GCN
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise
@@ -35,7 +34,7 @@ from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection
 from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
-RESULTS = Path(__file__).resolve().parent / "collective"
+RESULTS = JsonLines(Path(__file__).resolve().parent / "collective.jsonl")
 SEEDS = (13, 17, 26, 35, 69)
 CHANGED = (1, 3, 5, 10, 20)
 CHOSEN_AT = 10
@@ -166,15 +165,12 @@ def main(root: str, time_limit: float) -> None:
 
 def kept(setting: Setting, data: Data, seed: int, time_limit: float | None) -> dict[str, Any]:
     r"""As :func:`measure`, once: results stay in a file."""
-    how = "lp" if time_limit is None else "milp"
-    slug = setting.name.replace(", ", "-").replace(" ", "").replace("=", "")
-    path = RESULTS / f"{slug}-{how}-seed{seed}.json"
-    if path.exists():
-        return dict(json.loads(path.read_text()))
-    row = {**asdict(setting), "seed": seed, **measure(setting, data, seed, time_limit)}
-    path.parent.mkdir(exist_ok=True)
-    with replace_atomically(path) as file:
-        file.write(json.dumps(row).encode())
+    what = {"how": "lp" if time_limit is None else "milp", **asdict(setting), "seed": seed}
+    for row in RESULTS.read():
+        if row.items() >= what.items():
+            return row
+    row = what | measure(setting, data, seed, time_limit)
+    RESULTS.append(row)
     return row
 
 

@@ -4,14 +4,13 @@ A model is trained with node ablation, under Bernoulli selection at p = 1 - 1/T 
 of partitions into T groups, and certified on validation and test nodes at once: exactly, with
 several numbers K of partitions, and (one number of groups, Bernoulli training) by sampling at the
 same p.
-Each model leaves a small JSON file in benchmarks/exact, and what is there is not done again; the
-tables and the picture in docs/benchmarks/exact are written from these files.
+Each model leaves a line in benchmarks/exact.jsonl, and what is there is not done again; the tables
+and the picture in docs/benchmarks/exact are written from it.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -28,7 +27,7 @@ from tqdm import tqdm
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.datasets import NodeSplit, load_dataset, split_nodes
-from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.files import JsonLines
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise
@@ -39,6 +38,7 @@ from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 HERE = Path(__file__).resolve().parent
+RESULTS = JsonLines(HERE / "exact.jsonl")
 DOCS = HERE.parent / "docs" / "benchmarks" / "exact"
 CHANGED = range(9)
 DATASETS, MODELS = ("Cora_ML", "CiteSeer", "Cora"), ("appnp", "gcn", "gat")
@@ -57,12 +57,6 @@ class Model:
     groups: int
     training: str
     seed: int
-
-    @property
-    def path(self) -> Path:
-        r"""Where its results are."""
-        name = f"{self.dataset}-{self.model}-T{self.groups}-{self.training}-seed{self.seed}"
-        return HERE / "exact" / f"{name}.json"
 
     @property
     def selections(self) -> dict[str, Selection]:
@@ -113,7 +107,7 @@ def accuracies(certificate: Certificate, y: torch.Tensor, part: np.ndarray) -> l
 
 def run(what: Model, root: str, sampled: Sequence[int]) -> None:
     r"""Trains and certifies one model, unless that was done."""
-    if what.path.exists():
+    if any(row.items() >= asdict(what).items() for row in RESULTS.read()):
         return
     data = load_dataset(what.dataset, root)[0]
     split = split_nodes(data.y, seed=what.seed)
@@ -135,9 +129,7 @@ def run(what: Model, root: str, sampled: Sequence[int]) -> None:
             num_workers=0,
         )
         rows.append({"how": "sampled", "K": None, "passes": samples, **row})
-    what.path.parent.mkdir(exist_ok=True)
-    with replace_atomically(what.path) as file:
-        file.write((json.dumps({**asdict(what), "rows": rows}) + "\n").encode())
+    RESULTS.append({**asdict(what), "rows": rows})
 
 
 def planned(seeds: Sequence[int]) -> Iterator[tuple[Model, Sequence[int]]]:
@@ -155,9 +147,10 @@ def planned(seeds: Sequence[int]) -> Iterator[tuple[Model, Sequence[int]]]:
 
 def collected(dataset: str, model: str, groups: int, training: str) -> dict[str, list[Any]]:
     r"""For each way to certify the models of all seeds, in words, its rows."""
+    wanted = {"dataset": dataset, "model": model, "groups": groups, "training": training}
     found: dict[str, list[Any]] = {}
-    for path in sorted((HERE / "exact").glob(f"{dataset}-{model}-T{groups}-{training}-seed*.json")):
-        for row in json.loads(path.read_text())["rows"]:
+    for each in RESULTS.read():
+        for row in each["rows"] if each.items() >= wanted.items() else ():
             how = f"exact, K={row['K']}" if row["how"] == "exact" else "sampled"
             found.setdefault(f"{how}|{row['passes']}", []).append(row)
     return found

@@ -12,14 +12,14 @@ The MLP is the same network without any edge, in training and afterwards. It is 
 
 Votes are counted here, mask after mask in plain PyTorch. For one model of each dataset the package
 counts them as well (``certify``, with its trial of the model), which must give the same. Each model
-leaves a JSON file in docs/benchmarks/structure, and what is there is not done again, except for the
-training if numbers of groups are missing; tables.md is written from them.
+leaves a line in benchmarks/message_ablation.jsonl, and what is there is not done again, except for
+the training if numbers of groups are missing; docs/benchmarks/structure/tables.md is written from
+it.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -38,7 +38,7 @@ from tqdm import tqdm
 
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, certify_counts
 from pyg_hiersmooth.datasets import NodeSplit, inductive_subgraph, load_dataset, split_nodes
-from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.files import JsonLines
 from pyg_hiersmooth.models import APPNP, GCN
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.neighborhoods.exposure import exposure
@@ -48,7 +48,9 @@ from pyg_hiersmooth.study.tables import markdown
 from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
-OUT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks" / "structure"
+HERE = Path(__file__).resolve().parent
+OUT = HERE.parent / "docs" / "benchmarks" / "structure"
+RESULTS = JsonLines(HERE / "message_ablation.jsonl")
 CHANGED, AT_ONCE = (0, 1, 2, 3, 4, 5, 7, 10, 14), (3, 10, 20, 50)
 DATASETS = ("Cora_ML", "CiteSeer", "Cora")
 SETTINGS, TEACHING = ("transductive", "inductive"), ("labels", "student")
@@ -71,12 +73,6 @@ class Model:
     p: float
     seed: int
     consistency: float = 1.0
-
-    @property
-    def path(self) -> Path:
-        r"""Where its results are."""
-        name = f"{self.dataset}-{self.setting}-{self.teaching}-p{self.p:.3f}"
-        return OUT / f"{name}-consistency{self.consistency:g}-seed{self.seed}.json"
 
 
 def silencing(selection: Selection) -> HierarchicalNodeFeatureNoise:
@@ -225,9 +221,9 @@ def shares(collective: CollectiveCertificate, y: Tensor, **options: Any) -> list
 
 def run(what: Model, root: str) -> None:
     r"""Trains a model, and certifies it for each number of groups, unless that was done."""
-    done = json.loads(what.path.read_text()) if what.path.exists() else None
-    known = {} if done is None else {row["T"]: row for row in done.get("rows", ())}
-    if done is not None and (what.p == SILENT or known.keys() >= set(GROUPS)):
+    kept = found(**asdict(what))
+    known = {row["T"]: row for each in kept for row in each.get("rows", ())}
+    if kept and (what.p == SILENT or known.keys() >= set(GROUPS)):
         return
     data, split = load(what, root)
     start, cpu = time.perf_counter(), time.process_time()
@@ -242,14 +238,7 @@ def run(what: Model, root: str) -> None:
         result["rows"] = [
             known.get(groups) or certified(model, data, split, groups) for groups in GROUPS
         ]
-    write(what.path, result)
-
-
-def write(path: Path, result: dict[str, Any]) -> None:
-    r"""Leaves a result."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    with replace_atomically(path) as file:
-        file.write((json.dumps(result) + "\n").encode())
+    RESULTS.append(result)
 
 
 def seconds_since(start: float, cpu: float) -> dict[str, float]:
@@ -276,8 +265,7 @@ def check(dataset: str, root: str, groups: int = 20) -> None:
     r"""The package's own certificate of test nodes, which must say what plain PyTorch says: its
     seconds, the integer program, and a sampled certificate at ``p = 1 - 1 / groups``.
     """
-    path = OUT / f"{dataset}-checked.json"
-    if path.exists():
+    if found(checked=dataset):
         return
     what = Model(dataset, "transductive", "labels", 0.95, seed=13)
     data, split = load(what, root)
@@ -298,7 +286,9 @@ def check(dataset: str, root: str, groups: int = 20) -> None:
     ).certify(data, node_index=targets, n0=200, n=2_000, num_workers=0, progress=False)
     y = data.y[targets]
     result = {
-        **asdict(what),
+        "checked": dataset,
+        "model": asdict(what),
+        "seed": what.seed,
         "T": groups,
         "certify": timed,
         "milp": at_once(exact, data, "milp")["features"],
@@ -308,7 +298,7 @@ def check(dataset: str, root: str, groups: int = 20) -> None:
             "new_nodes": curve(sampled, y, only="new_nodes"),
         },
     }
-    write(path, result)
+    RESULTS.append(result)
 
 
 def planned(
@@ -324,10 +314,16 @@ def planned(
             yield Model(DATASETS[0], SETTINGS[1], TEACHING[1], p, seed, consistency)
 
 
-def results(dataset: str, **wanted: Any) -> list[dict[str, Any]]:
-    r"""The models of a dataset that are as asked for, one a seed."""
-    found = [json.loads(path.read_text()) for path in sorted(OUT.glob(f"{dataset}-*-seed*.json"))]
-    return [each for each in found if all(each[name] == asked for name, asked in wanted.items())]
+def found(**wanted: Any) -> list[dict[str, Any]]:
+    r"""What is kept of models, and of checks, that are as asked for; the last of each seed."""
+    kept = [each for each in RESULTS.read() if each.items() >= wanted.items()]
+    return list({each["seed"]: each for each in kept}.values())
+
+
+def rows_of(models: list[dict[str, Any]], groups: int) -> list[dict[str, Any]]:
+    r"""The rows of so many groups of all models; none where a model lacks it."""
+    rows = [row for each in models for row in each["rows"] if row["T"] == groups]
+    return rows if len(rows) == len(models) else []
 
 
 def percent(shares: Any) -> str:
@@ -341,12 +337,15 @@ def table_of_structure(dataset: str) -> Table:
     for setting, teaching in itertools.product(SETTINGS, TEACHING):
         wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0}
         named = f"{setting}, {teaching}"
-        models = results(dataset, p=0.95, **wanted)
-        for number, groups in enumerate(GROUPS if models else ()):
-            curve = np.mean([each["rows"][number]["test"] for each in models], axis=0)
+        models = found(dataset=dataset, p=0.95, **wanted)
+        for groups in GROUPS:
+            rows = rows_of(models, groups)
+            if not rows:
+                continue
+            curve = np.mean([each["test"] for each in rows], axis=0)
             row = named, "GCN", str(groups), str(len(models)), *map(percent, curve)
             table.add_row(*row)
-        models = results(dataset, p=SILENT, **wanted)
+        models = found(dataset=dataset, p=SILENT, **wanted)
         if models:
             clean = percent(np.mean([each["test"] for each in models]))
             table.add_row(named, "MLP", "", str(len(models)), *[clean] * len(CHANGED))
@@ -359,16 +358,19 @@ def table_of_validation(dataset: str) -> Table:
     table = Table(*heads, title=f"{dataset}: T chosen on validation nodes (mean of seeds)")
     for setting, teaching in itertools.product(SETTINGS, TEACHING):
         wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0, "p": 0.95}
-        models = results(dataset, **wanted)
+        models = found(dataset=dataset, **wanted)
         if not models:
             continue
+        done = [groups for groups in GROUPS if rows_of(models, groups)]
         mean = {
-            part: np.mean([[row[part] for row in each["rows"]] for each in models], axis=0)
+            part: np.array(
+                [np.mean([row[part] for row in rows_of(models, T)], axis=0) for T in done]
+            )
             for part in ("val", "test")
         }
         best = mean["val"].argmax(0)
         shares = mean["test"][best, np.arange(len(CHANGED))]
-        cells = (f"{percent(share)} (T={GROUPS[i]})" for share, i in zip(shares, best, strict=True))
+        cells = (f"{percent(share)} (T={done[i]})" for share, i in zip(shares, best, strict=True))
         table.add_row(f"{setting}, {teaching}", *cells)
     return table
 
@@ -379,13 +381,14 @@ def table_at_once(dataset: str) -> Table:
     table = Table(*heads, title=f"{dataset}: one attack on all test nodes (linear program)")
     for setting, teaching in itertools.product(SETTINGS, TEACHING):
         wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0, "p": 0.95}
-        models = results(dataset, **wanted)
-        for groups, adversary in itertools.product(
-            MOST_TELLING if models else (), ("features", "structure")
-        ):
-            number = GROUPS.index(groups)
+        models = found(dataset=dataset, **wanted)
+        for groups, adversary in itertools.product(MOST_TELLING, ("features", "structure")):
+            rows = rows_of(models, groups)
+            if not rows:
+                continue
+            kinds = [adversary, "structure"]  # who may also rewire may rewrite features, too
             shares = np.mean(
-                [each["rows"][number]["at_once"][adversary] for each in models], axis=0
+                [np.max([each["at_once"][kind] for kind in kinds], axis=0) for each in rows], axis=0
             )
             table.add_row(f"{setting}, {teaching}", str(groups), adversary, *map(percent, shares))
     return table
@@ -397,12 +400,14 @@ def table_of_new_nodes(dataset: str) -> Table:
     table = Table(*heads, title=f"{dataset}: r new nodes with all their edges, and nothing else")
     for setting, teaching in itertools.product(SETTINGS, TEACHING):
         wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0, "p": 0.95}
-        models = results(dataset, **wanted)
+        models = found(dataset=dataset, **wanted)
         for groups, (adversary, key) in itertools.product(
-            MOST_TELLING if models else (), (("new nodes", "new_nodes"), ("any", "test"))
+            MOST_TELLING, (("new nodes", "new_nodes"), ("any", "test"))
         ):
-            number = GROUPS.index(groups)
-            shares = np.mean([each["rows"][number][key] for each in models], axis=0)
+            rows = rows_of(models, groups)
+            if not rows:
+                continue
+            shares = np.mean([each[key] for each in rows], axis=0)
             table.add_row(f"{setting}, {teaching}", str(groups), adversary, *map(percent, shares))
     return table
 
@@ -413,10 +418,10 @@ def table_of_tried(dataset: str) -> Table:
     table = Table(*heads, title=f"{dataset}: inductive students of other training")
     for (p, consistency), groups in itertools.product(((0.95, 1.0), *TRIED), GROUPS):
         wanted = {"setting": SETTINGS[1], "teaching": TEACHING[1], "p": p}
-        models = results(dataset, consistency=consistency, **wanted)
-        number = GROUPS.index(groups)
-        for part in ("val", "test") if models else ():
-            shares = np.mean([each["rows"][number][part] for each in models], axis=0)
+        models = found(dataset=dataset, consistency=consistency, **wanted)
+        rows = rows_of(models, groups)
+        for part in ("val", "test") if rows else ():
+            shares = np.mean([each[part] for each in rows], axis=0)
             table.add_row(
                 f"{p:.3f}",
                 f"{consistency:g}",
@@ -430,7 +435,7 @@ def table_of_tried(dataset: str) -> Table:
 
 def report() -> None:
     r"""Writes the tables of all datasets that were run."""
-    run = [dataset for dataset in DATASETS if results(dataset)]
+    run = [dataset for dataset in DATASETS if found(dataset=dataset)]
     tables = [
         table(dataset)
         for dataset in run

@@ -130,7 +130,8 @@ def measure(
         forward = GraphForward(None, [data], node_level=True)
         sizes = [data.num_nodes]
         options = VoterOptions(seed=0)
-        return ForwardVoter(model, forward, transform, data.x, sizes, targets, num_classes, options)
+        given = model, forward, transform, data.x, sizes, targets, num_classes, options
+        return ForwardVoter.tried(*given)
 
     ours, floor = voter(), voter()
     floor.model.source = ReadyFeatures(floor.model.source)

@@ -1,8 +1,11 @@
 r"""Configuration of Sphinx."""
 
 import os
+import re
 import sys
 from pathlib import Path
+
+from sphinx.application import Sphinx
 
 import pyg_hiersmooth
 
@@ -56,3 +59,16 @@ html_baseurl = os.environ.get("READTHEDOCS_CANONICAL_URL", "")
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 exclude_patterns = ["_build", "_ext"]
+
+TOCTREE = re.compile(r"<!-- toctree: *(.*)\n([^>]*)-->")
+
+
+def show_toctrees(app: Sphinx, page: str, source: list[str]) -> None:
+    r"""Reads tables of contents from comments, since GitHub would show directives as text."""
+    form = r"```{toctree}\n:caption: \1\n:maxdepth: 1\n:hidden:\n\n\2```"
+    source[0] = TOCTREE.sub(form, source[0])
+
+
+def setup(app: Sphinx) -> None:
+    r"""Is called by Sphinx."""
+    app.connect("source-read", show_toctrees)

@@ -2,17 +2,19 @@ r"""Files that are never half written."""
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO
 
 
 @contextmanager
 def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    r"""Opens a temporary file that takes the place of :obj:`path` only once it is complete and on
-    disk; on any error what was there before stays.
+    r"""Opens a temporary file that replaces :obj:`path` only when it is complete and on disk; after
+    any error, the old file is still there.
 
     Raises:
         OSError: If the folder does not exist, cannot be written or is full.
@@ -45,3 +47,53 @@ def one_line(error: BaseException) -> str:
     r"""What an error says, in one line of printable characters."""
     words = "".join(c if c.isprintable() else " " for c in str(error)).split()
     return " ".join(words)[:300] or type(error).__name__
+
+
+class JsonLines:
+    r"""A file of one JSON object a line that only grows.
+
+    A line that a crash cut short counts as never written.
+
+    Args:
+        path (str): The file; it need not exist yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def read(self) -> list[dict[str, Any]]:
+        r"""All objects, in the order in which they were written.
+
+        Raises:
+            ValueError: If a line is not a JSON object.
+            OSError: If the file cannot be read.
+        """
+        if not self.path.exists():
+            return []
+        records = []
+        for number, line in enumerate(self._whole_lines().splitlines(), 1):
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise ValueError(f"line {number} of '{self.path}' is not JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise ValueError(f"line {number} of '{self.path}' is not a JSON object")
+            records.append(record)
+        return records
+
+    def append(self, record: dict[str, Any]) -> None:
+        r"""Writes one more object, and returns once it is on disk.
+
+        Raises:
+            OSError: If the file cannot be written.
+        """
+        whole = len(self._whole_lines()) if self.path.exists() else 0
+        with open(self.path, "ab") as file:
+            file.truncate(whole)
+            file.write(json.dumps(record).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _whole_lines(self) -> bytes:
+        content = self.path.read_bytes()
+        return content[: content.rfind(b"\n") + 1]

@@ -25,7 +25,7 @@ class RandomStream:
 
     def __init__(self, seed: int, *path: int, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self.path = path
+        self.path, self._of = path, seed
         self._sequence = sequence = np.random.SeedSequence(seed, spawn_key=path)
         self._numpy: np.random.Generator | None = None
         if self.device.type == "cpu":
@@ -42,6 +42,10 @@ class RandomStream:
         :class:`~torch.utils.data.DataLoader`.
         """
         return cls(int(torch.randint(2**63 - 1, (1,))), device=device)
+
+    def beyond(self, *path: int, device: torch.device | str = "cpu") -> RandomStream:
+        r"""The stream of the same seed whose path goes on from this one's."""
+        return RandomStream(self._of, *self.path, *path, device=device)
 
     def seed(self) -> int:
         r"""A seed for generators of another kind, independent of the stream's own draws."""

@@ -1,11 +1,11 @@
-r"""Searches for the smoothing that certifies most against an adversary."""
+r"""Searches for the smoothing that certifies the most against an adversary."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,25 +22,43 @@ from tqdm.auto import tqdm
 from pyg_hiersmooth.certificates import Certificate, StoppingRule, certify_anytime
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha
-from pyg_hiersmooth.choices import Kind, SelectionName, check_choice
+from pyg_hiersmooth.choices import Kind, SelectionName
 from pyg_hiersmooth.datasets.labels import as_labels
-from pyg_hiersmooth.experiment.settings import SamplingSettings, Settings, differences
-from pyg_hiersmooth.experiment.task import build_smoothing
+from pyg_hiersmooth.experiment.settings import (
+    EdgesSettings,
+    SamplingSettings,
+    Settings,
+    SmoothingSettings,
+    differences,
+    names,
+)
+from pyg_hiersmooth.experiment.smoothing import (
+    build_edges,
+    build_nodes,
+    build_transform,
+    certified_as,
+)
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
 from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.nn.calls.model_call import adjacency
+from pyg_hiersmooth.nn.smoothed_classifier import Transform
 from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 if TYPE_CHECKING:
     import optuna
 
-N0, N = 200, 1_000
+FEW = SamplingSettings(n0=200, n=1_000)
 r"""Samples of a trial, fewer than of a certificate."""
+
+KEPT = (
+    *("noise", "selection", "partitions", "ablate", "indicator"),
+    *("edges", "edges_selection", "edges_partitions", "directed"),
+)
+r"""Settings of a smoothing that no search changes."""
 
 LEAST_GROUPS, MOST_GROUPS = 4, 24
 r"""Groups of a partition that are tried."""
@@ -51,36 +69,33 @@ class TunedSmoothing:
     r"""A smoothing that was tried, and how it did.
 
     Attributes:
-        transform (HierarchicalNodeFeatureNoise): The smoothing.
+        transform (HierarchicalNodeFeatureNoise, HierarchicalEdgeNoise or Compose): The smoothing.
         parameters (dict): What was chosen of it: :obj:`p` or :obj:`groups`, and the parameters of
-            the noise.
+            the noise; those of noise on edges begin with :obj:`edges_`.
         clean_accuracy (float): Accuracy without an adversary; abstentions count as wrong, but for a
             trial that ended early.
         certified_accuracy (float): Certified accuracy against the adversary.
     """
 
-    transform: HierarchicalNodeFeatureNoise
+    transform: Transform
     parameters: dict[str, float]
     clean_accuracy: float
     certified_accuracy: float
 
 
 def tune_smoothing(
-    train: Callable[[HierarchicalNodeFeatureNoise], torch.nn.Module],
+    train: Callable[[Any], torch.nn.Module],
     data: Data,
     node_index: ArrayLike | Tensor,
     num_classes: int,
-    noise: str,
+    smoothing: SmoothingSettings | str,
     r: int = 1,
     *,
+    pairs: EdgesSettings | None = None,
+    sampling: SamplingSettings | None = None,
+    kind: Kind = "multiclass",
     min_clean_accuracy: float = 0.0,
     num_trials: int = 30,
-    selection: SelectionName = "bernoulli",
-    partitions: int | None = None,
-    n0: int | None = None,
-    n: int | None = None,
-    alpha: float | None = None,
-    kind: Kind = "multiclass",
     seed: int = 0,
     num_workers: int | None = None,
     storage: str | os.PathLike[str] | None = None,
@@ -89,49 +104,47 @@ def tune_smoothing(
     **budget: Any,
 ) -> list[TunedSmoothing]:
     r"""Searches the selection probability, or the groups of a partition, and the parameters of a
-    noise for the highest certified
-    accuracy against one adversary, with the tree-structured Parzen estimator of `Optuna
-    <https://optuna.org>`_. Needs the extra ``tune``.
+    noise for the highest certified accuracy against one adversary, with the tree-structured Parzen
+    estimator of `Optuna <https://optuna.org>`_. Needs the extra ``tune``.
 
-    Every trial trains a model under the smoothing it tries, and certifies it with :obj:`n0` and
-    :obj:`n` samples, or exactly where a partition is ablated: these three, and :obj:`alpha`, are
-    not taken then. A trial that cannot certify more than the best one did, by its first :obj:`n0`
-    votes and bounds that hold at any time, ends with these. Judge on validation nodes: accuracies
-    of nodes that settings were chosen on are too good to report.
+    Every trial trains a model under the smoothing it tries, and certifies it from samples, or
+    exactly where a partition is ablated. A trial ends after its first :obj:`n0` votes if bounds
+    that hold at any time show that it cannot certify more than the best one. Use validation nodes:
+    accuracies on the nodes that chose the settings are too optimistic to report.
 
     Args:
         train (callable): Takes a transform and returns a model trained under it, of
-            :obj:`D + 1` input features.
+            :obj:`D + 1` input features, or :obj:`D` where edges alone get noise.
         data (torch_geometric.data.Data): The graph, with :obj:`x`, :obj:`edge_index` and
             :obj:`y`.
         node_index (torch.Tensor): Mask ``[num_nodes]`` or indices ``[M]`` of the nodes that
             smoothings are judged on.
         num_classes (int): Number of classes.
-        noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`.
-        r (int): Most nodes that the adversary changes, at least 1. (default: :obj:`1`)
-        min_clean_accuracy (float): Least clean accuracy of a smoothing, in :math:`[0, 1]`; others
+        smoothing (SmoothingSettings or str): The noise of nodes, its selection, and what is
+            ablated; a name stands for ``SmoothingSettings(name)``, and ``"none"`` for edges alone.
+            The other parameters are searched.
+        r (int): Most nodes that the adversary changes, at least 1. If edges alone get noise, most
+            pairs of nodes with other edges; flips of edges change as many as the budget says.
+            (default: :obj:`1`)
+        pairs (EdgesSettings, optional): The noise of edges; its other parameters are searched, too.
+            (default: :obj:`None`)
+        sampling (SamplingSettings, optional): The samples of a trial; a certificate with more
+            certifies more. (default: ``SamplingSettings(n0=200, n=1_000)``)
+        kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
+        min_clean_accuracy (float): Minimum clean accuracy, in :math:`[0, 1]`; smoothings below it
             rank last. (default: :obj:`0.0`)
         num_trials (int): Smoothings to try, those of an earlier search in :obj:`storage`
             included, at least 1. (default: :obj:`30`)
-        selection (str): ``"bernoulli"`` or ``"partition"``. (default: :obj:`"bernoulli"`)
-        partitions (int, optional): Partitions of the selection ``"partition"``, at least 1.
-            (default: :obj:`10`)
-        n0 (int): Samples that select the class of a node. (default: :obj:`200`)
-        n (int): Samples that bound its probability; a certificate with more certifies more.
-            (default: :obj:`1_000`)
-        alpha (float): Error probability of a certificate, in :math:`(0, 1)`.
-            (default: :obj:`0.01`)
-        kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
         seed (int): Seed of the search, the samples and the partitions. Certify with another one:
             samples that chose a smoothing must not bound what it certifies. (default: :obj:`0`)
         num_workers (int, optional): Processes that sample on a CPU. (default: one per core)
         storage (str, optional): File that keeps the trials, and that a search with the same
             arguments continues from, as if it had not been stopped. (default: :obj:`None`)
-        training (str): What :obj:`train` does, in words of yours: a search that was kept with
-            other words is not gone on with. (default: :obj:`""`)
+        training (str): Your own description of :obj:`train`: a stored search with another
+            description is not continued. (default: :obj:`""`)
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
-        **budget: The adversary's budget in the vocabulary of the noise: :obj:`additions` and
-            :obj:`deletions`, or :obj:`eps`, or nothing for ablation.
+        **budget: The adversary's budget in the vocabulary of the certificate: :obj:`additions` and
+            :obj:`deletions`, or :obj:`eps`, or :obj:`edges` beside nodes, or nothing for ablation.
 
     Returns:
         All smoothings that were tried, the best one first: those with enough clean accuracy by
@@ -140,8 +153,8 @@ def tune_smoothing(
     Raises:
         ImportError: If Optuna is not installed.
         TypeError: If the budget does not belong to the noise.
-        ValueError: If an argument is out of range, or :obj:`storage` holds another search or
-            something else.
+        ValueError: If an argument is out of range, what is searched is given, or :obj:`storage`
+            holds another search or something else.
         OSError: If :obj:`storage` cannot be read or written.
     """
     num_trials = check_count("num_trials", num_trials, 1)
@@ -149,36 +162,29 @@ def tune_smoothing(
     refuse_ranks("tuning")
     if not 0.0 <= min_clean_accuracy <= 1.0:
         raise ValueError(f"'min_clean_accuracy' must be in [0, 1] (got {min_clean_accuracy})")
-    check_choice("noise", noise, NOISES)
     seed = check_count("seed", seed)
-    if partitions is not None:
-        partitions = check_count("partitions", partitions, 1)
-    which = {"noise": noise, "selection": selection, "partitions": partitions, "kind": kind}
-    settings = Settings.of(**which, n0=n0, n=n, alpha=alpha)
-    statistics = _statistics(settings.sampling, n0, n)
+    settings = _settings(smoothing, pairs, sampling, kind, seed)
+    statistics = _statistics(settings.sampling)
 
-    def smoothing(**parameters: Any) -> HierarchicalNodeFeatureNoise:
-        return build_smoothing(replace(settings.smoothing, **parameters), seed)
+    def built(**parameters: Any) -> Transform:
+        transform = build_transform(settings.having(**parameters))
+        assert transform is not None
+        return transform
 
-    smoothing()
-    example = NOISES[noise].default()
+    built()
+    example = _certified_noise(settings)
     budget = example.check_budget(**budget)
-    changed = _num_changed(r, example, budget, selection)
-    suggest = partial(
-        _suggest,
-        changed=changed,
-        space=example.search_space(**budget),
-        at_will=not example.axes,
-        selection=selection,
-    )
+    if example.budget_is_r:
+        r = int(example.reach(**budget))
+    suggest = partial(_suggest, levels=_levels(settings, example, r, budget))
     nodes, y = _nodes(data, node_index)
-    example.check_features(data.x)
+    if settings.smoothing.noise != "none":
+        NOISES[settings.smoothing.noise].default().check_features(data.x)
     search = {
-        "noise": noise,
+        **_fixed(settings),
         "r": check_count("r", r),
         **budget,
         "min_clean_accuracy": float(min_clean_accuracy),
-        "partitions": settings.smoothing.partitions,
         **statistics,
         "kind": kind,
         "seed": seed,
@@ -196,7 +202,7 @@ def tune_smoothing(
         # own, which takes no account (constant_liar) of trials that never finished.
         study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, number), constant_liar=False)
         trial = study.ask()
-        transform = smoothing(**suggest(trial))
+        transform = built(**suggest(trial))
         smoothed = SmoothedNodeClassifier(train(transform), transform, num_classes)
         how = {"seed": seed, "node_index": nodes, "progress": False, "num_workers": num_workers}
         question = {"r": r, **budget}
@@ -208,7 +214,7 @@ def tune_smoothing(
         # Short of clean accuracy, the nearer the better, and always below the others.
         study.tell(trial, certified if clean >= min_clean_accuracy else clean - 1.0)
         bar.set_postfix(best=f"{max(0.0, study.best_value):.1%}")
-    return _ranking(study, smoothing, suggest)
+    return _ranking(study, built, suggest)
 
 
 def _accuracies(
@@ -232,7 +238,7 @@ def _accuracies(
         votes = smoothed.sample_votes(data, n0, checkpoint=kept, **how).numpy()
         num_objects, num_classes = votes.shape
         objects: dict[str, Any] = {
-            "num_entities": data.x.size(0),
+            "num_entities": None if transform.noise.changes_pairs else data.x.size(0),
             "num_features": data.x.size(1),
         }
         rule = StoppingRule(transform, question, num_objects, num_classes, alpha, kind, **objects)
@@ -254,28 +260,118 @@ def _best(study: optuna.Study) -> float:
     return max((trial.value for trial in study.trials if trial.value is not None), default=0.0)
 
 
-def _num_changed(r: int, example: Noise, budget: dict[str, Any], selection: SelectionName) -> int:
-    r"""How many nodes the adversary can change within both :obj:`r` and the budget."""
-    changed = int(min(check_count("r", r), example.reach(**budget)))
-    if changed == 0:
+def _certified_noise(settings: Settings) -> Noise:
+    nodes = build_nodes(settings.smoothing)
+    smoothing = certified_as(nodes, build_edges(settings.pairs))
+    assert smoothing is not None
+    return smoothing.noise
+
+
+@dataclass(frozen=True)
+class _Level:
+    r"""What is searched of the noise of nodes, or of edges.
+
+    Attributes:
+        prefix (str): What the names of its parameters begin with.
+        selection (str): ``"bernoulli"`` or ``"partition"``.
+        changed (int): How many nodes, or pairs, the adversary can change.
+        at_will (bool): Whether they change at will.
+        space (tuple of SearchRange): Where the parameters of the noise are.
+    """
+
+    prefix: str
+    selection: SelectionName
+    changed: int
+    at_will: bool
+    space: tuple[SearchRange, ...]
+
+
+def _levels(settings: Settings, noise: Noise, r: int, budget: dict[str, Any]) -> list[_Level]:
+    r"""What is searched, given the noise that certificates are made with and the adversary."""
+    if noise.changes_nothing(check_count("r", r), **budget):
         raise ValueError(f"'r' and the budget must allow a change (got r={r} and {budget})")
+    nodes, pairs = settings.smoothing, settings.pairs
+    changed = int(min(r, noise.reach(**budget)))
+    levels = []
+    if nodes.noise != "none":
+        kind = NOISES[nodes.noise]
+        own = {axis.name: budget[axis.name] for axis in kind.axes}
+        space = kind.search_space(**own)
+        levels.append(_Level("", nodes.selection, changed, not kind.axes, space))
+    if pairs is not None:
+        kind = NOISES[pairs.edges]
+        if nodes.noise != "none":
+            changed = sum(budget.values()) if kind.axes else budget["edges"]
+        space = kind.search_space(**(budget if kind.axes else {}))
+        selection = pairs.edges_selection or "bernoulli"
+        levels.append(_Level("edges_", selection, changed, not kind.axes, space))
     most = (MOST_GROUPS - 1) // 2
-    if selection == "partition" and changed > most:
+    for level in levels:
+        if level.selection == "partition" and level.changed > most:
+            what = "pairs of nodes" if level.prefix else "nodes"
+            raise ValueError(
+                f"'r' must be at most {most} for '{level.prefix}selection' partition, which "
+                f"certifies less than half as many {what} as there are groups, of at most "
+                f"{MOST_GROUPS} (got {level.changed})"
+            )
+    return levels
+
+
+def _settings(
+    smoothing: SmoothingSettings | str,
+    pairs: EdgesSettings | None,
+    sampling: SamplingSettings | None,
+    kind: Kind,
+    seed: int,
+) -> Settings:
+    r"""What a search is about, as settings of an experiment."""
+    if isinstance(smoothing, str):
+        smoothing = SmoothingSettings(smoothing)
+    if smoothing.noise == "none" and pairs is None:
+        raise ValueError("'smoothing' must have a noise where there are no 'pairs' (got 'none')")
+    for part in (smoothing, pairs):
+        _check_open(part)
+    chosen = FEW if sampling is None else sampling
+    settings = Settings(smoothing=smoothing, pairs=pairs, sampling=chosen, kind=kind, seed=seed)
+    if not settings.exact:
+        return settings
+    if sampling is not None:
         raise ValueError(
-            f"'r' must be at most {most} for 'selection' partition, which certifies less than half "
-            f"as many nodes as there are groups, of at most {MOST_GROUPS} (got {changed})"
+            f"'sampling' does nothing where all outcomes are enumerated: leave it out (got "
+            f"{sampling})"
         )
-    return changed
+    return replace(settings, sampling=None)
 
 
-def _statistics(sampling: SamplingSettings | None, n0: int | None, n: int | None) -> dict[str, Any]:
-    r"""What sampling needs, with its defaults, and nothing where all outcomes are listed."""
+def _check_open(part: SmoothingSettings | EdgesSettings | None) -> None:
+    r"""Refuses values of what is searched."""
+    if part is None:
+        return
+    kept = {name: getattr(part, name) for name in names(type(part)) if name in KEPT}
+    usual = type(part)(**kept)
+    for name in names(type(part)):
+        if getattr(part, name) != getattr(usual, name):
+            raise ValueError(f"'{name}' is searched: leave it out (got {getattr(part, name)})")
+
+
+def _fixed(settings: Settings) -> dict[str, Any]:
+    r"""The settings of the smoothing that a search keeps, where they are not the usual ones."""
+    kept = {name: settings.options[name] for name in KEPT}
+    return {name: value for name, value in kept.items() if value not in (None, "features")}
+
+
+def _statistics(sampling: SamplingSettings | None) -> dict[str, Any]:
+    r"""What sampling needs, and nothing where all outcomes are listed."""
     if sampling is None:
         return {}
+    if sampling.n0 is None or sampling.simultaneous:
+        raise ValueError(
+            "'sampling' of a search takes 'n0', 'n' and 'alpha' (got 'until' or 'simultaneous')"
+        )
     check_alpha(sampling.alpha)
     return {
-        "n0": check_count("n0", N0 if n0 is None else n0, 1),
-        "n": check_count("n", N if n is None else n, 1),
+        "n0": check_count("n0", sampling.n0, 1),
+        "n": check_count("n", sampling.n, 1),
         "alpha": float(sampling.alpha),
     }
 
@@ -341,36 +437,35 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
-def _suggest(
-    trial: optuna.trial.BaseTrial,
-    changed: int,
-    space: tuple[SearchRange, ...],
-    at_will: bool,
-    selection: SelectionName,
-) -> dict[str, Any]:
+def _suggest(trial: optuna.trial.BaseTrial, levels: Sequence[_Level]) -> dict[str, Any]:
     r"""Parameters of a smoothing, to three digits, and more where many nodes change."""
+    return {name: value for level in levels for name, value in _of_level(trial, level).items()}
+
+
+def _of_level(trial: optuna.trial.BaseTrial, level: _Level) -> dict[str, Any]:
     # Nothing is certified unless all changed nodes are selected with more than one half, and
     # nothing can be classified if all features are lost, where rows may change at will.
+    changed = max(level.changed, 1)
     digits = 2 + len(str(changed))
-    ranges, chosen = space, dict[str, Any]()
-    if selection == "partition":
+    ranges, chosen = level.space, dict[str, Any]()
+    if level.selection == "partition":
         least_groups = max(LEAST_GROUPS, 2 * changed + 1)
-        chosen["groups"] = trial.suggest_int("groups", least_groups, MOST_GROUPS)
-    else:
+        name = f"{level.prefix}groups"
+        chosen[name] = trial.suggest_int(name, least_groups, MOST_GROUPS)
+    elif not level.prefix or level.at_will:  # to flip the edges of some pairs is to flip fewer
         least_p = math.ceil(0.5 ** (1.0 / changed) * 10**digits) / 10**digits
-        most_p = 0.99 ** (1.0 / changed) if at_will else 1.0
-        ranges = (SearchRange("p", least_p, most_p), *space)
-    return chosen | {
-        each.name: float(
-            f"{trial.suggest_float(each.name, each.low, each.high, log=each.log):.{digits}g}"
-        )
-        for each in ranges
-    }
+        most_p = 0.99 ** (1.0 / changed) if level.at_will else 1.0
+        ranges = (SearchRange("p", least_p, most_p), *level.space)
+    for each in ranges:
+        name = f"{level.prefix}{each.name}"
+        value = trial.suggest_float(name, each.low, each.high, log=each.log)
+        chosen[name] = float(f"{value:.{digits}g}")
+    return chosen
 
 
 def _ranking(
     study: optuna.Study,
-    smoothing: Callable[..., HierarchicalNodeFeatureNoise],
+    built: Callable[..., Transform],
     suggest: Callable[[Any], dict[str, Any]],
 ) -> list[TunedSmoothing]:
     import optuna
@@ -380,6 +475,6 @@ def _ranking(
     ranking = []
     for trial in finished:
         parameters = suggest(optuna.trial.FixedTrial(trial.params))
-        transform = smoothing(**parameters)
+        transform = built(**parameters)
         ranking.append(TunedSmoothing(transform, parameters, **trial.user_attrs))
     return ranking

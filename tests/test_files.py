@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.files import JsonLines, replace_atomically
 
 
 def test_the_file_appears_complete(tmp_path: Path) -> None:
@@ -68,3 +68,30 @@ def test_an_interruption_just_after_the_file_took_its_place_is_not_hidden(
     with pytest.raises(KeyboardInterrupt), replace_atomically(tmp_path / "out") as file:
         file.write(b"new")
     assert (tmp_path / "out").read_bytes() == b"new" and os.listdir(tmp_path) == ["out"]
+
+
+def test_lines_come_back_in_order(tmp_path: Path) -> None:
+    lines = JsonLines(tmp_path / "lines")
+    assert lines.read() == []
+    for number in range(3):
+        lines.append({"number": number})
+    assert lines.read() == [{"number": 0}, {"number": 1}, {"number": 2}]
+
+
+def test_a_line_that_a_crash_cut_short_was_never_written(tmp_path: Path) -> None:
+    lines = JsonLines(tmp_path / "lines")
+    lines.append({"number": 0})
+    with open(lines.path, "ab") as file:
+        file.write(b'{"number": 1')
+    assert lines.read() == [{"number": 0}]
+    lines.append({"number": 2})
+    assert lines.read() == [{"number": 0}, {"number": 2}]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("{", "line 2 of .* is not JSON"), ("3", "line 2 of .* not a JSON obj")]
+)
+def test_lines_of_something_else_are_refused(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "lines").write_text(f"{{}}\n{line}\n")
+    with pytest.raises(ValueError, match=message):
+        JsonLines(tmp_path / "lines").read()

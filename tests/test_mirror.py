@@ -16,6 +16,7 @@ ELSEWHERE = {
     "report/look.py": "the page opened in a browser",
     "report/objects.py": "the page opened in a browser",
     "nn/voters/model_voter.py": "the tests of its two voters",
+    "nn/calls/not_taken.py": "the tests of what raises it",
     "nn/smoothed_classifier.py": "the tests of nodes, graphs and images",
 }
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 from configparser import ConfigParser
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 import pyg_hiersmooth
 
@@ -132,6 +136,17 @@ def test_links_lead_to_rendered_pages_that_exist() -> None:
             page = ROOT / link.partition("/blob/main/")[2]
             # Sphinx's directives are shown as they are written by whoever does not know them.
             assert ":::" not in page.read_text() and "```{" not in page.read_text()
+
+
+def test_links_of_the_readme_work_on_a_package_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    metadata: dict[str, str] = {}
+    monkeypatch.setitem(sys.modules, "setuptools", SimpleNamespace(setup=metadata.update))
+    runpy.run_path(str(ROOT / "setup.py"))
+    links = re.findall(r"\[[^\]]*\]\(([^)]+)\)", metadata["long_description"])
+    ours = [link.removeprefix(f"{REPOSITORY}/") for link in links if link.startswith(REPOSITORY)]
+    assert "raw/main/docs/demo.png" in ours and "blob/main/docs/start.md" in ours
+    assert [path for path in ours if not ROOT.joinpath(*path.split("/")[2:]).exists()] == []
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
 def test_the_version_is_the_same_everywhere() -> None:

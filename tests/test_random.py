@@ -38,6 +38,12 @@ def test_other_seeds_and_paths_give_other_draws() -> None:
     assert abs(correlation[np.triu_indices(4, 1)]).max() < 0.05  # five standard deviations
 
 
+def test_a_stream_goes_on_with_its_seed() -> None:
+    further = RandomStream(5, 2).beyond(7, 1)
+    assert further.path == (2, 7, 1)
+    assert torch.equal(further.uniform(9), RandomStream(5, 2, 7, 1).uniform(9))
+
+
 def test_negative_seeds_are_refused() -> None:
     with pytest.raises(ValueError):
         RandomStream(-1)

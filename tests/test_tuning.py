@@ -14,7 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
+from torch_geometric.utils import to_undirected
 
+from pyg_hiersmooth.experiment.settings import (
+    EdgesSettings,
+    SamplingSettings,
+    SmoothingSettings,
+    taken,
+)
+from pyg_hiersmooth.experiment.smoothing import shows_indicator
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import NOISES, AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection
@@ -91,6 +99,12 @@ def outcome(ranking: list[TunedSmoothing]) -> list[tuple[dict[str, float], float
 
 def tune(data: Data, train: Train = counting, **arguments: Any) -> list[TunedSmoothing]:
     given: dict[str, Any] = {"node_index": JUDGED, "num_classes": NUM_CLASSES} | FEW | arguments
+    given["smoothing"] = SmoothingSettings(**taken(SmoothingSettings, given))
+    pairs, sampling = taken(EdgesSettings, given), taken(SamplingSettings, given)
+    given["pairs"] = EdgesSettings(**pairs) if pairs else None
+    given["sampling"] = None if sampling["n"] is None else SamplingSettings(**sampling)
+    if "r_edges" in given:
+        given["edges"] = given.pop("r_edges")
     return tune_smoothing(train, data, **given)
 
 
@@ -417,7 +431,7 @@ def test_storage_of_a_study_of_the_user(data: Data, tmp_path: Path) -> None:
     )
     study = optuna.create_study(storage=journal, study_name="tuning", direction="maximize")
     study.optimize(lambda trial: trial.suggest_float("p", 0, 1), n_trials=1)
-    with pytest.raises(ValueError, match=rf"'{storage}' holds a search with another 'noise', 'r'"):
+    with pytest.raises(ValueError, match=rf"'{storage}' holds a search with another 'noise'"):
         tune(data, untrained, **FLIPS, storage=storage)
 
 
@@ -522,7 +536,13 @@ def test_without_optuna(data: Data, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     anew = import_module("pyg_hiersmooth.tuning")  # which does not need it
     with pytest.raises(ImportError, match=r"'optuna' is not installed: run pip install optuna"):
         anew.tune_smoothing(
-            untrained, data, JUDGED, NUM_CLASSES, **FLIPS, storage=tmp_path / "search.jsonl"
+            untrained,
+            data,
+            JUDGED,
+            NUM_CLASSES,
+            "flips",
+            deletions=1,
+            storage=tmp_path / "search.jsonl",
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -611,7 +631,7 @@ def test_storage_of_a_search_with_another_selection(data: Data, tmp_path: Path) 
     kept: dict[str, Any] = {"storage": tmp_path / "search", "num_trials": 1}
     tune(data, **FLIPS, **kept)
     for other in (2, 3):
-        with pytest.raises(ValueError, match="holds a search with another 'partitions'"):
+        with pytest.raises(ValueError, match=r"holds a search with another .*'partitions'"):
             tune(data, **FLIPS, **kept, selection="partition", partitions=other)
 
 
@@ -623,17 +643,100 @@ EXACT: dict[str, Any] = {"selection": "partition", **dict.fromkeys(("n0", "n", "
     [
         ({"selection": "coin"}, "'selection' must be one of bernoulli, partition .got 'coin'"),
         ({"partitions": 3}, "'partitions' does nothing with 'selection' bernoulli"),
-        ({**EXACT, "partitions": -1}, "'partitions' must be"),
-        ({**EXACT, "partitions": 0}, "'partitions' must be"),
+        ({**EXACT, "partitions": -1}, "partitions' must be"),
+        ({**EXACT, "partitions": 0}, "partitions' must be"),
         ({**EXACT, "r": 12}, "'r' must be at most 11 for 'selection' partition"),
-        ({"selection": "partition"}, "'n0' does nothing with 'selection' partition and"),
-        ({"selection": "partition", "n0": None}, "'n' does nothing with 'selection' partition"),
-        (
-            {"selection": "partition", "n0": None, "n": None},
-            "'alpha' does nothing with 'selection'",
-        ),
+        ({"selection": "partition"}, "'sampling' does nothing where all outcomes are enumerated"),
+        ({"p": 0.7}, "'p' is searched: leave it out .got 0.7"),
+        ({**EXACT, "groups": 8}, "'groups' is searched: leave it out .got 8"),
     ],
 )
 def test_partitions_that_are_refused(arguments: dict[str, Any], message: str, data: Data) -> None:
     with pytest.raises(ValueError, match=message):
         tune(data, untrained, noise="ablation", **arguments)
+
+
+# Edges
+
+
+EDGES: dict[str, Any] = {"noise": "none", "edges": "ablation"}
+
+
+def undirected(data: Data) -> Data:
+    data.edge_index = to_undirected(data.edge_index)
+    return data
+
+
+def without_indicator(transform: Any) -> torch.nn.Module:
+    model = Counting()
+    if not shows_indicator(transform):
+        model.weight = model.weight[:, :-1]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({**EDGES, "r": 2}, {"edges_p"}),
+        ({**EDGES, "edges": "flips", "deletions": 2}, {"edges_p_plus", "edges_p_minus"}),
+        ({"noise": "ablation", "edges": "ablation", "r": 1, "r_edges": 2}, {"p", "edges_p"}),
+        (
+            {"noise": "flips", "edges": "ablation", "deletions": 1, "r_edges": 1},
+            {"p", "p_plus", "p_minus", "edges_p"},
+        ),
+        (
+            {"noise": "ablation", "edges": "flips", "additions": 1},
+            {"p", "edges_p_plus", "edges_p_minus"},
+        ),
+    ],
+)
+def test_noise_on_edges_is_tuned(options: dict[str, Any], names: set[str], data: Data) -> None:
+    ranking = tune(undirected(data), without_indicator, **options, num_trials=3, seed=2)
+    for tuned in ranking:
+        assert set(tuned.parameters) == names
+        if "edges_p" in names:
+            changed = options.get("r_edges", options["r"] if "r_edges" not in options else 0)
+            assert tuned.parameters["edges_p"] ** changed > 0.5
+    assert 0 <= ranking[0].certified_accuracy <= 1
+
+
+def test_exact_accuracies_of_edges_are_those_of_a_certificate(data: Data) -> None:
+    sampling = dict.fromkeys(("n0", "n", "alpha"))
+    given: dict[str, Any] = {**EDGES, "edges_selection": "partition", "edges_partitions": 2}
+    ranking = tune(undirected(data), without_indicator, **given, r=2, num_trials=3, **sampling)
+    for tuned in ranking:
+        smoothed = SmoothedNodeClassifier(
+            without_indicator(tuned.transform), tuned.transform, NUM_CLASSES
+        )
+        certificate = smoothed.certify(data, node_index=JUDGED, progress=False, num_workers=0)
+        assert certificate.exact and 5 <= tuned.parameters["edges_groups"] <= 24
+        assert tuned.certified_accuracy == certificate.certified_accuracy(data.y[JUDGED], 2)
+    assert ranking[0].certified_accuracy > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"noise": "none"}, ValueError, "'smoothing' must have a noise where there are no 'pairs'"),
+        ({**EDGES, "r": 0}, ValueError, "'r' and the budget must allow a change"),
+        ({**EDGES, "r_edges": 2}, TypeError, r"takes no budget besides 'r' .got 'edges'"),
+        ({**EDGES, "deletions": 2}, TypeError, "no budget besides 'r'"),
+        (
+            {**EDGES, **EXACT, "edges_selection": "partition", "selection": "bernoulli", "r": 12},
+            ValueError,
+            "'r' must be at most 11 for 'edges_selection' partition",
+        ),
+    ],
+)
+def test_edges_that_are_not_tuned(
+    options: dict[str, Any], error: type[Exception], message: str, data: Data
+) -> None:
+    with pytest.raises(error, match=message):
+        tune(undirected(data), untrained, **options)
+
+
+def test_messages_are_tuned(data: Data) -> None:
+    sampling = dict.fromkeys(("n0", "n", "alpha"))
+    given: dict[str, Any] = {"noise": "ablation", "ablate": "messages", "selection": "partition"}
+    (tuned,) = tune(data, **given, partitions=2, r=3, num_trials=1, **sampling)
+    assert "of='messages'" in str(tuned.transform)

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from pyg_hiersmooth.certificates.certificate import Smoothing
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.noise.axes import Axis
 from pyg_hiersmooth.random import RandomStream
@@ -25,8 +26,30 @@ EDGES = Axis(
 )
 
 
+FLIPPED_EDGES = (
+    Axis(
+        "deletions",
+        "Deleted edges (none added)",
+        "Total deletions of edges",
+        reported=(1, 2, 5, 10),
+        kept=tuple(range(62)),
+    ),
+    Axis(
+        "additions",
+        "Added edges (none deleted)",
+        "Total additions of edges",
+        reported=(1, 2, 5),
+        kept=tuple(range(42)),
+    ),
+)
+
+CHANGED_BESIDE = (0, 1, 2, 3)
+r"""Numbers of changed nodes that are reported beside changed edges."""
+
+
 class EdgeNoise(Noise):
-    r"""The noise of pairs of nodes, where pairs are all that changes: :obj:`r` counts them.
+    r"""The noise of pairs of nodes, where pairs are all that changes: :obj:`r` counts them. Flips
+    of edges change as many pairs as their budget says.
 
     Args:
         noise (Noise): What a selected pair gets, ``AblationNoise()`` or ``SparseFlipNoise``.
@@ -36,10 +59,16 @@ class EdgeNoise(Noise):
 
     axes = ()
     of = "edges"
+    counted = "edges"
 
     def __init__(self, noise: Noise, undirected: bool = True) -> None:
         self.noise, self.undirected = noise, undirected
-        self.axes, self.deterministic = noise.axes, noise.deterministic  # type: ignore[misc, assignment]
+        self.axes = FLIPPED_EDGES if noise.axes else ()  # type: ignore[misc, assignment]
+        self.deterministic = noise.deterministic  # type: ignore[misc]
+
+    @property
+    def budget_is_r(self) -> bool:
+        return bool(self.axes)
 
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
         r"""Features get no noise."""
@@ -53,6 +82,12 @@ class EdgeNoise(Noise):
     def reach(self, **budget: Any) -> float:
         return self.noise.reach(**budget)
 
+    def reported_changes(self, **budget: Any) -> tuple[int, ...]:
+        return (int(self.reach(**budget)),) if self.axes else super().reported_changes()
+
+    def describe(self, **budget: Any) -> str:
+        return _flipped_edges(budget) if self.axes else "r edges"
+
     def threat(self, entities: str = "entities") -> str:
         return f"{_changed_edges(self.noise, self.undirected)}; nodes and their features stay"
 
@@ -65,8 +100,8 @@ class ComposedNoise(Noise):
 
     All of :math:`e` changed pairs are selected with probability :math:`q_e`. Given that, ablation
     leaves the same of the clean graph and of the changed one, and the noise of the other smoothing,
-    if it draws any, is at the mercy of its own worst case :math:`L`. So a set of mass :math:`t`
-    keeps at least
+    if it draws any, is bounded by its own worst case :math:`L`. So a set of mass :math:`t` keeps at
+    least
 
     .. math::
         q_e \cdot L\left(\frac{t - (1 - q_e)}{q_e}\right).
@@ -87,27 +122,30 @@ class ComposedNoise(Noise):
             (default: :obj:`True`)
 
     Raises:
-        ValueError: If both draw noise, or edges are added to nodes whose messages are ablated.
+        NotCertifiableError: If both draw noise, or edges are added to nodes whose messages are
+            ablated.
     """
 
     axes = ()
     of = "nodes and edges"
+    counted = "nodes"
 
     def __init__(
         self, nodes: Noise, pairs: Selection, edges: Noise, undirected: bool = True
     ) -> None:
         if edges.axes and nodes.axes:
-            raise ValueError(
+            raise NotCertifiableError(
                 f"one of two smoothings may draw noise, the other must ablate (got {nodes} and "
                 f"{edges})"
             )
         if edges.axes and nodes.of == "messages":
-            raise ValueError(
+            raise NotCertifiableError(
                 "edges that noise adds to selected nodes would carry their messages: ablate "
                 f"edges, or features (got {nodes} and {edges})"
             )
         self.nodes, self.pairs, self.edges, self.undirected = nodes, pairs, edges, undirected
-        self.axes = edges.axes or (*nodes.axes, EDGES)  # type: ignore[misc, assignment]
+        of_edges = FLIPPED_EDGES if edges.axes else (EDGES,)
+        self.axes = (*nodes.axes, *of_edges)  # type: ignore[misc]
 
     @property
     def counts_flips(self) -> bool:
@@ -117,6 +155,26 @@ class ComposedNoise(Noise):
     @property
     def unit(self) -> float:
         return self.nodes.unit
+
+    def reported_budgets(self) -> list[dict[str, Any]]:
+        r"""Each of the budgets of nodes without changed edges and with some, and each of edges."""
+        nothing = {name: 0 for name in self.budget}
+        of_nodes = self.nodes.reported_budgets()
+        of_edges = [budget for budget in super().reported_budgets() if self._parts(budget)[0] > 0]
+        if not self.nodes.axes:
+            return [nothing, *of_edges]
+        beside = [nothing | nodes | {"edges": n} for nodes in of_nodes for n in (0, 2)]
+        return [budget for budget in beside if any(budget.values())]
+
+    def reported_changes(self, **budget: Any) -> tuple[int, ...]:
+        return CHANGED_BESIDE
+
+    def describe(self, **budget: Any) -> str:
+        changed, _, left = self._parts(budget)
+        if self.edges.axes:
+            return _flipped_edges(budget)
+        edges = EDGES.describe(changed) if changed else "no edges"
+        return f"{self.nodes.describe(**left)}, {edges}" if self.nodes.axes else edges
 
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
         r"""The features alone, as the noise of nodes draws them."""
@@ -142,7 +200,7 @@ class ComposedNoise(Noise):
         nodes = self.nodes.threat(entities).removesuffix("; all else stays")
         if self.edges.axes:
             return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'any number of')}"
-        return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'at most so many')}"
+        return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'a limited number of')}"
 
     def _parts(self, budget: dict[str, Any]) -> tuple[int, Noise, dict[str, Any]]:
         r"""The number of changed pairs, and the noise that draws with what bounds it."""
@@ -188,8 +246,21 @@ class EdgeSmoothing:
             self.noise = ComposedNoise(nodes.noise, pairs, noise, edges.undirected)
 
 
+def _flipped_edges(budget: dict[str, int]) -> str:
+    r"""``"1 added edge, 5 deleted edges"``."""
+    words = {"additions": "added", "deletions": "deleted"}
+    told = (
+        f"{number} {words[name]} {'edge' if number == 1 else 'edges'}"
+        for name, number in budget.items()
+        if number > 0
+    )
+    return ", ".join(told) or "no edges"
+
+
 def _changed_edges(noise: Noise, undirected: bool, many: str = "at most r") -> str:
     pairs = f"{many} pairs of nodes" if undirected else f"{many} ordered pairs of nodes"
     if noise.axes:
-        return f"{pairs} get or lose an edge, at most so many additions and deletions in total"
+        return (
+            f"{pairs} get or lose an edge, by a limited number of additions and deletions in total"
+        )
     return f"{pairs} get other edges, added, removed or with other attributes"

@@ -7,10 +7,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyg_hiersmooth.certificates import robustness
-from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection
+from pyg_hiersmooth.errors import NotCertifiableError
+from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.certificates.certificate import Certificate
+
+
+def check_only(noise: Noise, only: str) -> str:
+    r"""Checks that certificates for a noise can be about this part of its adversaries alone.
+
+    Raises:
+        TypeError: If neither messages nor nodes are ablated.
+        ValueError: If there is no such part.
+    """
+    if only != "new_nodes":
+        raise ValueError(f"'only' must be 'new_nodes' (got {only!r})")
+    check_adds_nodes(noise)
+    return only
 
 
 def robust_to_new_nodes(certificate: Certificate, r: int) -> np.ndarray:
@@ -38,21 +53,39 @@ def robust_to_new_nodes(certificate: Certificate, r: int) -> np.ndarray:
         TypeError: If neither messages nor nodes are ablated.
         ValueError: If the certificate does not hold what is needed.
     """
-    if certificate.noise.of not in ("messages", "nodes"):
-        raise TypeError(
-            "'only' is for AblationNoise(of='messages') or of='nodes', whose adversary may add "
-            f"nodes (got {certificate.noise})"
-        )
+    check_adds_nodes(certificate.noise)
     if certificate.exact:
         return _by_masks(certificate, r) & ~certificate.abstained
-    if not isinstance(certificate.selection, BernoulliSelection):
-        raise ValueError(
-            "'only' needs nodes that are selected independently, or an exact certificate (got "
-            f"{certificate.selection})"
-        )
+    check_independent(certificate.selection)
     q = certificate.prob_all_selected(r)
     lead = certificate.p_lower - certificate.p_upper
     return (q * lead - (1.0 - q) > 2.0 * robustness.MARGIN) & ~certificate.abstained
+
+
+def check_adds_nodes(noise: Noise) -> None:
+    r"""Refuses a noise whose adversary adds no nodes.
+
+    Raises:
+        TypeError: If it ablates neither messages nor nodes.
+    """
+    if noise.of not in ("messages", "nodes"):
+        raise TypeError(
+            "'only' is for AblationNoise(of='messages') or of='nodes', whose adversary may add "
+            f"nodes (got {noise})"
+        )
+
+
+def check_independent(selection: Selection) -> None:
+    r"""Refuses a selection that lets new nodes depend on old ones.
+
+    Raises:
+        ValueError: If it is no :class:`~pyg_hiersmooth.selection.BernoulliSelection`.
+    """
+    if not isinstance(selection, BernoulliSelection):
+        raise NotCertifiableError(
+            "'only' needs nodes that are selected independently, or an exact certificate (got "
+            f"{selection})"
+        )
 
 
 def _by_masks(certificate: Certificate, r: int) -> np.ndarray:

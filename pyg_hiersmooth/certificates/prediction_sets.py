@@ -12,24 +12,28 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates import robustness, sets_on_disk
+from pyg_hiersmooth.certificates import sets_on_disk
 from pyg_hiersmooth.certificates.ballots import Ballots
 from pyg_hiersmooth.certificates.calibration import ETA, allowed_error, calibrated_thresholds
 from pyg_hiersmooth.certificates.certificate import Certificate
-from pyg_hiersmooth.certificates.checks import check_count, check_integers
-from pyg_hiersmooth.certificates.views.explanation import html_table
+from pyg_hiersmooth.certificates.set_checks import (
+    check_among,
+    check_apart,
+    check_labels,
+    check_once,
+    check_same_ballots,
+    check_unused,
+)
+from pyg_hiersmooth.certificates.set_thresholds import Attack, thresholds
+from pyg_hiersmooth.certificates.views import prediction_sets as views
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import Selection
-from pyg_hiersmooth.serialization import to_dict
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-CHANGED = (0, 1, 2, 3, 5)
-r"""Numbers of changed entities that a table shows."""
 
 
 class Chosen(Protocol):
@@ -156,32 +160,21 @@ class PredictionSets:
         """
         ballots = Ballots.of(certificate)
         error, failing = allowed_error(coverage, eta, ballots.exact)
-        labels = _labels(y, ballots)
-        index = certificate.index
-        if len(np.unique(index)) < len(index):
-            raise ValueError("'certificate' must hold each calibration object once (got one twice)")
-        if not ballots.anytime and len(np.unique(ballots.trials)) > 1:
-            raise ValueError(
-                "'certificate' must hold equally many samples of each calibration object (got "
-                f"{ballots.trials.min()} to {ballots.trials.max()})"
-            )
+        labels, index = check_labels(y, ballots), certificate.index
+        check_once(certificate, ballots)
         if approval is not None:
-            _check_apart("certificate", index, approval.index, "'approval' was chosen on")
+            check_apart(index, approval.index, "'approval' was chosen on")
             if approval.approve != certificate.approve:
                 raise ValueError(
                     f"'certificate' must count ballots at approve={approval.approve}, as chosen "
                     f"(got approve={certificate.approve})"
                 )
         if split is not None:
-            _check_among("certificate", index, split.calibration_index, "calibration")
+            check_among(index, split.calibration_index, "calibration")
 
         scores = ballots.of_class(labels).lower(float(failing / 2))[:, 0]
         own = ballots.num_classes if class_conditional else None
         sizes = certificate.num_entities
-        if certificate.noise.of == "nodes and edges":
-            raise ValueError(
-                f"'certificate' must be about nodes or about edges alone (got {certificate.noise})"
-            )
         return cls(
             selection=certificate.selection,
             noise=certificate.noise,
@@ -221,7 +214,9 @@ class PredictionSets:
             r (int): Most entities that the adversary changed. (default: :obj:`0`)
             **budget: The adversary's strength as in
                 :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`; not needed at
-                :math:`r = 0`.
+                :math:`r = 0`. With ``only="new_nodes"``, :obj:`r` nodes were appended with all
+                their edges and nothing else was changed (ablated messages or nodes): sampled votes
+                give smaller sets for it, exact ones the same.
 
         Warns:
             UserWarning: If classes are in every set whatever the votes.
@@ -231,7 +226,7 @@ class PredictionSets:
             ValueError: If a budget is no number of its kind, the votes are of another smoothing or
                 counted otherwise, or an object was used for calibration or before it.
         """
-        approved, always = self._sets(certificate, r, budget)
+        approved, always = self._found(certificate, r, budget)
         if always.any():
             some = np.unique(always.nonzero()[1]).tolist()
             told = "".join(f", {name}={value}" for name, value in budget.items())
@@ -254,15 +249,15 @@ class PredictionSets:
             **budget: As in :meth:`sets`.
         """
         approved = self.sets(certificate, r, **budget)
-        return _covered(approved, _labels(y, Ballots.of(certificate)))
+        return views.share_covered(approved, check_labels(y, Ballots.of(certificate)))
 
     def size(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The average number of classes in a set; arguments as in :meth:`sets`."""
-        return _mean(self.sets(certificate, r, **budget).sum(1))
+        return views.mean(self.sets(certificate, r, **budget).sum(1))
 
     def singletons(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The share of sets with a single class; arguments as in :meth:`sets`."""
-        return _mean(self.sets(certificate, r, **budget).sum(1) == 1)
+        return views.mean(self.sets(certificate, r, **budget).sum(1) == 1)
 
     def calibration_size(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
         r"""The average size of the sets of the calibration objects themselves. Nothing is
@@ -274,8 +269,7 @@ class PredictionSets:
         """
         if not np.array_equal(certificate.index, self.index):
             raise ValueError("'certificate' must be the one of the calibration (got other objects)")
-        self._check_ballots(certificate)
-        return _mean(self._approved(certificate, r, budget)[0].sum(1))
+        return views.mean(self._approved(certificate, r, budget)[0].sum(1))
 
     def threshold(self, r: int = 0, **budget: Any) -> float | np.ndarray:
         r"""The share of votes from which on a class is in a set: a float, or float64 ``[C]`` if
@@ -292,25 +286,13 @@ class PredictionSets:
 
     def statement(self, r: int = 0, **budget: Any) -> str:
         r"""What is guaranteed, in a sentence; arguments as in :meth:`sets`."""
-        r, budget = self._checked(r, budget)
-        who = " of each class" if self.class_conditional else ""
-        over = self.noise.spares_target and r > 0
-        taken_over = ", or the object itself is taken over" if over else ""
-        attack = "without an attack"
-        if r > 0:
-            strength = f", by {self.noise.describe(**budget)} in total" if self.noise.axes else ""
-            whom = "1 entity" if r == 1 else f"{r} entities"
-            attack = f"under any change of at most {whom}{strength}"
-        return (
-            f"With probability at least {self.nominal:g}, over the random choice of calibration "
-            f"and test objects{who}, the right class is in the set{taken_over}, {attack}."
-        )
+        return views.statement(self, r, budget)
 
     def to_frame(
         self,
         certificate: Certificate,
         y: ArrayLike | None = None,
-        changed: Sequence[int] = CHANGED,
+        changed: Sequence[int] = views.CHANGED,
         **budget: Any,
     ) -> pd.DataFrame:
         r"""The :meth:`rows` as a table. Needs the extra ``frame``."""
@@ -322,7 +304,7 @@ class PredictionSets:
         self,
         certificate: Certificate,
         y: ArrayLike | None = None,
-        changed: Sequence[int] = CHANGED,
+        changed: Sequence[int] = views.CHANGED,
         **budget: Any,
     ) -> list[dict[str, Any]]:
         r"""For each number ``r`` of changed entities: the average ``size`` of the sets, the share
@@ -330,16 +312,8 @@ class PredictionSets:
         (``coverage``), and whether classes are in every set whatever the votes
         (``uninformative``). Other arguments as in :meth:`sets`.
         """
-        labels = None if y is None else _labels(y, Ballots.of(certificate))
-        rows = []
-        for r in check_integers("changed", changed, least=0).tolist():
-            approved, always = self._sets(certificate, r, budget)
-            size = approved.sum(1)
-            row: dict[str, Any] = {"r": r, "size": _mean(size), "singletons": _mean(size == 1)}
-            if labels is not None:
-                row["coverage"] = _covered(approved, labels)
-            rows.append({**row, "uninformative": bool(always.any())})
-        return rows
+        labels = None if y is None else check_labels(y, Ballots.of(certificate))
+        return views.rows(lambda r: self._found(certificate, r, budget), labels, changed)
 
     def plot(
         self,
@@ -359,12 +333,8 @@ class PredictionSets:
             changed (sequence of int): Numbers of changed entities. (default: ``range(11)``)
             **budget: As in :meth:`sets`.
         """
-        from pyg_hiersmooth.plotting import plot_set_sizes
-
-        changed = check_integers("changed", changed, least=0).tolist()
-        sizes = [_mean(self._sets(certificate, r, budget)[0].sum(1)) for r in changed]
-        title = f"{self.nominal:.4g} coverage, {self.selection}, {self.noise}"
-        return plot_set_sizes(changed, {"sets": sizes}, self.num_classes, title, path, ax)
+        sizes = self.rows(certificate, None, changed, **budget)
+        return views.plot(self, sizes, path, ax, certificate.counted)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         r"""Writes a NumPy ``.npz`` file without pickled objects, atomically."""
@@ -381,55 +351,29 @@ class PredictionSets:
         return sets_on_disk.load(cls, path)
 
     def __repr__(self) -> str:
-        told = "".join(f", {name}={value}" for name, value in self._facts() if value is not None)
-        return (
-            f"{type(self).__name__}(coverage={self.nominal:g}, {len(self.index)} calibration "
-            f"objects, {self.selection}, {self.noise}{told})"
-        )
+        return views.in_one_line(self)
 
     def _repr_html_(self) -> str:
-        rows = [
-            ("coverage", f"{self.nominal:g}{', of each class' if self.class_conditional else ''}"),
-            ("calibrated on", f"{len(self.index):,} objects"),
-            ("smoothing", f"{self.selection}, {self.noise}{', exact' if self.exact else ''}"),
-            *((name, f"{value:g}") for name, value in self._facts() if value is not None),
-            ("classes", str(self.num_classes)),
-            ("guarantee", self.statement()),
-        ]
-        return html_table("Prediction sets", rows)
+        return views.as_html(self)
 
-    def _facts(self) -> list[tuple[str, float | None]]:
-        return [("approve", self.approve), ("eta", None if self.exact else self.eta)]
-
-    def _sets(
+    def _found(
         self, certificate: Certificate, r: int, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""The sets, and which classes are in them whatever the votes; both bool ``[M, C]``."""
-        self._check_ballots(certificate)
-        self._check_objects(certificate)
+        check_unused(self, certificate.index)
         return self._approved(certificate, r, budget)
 
     def _approved(
         self, certificate: Certificate, r: int, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
-        r"""As :meth:`_sets`, of any objects."""
+        r"""As :meth:`_found`, of any objects."""
+        check_same_ballots(self, certificate)
         ballots = Ballots.of(certificate)
-        thresholds = self._thresholds(
+        reached = self._thresholds(
             r, budget, certificate.num_entities, certificate.num_features or self.num_features
         )
         level = self.eta / 2.0
-        return ballots.upper(level) >= thresholds, ballots.none().upper(level) >= thresholds
-
-    def _checked(self, r: int, budget: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        r"""How many entities a budget reaches, at most :obj:`r`, and the budget in its own norm."""
-        r = check_count("r", r)
-        if r == 0 and not budget:
-            return 0, {}
-        strength = {name: value for name, value in budget.items() if name != "norm"}
-        if self.noise.norm is None and "norm" in budget:
-            strength["norm"] = budget["norm"]  # refused below, by name
-        strength = self.noise.check_budget(**strength)
-        return int(min(r, self.noise.reach(**strength))), strength
+        return ballots.upper(level) >= reached, ballots.none().upper(level) >= reached
 
     def _thresholds(
         self,
@@ -438,102 +382,13 @@ class PredictionSets:
         num_entities: int | np.ndarray | None,
         num_features: int | None,
     ) -> np.ndarray:
-        r"""What a class must reach, of all objects or of each, and for all classes or for each:
-        ``[1 or M, 1 or C]``, votes if exact.
-        """
-        reached, strength = self._checked(r, budget)
-        if not self.noise.fixes_graph:  # entities may be added, so r may exceed their number
-            num_entities = None
-        entities = None if num_entities is None else np.atleast_1d(num_entities)[:, None]
-        if self.exact:
-            return np.atleast_2d(
-                self.clean_threshold - self.selection.num_exposing(reached, entities)
-            )
-        clean = self.clean_threshold[None, :]
-        if reached == 0:
-            return clean - robustness.MARGIN
-        if self.noise.norm is not None:
-            changed = reached if entities is None else np.minimum(reached, entities)
-            scale = robustness.distance_scale(
-                self.noise.norm, budget.get("norm"), changed, num_features
-            )
-            strength = {name: distance * scale for name, distance in strength.items()}
-        q = self.selection.prob_all_selected(
-            reached, None if num_entities is None else np.atleast_1d(num_entities)
+        attack = Attack.of(self.noise, r, budget)
+        return thresholds(
+            self.selection,
+            self.noise,
+            self.clean_threshold,
+            attack,
+            num_entities,
+            num_features,
+            exact=self.exact,
         )
-        return robustness.worst_case(self.noise, clean, np.atleast_1d(q)[:, None], **strength)
-
-    def _check_ballots(self, certificate: Certificate) -> None:
-        for name in ("selection", "noise"):
-            ours, theirs = getattr(self, name), getattr(certificate, name)
-            if not _same(ours, theirs):
-                raise ValueError(
-                    f"'certificate' must have the smoothing of the calibration, {ours} (got "
-                    f"{theirs})"
-                )
-        ballots = Ballots.of(certificate)
-        if ballots.exact != self.exact:
-            kinds = {True: "exact", False: "sampled"}
-            raise ValueError(
-                f"'certificate' must hold {kinds[self.exact]} votes, as in calibration (got "
-                f"{kinds[ballots.exact]} ones)"
-            )
-        if certificate.approve != self.approve:
-            raise ValueError(
-                f"'certificate' must count ballots as in calibration, with approve={self.approve} "
-                f"(got approve={certificate.approve})"
-            )
-        if ballots.num_classes != self.num_classes:
-            raise ValueError(
-                f"'certificate' must be about the {self.num_classes} classes of the calibration "
-                f"(got {ballots.num_classes})"
-            )
-
-    def _check_objects(self, certificate: Certificate) -> None:
-        _check_apart("certificate", certificate.index, self.index, "calibration used")
-        if self.chosen_index is not None:
-            told = "the choice of 'approve' used"
-            _check_apart("certificate", certificate.index, self.chosen_index, told)
-        if self.test_index is not None:
-            _check_among("certificate", certificate.index, self.test_index, "test")
-
-
-def _same(ours: Selection | Noise, theirs: Selection | Noise) -> bool:
-    try:
-        return ours is theirs or to_dict(ours) == to_dict(theirs)
-    except ValueError:  # of a kind that cannot be compared: not known to be the same
-        return False
-
-
-def _check_apart(name: str, index: np.ndarray, used: np.ndarray, told: str) -> None:
-    both = np.intersect1d(index, used)
-    if both.size:
-        raise ValueError(
-            f"'{name}' must be about other objects than {told} (got {both.size} of them, such as "
-            f"{both[0]}; objects of another dataset need numbers of their own in its 'index')"
-        )
-
-
-def _check_among(name: str, index: np.ndarray, allowed: ArrayLike, part: str) -> None:
-    others = np.setdiff1d(index, np.asarray(allowed))
-    if others.size:
-        raise ValueError(
-            f"'{name}' must be about objects of the split's '{part}_index', the others are not "
-            f"exchangeable with those (got {others.size} others, such as {others[0]})"
-        )
-
-
-def _labels(y: ArrayLike, ballots: Ballots) -> np.ndarray:
-    labels = check_integers("y", y, len(ballots.counts))
-    wrong = labels[(labels < 0) | (labels >= ballots.num_classes)]
-    if wrong.size:
-        raise ValueError(f"'y' must hold classes in [0, {ballots.num_classes}) (got {wrong[0]})")
-    return labels
-
-
-def _covered(approved: np.ndarray, labels: np.ndarray) -> float:
-    return _mean(np.take_along_axis(approved, labels[:, None], axis=1))
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.sum() / max(len(values), 1))

@@ -15,13 +15,15 @@ from pyg_hiersmooth.certificates.confidence_sequences import (
     level_of_each,
     most_favorable,
 )
+from pyg_hiersmooth.certificates.new_nodes import check_only
 from pyg_hiersmooth.certificates.vote_bounds import VoteBounds
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.noise import Noise
 
 Question = Mapping[str, Any]
 r"""An adversary in the words of :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`, such as
-``{"r": 1, "deletions": 5}``: is the prediction robust against it?
+``{"r": 1, "deletions": 5}`` or ``{"r": 5, "only": "new_nodes"}``: is the prediction robust against
+it?
 """
 
 
@@ -56,7 +58,9 @@ def _check_question(noise: Noise, question: Question) -> dict[str, Any]:
     if "r" not in question:
         raise TypeError(f"a question of 'until' needs 'r' (got {dict(question)})")
     budget = {str(name): value for name, value in question.items() if name != "r"}
-    named = {}
+    named: dict[str, Any] = {}
+    if "only" in budget:
+        named["only"] = check_only(noise, budget.pop("only"))
     if noise.norm is not None and "norm" in budget:
         named["norm"] = budget.pop("norm")
     r = check_count("r", question["r"])

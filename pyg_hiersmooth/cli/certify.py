@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pyg_hiersmooth.choices import Ablated, Part, TaskName
+from pyg_hiersmooth.choices import Part, TaskName
 from pyg_hiersmooth.cli import options
 from pyg_hiersmooth.cli.failure import Failure, Interrupted, one_sentence, one_voice
 from pyg_hiersmooth.experiment.settings import UNIMPORTANT, Settings, differences
@@ -41,18 +41,15 @@ if TYPE_CHECKING:
 )
 @options.setting(
     "noise",
-    options.NOISE,
-    "Noise on the features of selected nodes; flips need binary features, but no one-hot rows.",
+    options.NODE_NOISE,
+    "Noise on the features of selected nodes; flips need binary features, but no one-hot rows. "
+    "With --edges it is none unless it is named.",
 )
 @options.selection_option
 @options.noise_options
-@options.setting(
-    "ablate",
-    options.choice(Ablated),
-    "What is ablated of selected nodes (ablation only): with messages, certificates hold against "
-    "other nodes that are taken over, features and edges; nodes is for graphs.",
-)
+@options.ablate_option
 @options.partition_options
+@options.edges_options
 @click.option(
     "--normalize-features/--no-normalize-features",
     cls=options.SettingOption,
@@ -95,7 +92,7 @@ if TYPE_CHECKING:
     "device", click.Choice(["cpu", "cuda"]), "Where the model runs.", "cuda where available"
 )
 @options.out_option(
-    "runs/<dataset>-<model>[-partition]-<noise>-seed<seed>",
+    "runs/<dataset>-<model>[-partition][-<noise>][-edges-<edges>]-seed<seed>",
     "Folder for everything that the run keeps; it must not contain a run already.",
 )
 @click.option(
@@ -111,18 +108,19 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
 
     Trains a graph neural network on noisy features (20 nodes per class for training, as many for
     validation), lets it vote on 10 % of the other nodes under noise, certifies them, and prints
-    their certified accuracy. With --task graph, a tenth of the graphs is certified, as many are
-    for validation and the others for training. Everything is kept in a folder: settings, weights,
+    their certified accuracy. With --task graph, a tenth of the graphs is certified, a tenth is for
+    validation, and the others are for training. Everything is kept in a folder: settings, weights,
     votes, certificate, results and a plot. A stopped run continues with --resume, and ends with
-    the votes of an undisturbed run.
+    the votes of an uninterrupted run.
 
     With --selection partition --noise ablation the few outcomes of the smoothing are enumerated,
     and certificates are deterministic. With --collective, a second table counts the nodes that one
     attack on the whole graph cannot change. With --sets, another one gives the sizes of sets of
-    classes that contain the right one with a stated probability.
+    classes that contain the right one with a stated probability. With --edges, certificates hold
+    against changed edges, alone or beside changed nodes.
 
-    Started by torchrun, its processes share the samples; a run that it restarts continues from
-    what is in the folder.
+    Under torchrun, the processes share the samples, and a restarted run continues from its
+    folder.
 
     \b
     Example:
@@ -130,6 +128,10 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
       hiersmooth certify --noise gaussian --std 0.25 --out runs/gaussian
       hiersmooth certify --selection partition --noise ablation --collective
       hiersmooth certify --selection partition --noise ablation --sets 0.9
+      hiersmooth certify --selection partition --noise ablation --ablate messages
+      hiersmooth certify --edges ablation --edges-groups 20
+      hiersmooth certify --edges flips --edges-p-plus 0.001 --edges-p-minus 0.4
+      hiersmooth certify --noise flips --edges ablation --edges-p 0.9
       hiersmooth certify --dataset MUTAG --task graph --model gin --noise gaussian
       hiersmooth certify --until 'r=1,deletions=5' --until 'r=3,additions=1'
       hiersmooth certify --resume runs/gaussian
@@ -192,7 +194,10 @@ def _draw(outcome: Outcome, title: str, folder: RunFolder) -> None:
     summary = outcome.summary
     if summary.collective is not None:
         curves = {
-            f"{changes}, one attack on {whom}": [summary.accuracy, *shares]
+            f"{'' if changes == 'anything' else f'{changes}, '}one attack on {whom}": [
+                summary.accuracy,
+                *shares,
+            ]
             for changes, rows in summary.collective.by_changes.items()
             for whom, shares in zip(("all", "each"), rows, strict=True)
         }

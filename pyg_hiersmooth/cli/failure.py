@@ -1,7 +1,8 @@
-r"""What goes wrong, in one sentence."""
+r"""Errors in one sentence."""
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -53,12 +54,19 @@ def one_sentence() -> Iterator[None]:
         raise Failure(with_options(_sentence(error))) from error
 
 
-def load_pytorch() -> None:
-    r"""Imports PyTorch and PyG, and says that these seconds are theirs."""
-    if "torch_geometric" not in sys.modules:
-        if os.environ.get("RANK", "0") == "0":
-            click.echo("Loading PyTorch ...", err=True)
-        import_module("torch_geometric")
+def load_pytorch(*others: str) -> None:
+    r"""Imports PyTorch, PyG and modules that need them, and says so, since this takes seconds."""
+    if "torch_geometric" in sys.modules:
+        return
+    if os.environ.get("RANK", "0") == "0":
+        click.echo("Loading PyTorch ...", err=True)
+    gc.disable()  # imports leave no garbage, and each search for it visits all that they made
+    try:
+        for module in ("torch_geometric", *others):
+            import_module(module)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager

@@ -10,7 +10,9 @@ from typing import Any, get_args
 import click
 
 from pyg_hiersmooth.choices import (
+    Ablated,
     AttackMethod,
+    EdgesNoise,
     Kind,
     SelectionName,
     TaskName,
@@ -20,6 +22,7 @@ from pyg_hiersmooth.choices import (
 from pyg_hiersmooth.experiment.settings import (
     CollectiveSettings,
     DataSettings,
+    EdgesSettings,
     SamplingSettings,
     SetsSettings,
     Settings,
@@ -45,7 +48,7 @@ class FiniteRange(click.FloatRange):
 
 
 class ModelName(click.ParamType):
-    r"""The name of a model of ours, or ``module:Class`` for one of the user's own."""
+    r"""The name of a built-in model, or ``module:Class`` for the user's own."""
 
     name = "name"
 
@@ -87,7 +90,7 @@ class SettingOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    r"""A command whose help shows options in groups: by the part of the settings they are of."""
+    r"""A command whose help shows options in groups, by the part of the settings they belong to."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
@@ -105,12 +108,13 @@ class GroupedCommand(click.Command):
 DATASET = DatasetName()
 NODE_MODEL = ModelName("gcn", "gat", "gatv2", "appnp", "sage")
 NOISE = click.Choice(list(NOISE_KINDS))
+NODE_NOISE = click.Choice([*NOISE_KINDS, "none"])
 PROBABILITY = FiniteRange(0.0, 1.0)
 SELECTION = FiniteRange(0.0, 1.0, min_open=True)
 ALPHA = FiniteRange(0.0, 1.0, min_open=True, max_open=True)
 POSITIVE = FiniteRange(0.0, min_open=True)
 NOT_NEGATIVE = FiniteRange(0.0)
-COUNT = click.IntRange(1)
+COUNT, NOT_NEGATIVE_COUNT = click.IntRange(1), click.IntRange(0)
 SEED = click.IntRange(0, 2**32 - 1)
 
 
@@ -120,7 +124,9 @@ def choice(literal: Any) -> click.Choice:
 
 
 FLAGS = {"n": ("--num-samples", "-n", "--n"), "n0": ("--num-pre-samples", "--n0")}
-r"""Options not called like their setting, as ``torchrun`` takes ``--n`` for one of its own."""
+r"""Options that are not named like their setting, since ``torchrun`` reads ``--n`` as one of its
+own.
+"""
 
 
 def flag(name: str) -> str:
@@ -167,11 +173,15 @@ def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
 
 
 def _default(name: str) -> Any:
-    r"""What a setting is where it applies, and where it is another one for graphs."""
+    r"""The default of a setting where it applies, with that for graphs if it differs."""
     more = {"selection": "partition", "noise": "ablation", "collective": True, "sets": 0.9}
-    found = [Settings.of(**options).options[name] for options in ({}, more)]
+    edges: list[dict[str, Any]] = [
+        {"edges": "flips"},
+        {"edges": "ablation", "edges_selection": "partition"},
+    ]
+    found = [Settings.of(**options).options[name] for options in ({}, more, *edges)]
     default = next((value for value in found if value is not None), None)
-    graphs = Settings.of(task="graph").options[name]
+    graphs = Settings.of(task="graph", sets=0.9).options[name]
     return (
         default
         if name == "task" or graphs in (default, None)
@@ -210,14 +220,14 @@ def training_options(task: TaskName | None = None) -> Decorator:
                 ("lr", POSITIVE, "Learning rate."),
                 ("num_draws", COUNT, "Draws of noise per training step."),
                 ("consistency", NOT_NEGATIVE, "Weight of the consistency loss between draws."),
-                ("consistency_rampup", click.IntRange(0), "Epochs in which that weight rises."),
+                ("consistency_rampup", click.IntRange(0), "Epochs in which this weight rises."),
             )
         )
     )
 
 
 def _of_kinds(attribute: str) -> dict[str, dict[str, Any]]:
-    r"""By name, what kinds of noise have of that attribute."""
+    r"""By name and kind of noise, the entries of that attribute."""
     found: dict[str, dict[str, Any]] = {}
     for kind in NOISE_KINDS.values():
         for each in getattr(kind, attribute):
@@ -230,8 +240,9 @@ r"""For each parameter of a noise, and each axis of a budget, what kinds have it
 
 GROUPS = {
     "Data and model": names(DataSettings),
-    "Smoothing": names(SmoothingSettings),
-    "Adversary": ["r", *AXES, "min_clean_accuracy"],
+    "Smoothing": ["methods", *names(SmoothingSettings)],
+    "Noise on edges": names(EdgesSettings),
+    "Adversary": ["r", "r_edges", *AXES, "min_clean_accuracy"],
     "Certificates": [*names(SamplingSettings), "kind"],
     "Collective certificates": ["collective", *names(CollectiveSettings)],
     "Prediction sets": names(SetsSettings),
@@ -273,6 +284,51 @@ partition_options = bundle(
     setting("groups", click.IntRange(2), "Groups of a partition (partition only)."),
     partitions_option,
 )
+ablate_option = setting(
+    "ablate",
+    choice(Ablated),
+    "What is ablated of selected nodes (ablation only): with messages, certificates hold against "
+    "other nodes that are taken over, features and edges; nodes is for graphs.",
+)
+edges_option = bundle(
+    setting(
+        "edges",
+        click.Choice(["none", *get_args(EdgesNoise)]),
+        "Noise on the edges of randomly selected pairs of nodes, so that certificates hold against "
+        "changed edges: selected pairs have no edge, or get or lose one. It is the only noise "
+        "unless --noise names one of nodes, which may not draw noise as flips of edges do.",
+        "none",
+    ),
+    setting(
+        "edges_selection",
+        choice(SelectionName),
+        "How pairs are selected; as --selection. A partition of pairs is exact if edges are "
+        "ablated and nodes get no noise.",
+        "bernoulli, or partition if --edges-groups is given",
+    ),
+)
+edges_partitions_option = setting("edges_partitions", COUNT, "Partitions of pairs.")
+directed_option = click.option(
+    "--directed",
+    is_flag=True,
+    default=None,
+    help="Take both directions between two nodes for two pairs.",
+)
+ablated_edges_options = bundle(
+    setting(
+        "edges_p", SELECTION, "Probability to select a pair.", "0.9 for ablation, 1.0 for flips"
+    ),
+    setting("edges_groups", click.IntRange(2), "Groups of a partition of pairs."),
+    edges_partitions_option,
+)
+tuned_edges_options = bundle(edges_option, edges_partitions_option, directed_option)
+edges_options = bundle(
+    edges_option,
+    ablated_edges_options,
+    setting("edges_p_plus", PROBABILITY, "Probability to add an edge (flips of edges only)."),
+    setting("edges_p_minus", PROBABILITY, "Probability to delete an edge (flips of edges only)."),
+    directed_option,
+)
 collective_options = bundle(
     click.option(
         "--collective",
@@ -283,8 +339,8 @@ collective_options = bundle(
     setting(
         "method",
         choice(AttackMethod),
-        "How to bound it: by a linear program, or by an integer program, which certifies more "
-        "(collective only).",
+        "How to bound this number: by a linear program, or by an integer program, which certifies "
+        "more (collective only).",
     ),
     setting("time_limit", POSITIVE, "Seconds for an integer program (collective only)."),
 )
@@ -304,7 +360,7 @@ sets_options = bundle(
     setting(
         "calibration",
         COUNT,
-        "Random nodes that sets are calibrated on, hidden from training (sets only).",
+        "Random nodes or graphs that sets are calibrated on, hidden from training (sets only).",
     ),
 )
 noise_options = bundle(

@@ -28,6 +28,8 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
     seconds = summary.seconds_per_sample
     table = Table(title=title, show_header=False, box=box.SIMPLE, title_justify="left")
     table.add_row("Smoothing", summary.smoothing)
+    if summary.threat:
+        table.add_row("Against", summary.threat)
     table.add_row(f"Certified {noun}", f"{summary.num_nodes}")
     table.add_row("Accuracy of the smoothed classifier", f"{summary.accuracy:.1%}")
     if summary.majority is not None:
@@ -39,12 +41,12 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
     )
     if summary.mean_samples is not None:
         table.add_row(
-            f"Samples of one of the {noun}",
+            f"Samples per {noun[:-1]}",
             f"{summary.mean_samples:,.0f} on average, {summary.median_samples:,.0f} in the median",
         )
     for answer in summary.asked:
         table.add_row(
-            f"Right, robust to r = {answer.r}, {answer.changes}", f"{answer.accuracy:.1%}"
+            f"Correct and robust to r = {answer.r}, {answer.changes}", f"{answer.accuracy:.1%}"
         )
     table.add_row("Features", summary.feature_path)
     return table
@@ -54,13 +56,11 @@ def _certified(summary: Summary) -> Table:
     title = "Certified accuracy, exact" if summary.exact else "Certified accuracy"
     table = Table(title=title, box=box.SIMPLE, title_justify="left")
     table.add_column("Adversary changes, in total")
-    rows: dict[str, list[str]] = {}
-    for cell in summary.certified:
-        rows.setdefault(cell.changes, []).append(f"{cell.accuracy:.1%}")
-    for r in sorted({cell.r for cell in summary.certified}):
-        table.add_column(f"r = {r}", justify="right")
+    heads, rows = summary.table()
+    for head in heads:
+        table.add_column(head, justify="right")
     for description, accuracies in rows.items():
-        table.add_row(description, *accuracies)
+        table.add_row(description, *(f"{accuracy:.1%}" for accuracy in accuracies))
     return table
 
 
@@ -79,6 +79,7 @@ def _collective(summary: CollectiveSummary, noun: str) -> Table:
 
 
 def _sets(summary: SetsSummary) -> Table:
+    summary = summary.reported
     title = f"Prediction sets, coverage {summary.nominal:g}"
     table = Table(title=title, box=box.SIMPLE, title_justify="left", caption_justify="left")
     table.add_column("Changes, in total")
@@ -90,5 +91,5 @@ def _sets(summary: SetsSummary) -> Table:
         table.add_row(changes, "size", *marked)
         table.add_row("", "coverage", *(f"{cell.coverage:.1%}" for cell in cells))
     if any(cell.uninformative for cell in summary.sizes):
-        table.caption = "* classes are in every set, whatever the votes"
+        table.caption = "* some classes are in every set, whatever the votes"
     return table

@@ -22,7 +22,8 @@ SHOWN = 5
 r"""Smoothings that are printed."""
 
 CARRIED_ON = (
-    *("dataset", "root", "model", "selection", "partitions", "noise"),
+    *("dataset", "root", "model", "selection", "partitions", "noise", "ablate"),
+    *("edges", "edges_selection", "edges_partitions", "directed"),
     *("alpha", "kind", "seed", *names(TrainingSettings)),
 )
 r"""Settings of a search that certification continues with."""
@@ -37,13 +38,30 @@ r"""Settings of a search that certification continues with."""
     "Graph neural network to smooth; or a class of your own, called as "
     "Class(in_channels, num_classes).",
 )
-@options.setting("noise", options.NOISE, "Noise to tune.", Settings().smoothing.noise)
+@options.setting(
+    "noise",
+    options.NODE_NOISE,
+    "Noise to tune; with --edges none unless it is named.",
+    Settings().smoothing.noise,
+)
 @options.selection_option
 @options.partitions_option
+@options.ablate_option
+@options.tuned_edges_options
 @click.option(
-    "--r", type=options.COUNT, default=1, help="Number of nodes that the adversary may change."
+    "--r",
+    type=options.NOT_NEGATIVE_COUNT,
+    default=1,
+    help="Number of nodes that the adversary may change; with noise on edges alone, of pairs of "
+    "nodes, if they are ablated.",
 )
 @options.budget_options
+@click.option(
+    "--r-edges",
+    type=options.NOT_NEGATIVE_COUNT,
+    help="Number of pairs of nodes whose edges change beside nodes (--edges ablation with noise "
+    "on nodes only).",
+)
 @click.option(
     "--min-clean-accuracy",
     type=options.PROBABILITY,
@@ -57,7 +75,7 @@ r"""Settings of a search that certification continues with."""
 @options.training_options("node")
 @options.workers_option
 @options.out_option(
-    "runs/tune-<dataset>-<model>[-partition]-<noise>-seed<seed>.jsonl",
+    "runs/tune-<dataset>-<model>[-partition][-<noise>][-edges-<edges>]-seed<seed>.jsonl",
     "File that keeps the trials; a stopped search continues from it.",
     is_file=True,
 )
@@ -73,18 +91,23 @@ def tune_command(
     """Search for the noise that certifies the most validation nodes.
 
     Tries selection probabilities, or the groups of a partition, and parameters of the noise: each
-    trial trains the model under it, and certifies the validation nodes against the given adversary.
-    Prints the best ones, and the command that certifies test nodes with the first. Needs Optuna,
-    which comes with the extra 'tune'.
+    trial trains a model under this noise, and certifies the validation nodes against the given
+    adversary. Prints the best settings, and the command that certifies test nodes with the first.
+    Needs Optuna, which comes with the extra 'tune'.
 
     \b
     Example:
       hiersmooth tune --noise flips --r 1 --deletions 5 --min-clean-accuracy 0.78
       hiersmooth tune --model my_models:MyGNN --noise ablation --r 3
       hiersmooth tune --selection partition --noise ablation --r 3
+      hiersmooth tune --edges ablation --edges-selection partition --r 3
+      hiersmooth tune --edges flips --deletions 5
+      hiersmooth tune --noise ablation --edges ablation --r 1 --r-edges 2
     """
     chosen = options.given(chosen)
     budget = {name: chosen.pop(name) for name in options.AXES if name in chosen}
+    if "r_edges" in chosen:
+        budget["edges"] = chosen.pop("r_edges")
     with one_sentence():
         settings = Settings.of(part="val", **chosen)
         if settings.sampling is not None:
@@ -105,13 +128,12 @@ def tune_command(
                 task.data,
                 task.index,
                 task.num_classes,
-                settings.smoothing.noise,
+                settings.smoothing,
                 r,
-                selection=settings.smoothing.selection,
-                partitions=settings.smoothing.partitions,
+                pairs=settings.pairs,
+                sampling=settings.sampling,
                 min_clean_accuracy=min_clean_accuracy,
                 num_trials=trials,
-                **{name: settings.options[name] for name in ("n0", "n", "alpha")},
                 kind=settings.kind,
                 seed=_sampling_seed(settings.seed),
                 num_workers=settings.num_workers,
@@ -157,5 +179,10 @@ def _report(ranking: list[TunedSmoothing], min_clean_accuracy: float, settings: 
         )
     carried = options.given({name: settings.options[name] for name in CARRIED_ON})
     carried |= best.parameters
-    flags = [text for name, value in carried.items() for text in (options.flag(name), f"{value}")]
+    if carried["noise"] == "none":
+        del carried["selection"]
+    flags = []
+    for name, value in carried.items():
+        if value is not False:
+            flags += [options.flag(name)] if value is True else [options.flag(name), f"{value}"]
     click.echo(f"Certify test nodes with: {shlex.join(['hiersmooth', 'certify', *flags])}")

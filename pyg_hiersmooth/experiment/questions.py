@@ -7,7 +7,7 @@ from typing import Any
 
 
 def parse_question(text: str) -> dict[str, Any]:
-    r"""The question that a text such as ``"r=1,deletions=5"`` asks, as
+    r"""The question that a text such as ``"r=1,deletions=5"`` or ``"r=5,only=new_nodes"`` asks, as
     :func:`~pyg_hiersmooth.certificates.check_questions` takes it.
 
     Raises:
@@ -19,6 +19,9 @@ def parse_question(text: str) -> dict[str, Any]:
         try:
             if not (name and equals) or name in question:
                 raise ValueError
+            if name == "only":  # the only one that is a word
+                question[name] = value
+                continue
             number = json.loads(value)
             if isinstance(number, bool) or not isinstance(number, int | float):
                 raise ValueError

@@ -1,4 +1,4 @@
-r"""What an experiment was asked to do.
+r"""The settings of an experiment.
 
 A new setting is a field of its part here, an option in :mod:`pyg_hiersmooth.cli.options`, and, if
 it belongs to one selection or noise, a default in :obj:`OWN_DEFAULTS`.
@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from pyg_hiersmooth.choices import (
     Ablated,
     AttackMethod,
+    EdgesNoise,
     Kind,
     Part,
     SelectionName,
@@ -35,6 +36,7 @@ TASK_DEFAULTS: dict[str, dict[str, Any]] = {
         "max_epochs": 300,
         "patience": 100,
         "lr": 1e-2,
+        "calibration": 40,
     },
 }
 r"""The settings whose defaults depend on the task; those of training are the trainer's own."""
@@ -51,6 +53,15 @@ OWN_DEFAULTS = {
     | {"ablation": {"ablate": "features"}},
 }
 r"""The settings that belong to one selection or noise, with their defaults."""
+
+EDGES_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "edges_selection": {
+        "bernoulli": {"edges_p": 0.9},
+        "partition": {"edges_groups": 20, "edges_partitions": 10},
+    },
+    "edges": {"ablation": {}, "flips": {"edges_p_plus": 0.001, "edges_p_minus": 0.4}},
+}
+r"""The same for noise on edges."""
 
 
 class Titled:
@@ -114,8 +125,8 @@ class SmoothingSettings:
     Attributes:
         noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; ``"none"`` trains and tests the
             model as it is.
-        selection (str): ``"bernoulli"`` selects every node by itself, ``"partition"`` leaves out
-            one group of a partition at a time.
+        selection (str): ``"bernoulli"`` selects every node independently, ``"partition"`` leaves
+            out one group of a partition at a time.
         p (float or None): Probability to select a node, of the selection ``"bernoulli"``.
             (default: :obj:`0.81`)
         groups (int or None): Groups of a partition, at least 2. (default: :obj:`10`)
@@ -125,9 +136,9 @@ class SmoothingSettings:
         std (float or None): Standard deviation, of Gaussian noise. (default: :obj:`0.25`)
         scale (float or None): Scale, of Laplace noise, or half width, of uniform noise.
             (default: :obj:`0.25`)
-        ablate (str or None): What of selected nodes is ablated: ``"features"``, their
-            ``"messages"`` to others, or the ``"nodes"`` of a graph that is classified.
-            (default: ``"features"``)
+        ablate (str or None): What is ablated of selected nodes: ``"features"``, their
+            ``"messages"`` to others, or the ``"nodes"`` of a graph that is classified. (default:
+            ``"features"``)
         indicator (bool): Whether the model sees which nodes are selected, as one more feature.
 
     Raises:
@@ -147,14 +158,8 @@ class SmoothingSettings:
     indicator: bool = True
 
     def __post_init__(self) -> None:
-        for owner, kinds in OWN_DEFAULTS.items():
-            kind = getattr(self, owner)
-            check_choice(owner, kind, kinds)
-            for name in (name for defaults in kinds.values() for name in defaults):
-                if name not in kinds[kind]:
-                    _check_idle(name, getattr(self, name), f"with {owner!r} {kind}")
-                elif getattr(self, name) is None:
-                    object.__setattr__(self, name, kinds[kind][name])
+        check_choice("selection", self.selection, SELECTION_DEFAULTS)
+        _fill_in(self, OWN_DEFAULTS if self.noise != "none" else {"noise": OWN_DEFAULTS["noise"]})
         if self.ablate is not None:
             check_choice("ablate", self.ablate, get_args(Ablated))
 
@@ -164,8 +169,53 @@ class SmoothingSettings:
 
     @property
     def exact(self) -> bool:
-        r"""Whether certificates are exact: all outcomes of the smoothing are enumerated."""
+        r"""Whether certificates for nodes alone are exact: all outcomes are enumerated."""
         return self.selection == "partition" and NOISES[self.noise].deterministic
+
+
+@dataclass(frozen=True)
+class EdgesSettings:
+    r"""The noise on edges, and which pairs of nodes get it, as in
+    :class:`~pyg_hiersmooth.transforms.HierarchicalEdgeNoise`. What is :obj:`None` is as in
+    :class:`SmoothingSettings`.
+
+    Attributes:
+        edges (str): ``"ablation"``: selected pairs have no edge; ``"flips"``: they get or lose one.
+        edges_selection (str): ``"bernoulli"`` or ``"partition"``.
+            (default: ``"partition"`` if something of it is given)
+        edges_p (float or None): Probability to select a pair.
+            (default: :obj:`0.9`, and :obj:`1.0` for flips)
+        edges_groups (int or None): Groups of a partition of pairs. (default: :obj:`20`)
+        edges_partitions (int or None): Partitions. (default: :obj:`10`)
+        edges_p_plus (float or None): Probability to add an edge, of flips. (default: :obj:`0.001`)
+        edges_p_minus (float or None): Probability to delete one. (default: :obj:`0.4`)
+        directed (bool): Whether :math:`(i, j)` and :math:`(j, i)` are two pairs.
+
+    Raises:
+        ValueError: If a name is unknown, or the noise or the selection does not have what is given.
+    """
+
+    edges: EdgesNoise
+    edges_selection: SelectionName | None = None
+    edges_p: float | None = None
+    edges_groups: int | None = None
+    edges_partitions: int | None = None
+    edges_p_plus: float | None = None
+    edges_p_minus: float | None = None
+    directed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.edges_selection is None:
+            given = (self.edges_groups, self.edges_partitions) != (None, None)
+            object.__setattr__(self, "edges_selection", "partition" if given else "bernoulli")
+        if (self.edges, self.edges_selection, self.edges_p) == ("flips", "bernoulli", None):
+            object.__setattr__(self, "edges_p", 1.0)
+        _fill_in(self, EDGES_DEFAULTS)
+
+    @property
+    def exact(self) -> bool:
+        r"""Whether certificates for edges alone are exact."""
+        return (self.edges, self.edges_selection) == ("ablation", "partition")
 
 
 @dataclass(frozen=True)
@@ -182,7 +232,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    r"""What certificates are made of where the outcomes of a smoothing are sampled.
+    r"""How outcomes are sampled, unless they are enumerated.
 
     Attributes:
         n0 (int or None): Samples that select the class of an object. (default: :obj:`1_000`)
@@ -246,10 +296,10 @@ class SetsSettings:
     r"""How prediction sets are made, as in :class:`~pyg_hiersmooth.certificates.PredictionSets`.
 
     Attributes:
-        sets (float): The probability, in :math:`(0, 1)`, that a set holds the right class.
+        sets (float): The probability, in :math:`(0, 1)`, that a set contains the right class.
         approve (float): The softmax probability, in :math:`[0, 1]`, from which on a sample approves
             a class.
-        calibration (int): Random nodes to calibrate on, which are hidden from training.
+        calibration (int): Random nodes or graphs to calibrate on, which are hidden from training.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -278,14 +328,14 @@ class Settings:
 
     Attributes:
         data (DataSettings): What is classified, and by which model.
-        smoothing (SmoothingSettings): The noise, and where it acts.
+        smoothing (SmoothingSettings): The noise of nodes, and where it acts.
+        pairs (EdgesSettings or None): The noise on edges; :obj:`None` if they get none.
         training (TrainingSettings or None): How it is trained; :obj:`None` with a checkpoint.
         sampling (SamplingSettings or None): What certificates are made of; :obj:`None` where they
             are exact.
-        collective (CollectiveSettings or None): How to certify as well how many nodes no single
-            attack can change; :obj:`None` if that is not asked.
-        prediction_sets (SetsSettings or None): How to make prediction sets as well; :obj:`None` if
-            that is not asked.
+        collective (CollectiveSettings or None): How to bound the number of nodes that a single
+            attack can change; :obj:`None` if it is not bounded.
+        prediction_sets (SetsSettings or None): How to make prediction sets; :obj:`None` for none.
         kind (str): ``"multiclass"`` or ``"binary"``.
         seed (int): Seed of the split, the model, its training, the samples and the partitions.
         checkpoint (str or None): Weights to load instead of training.
@@ -299,6 +349,7 @@ class Settings:
 
     data: DataSettings = field(default_factory=DataSettings)
     smoothing: SmoothingSettings = field(default_factory=SmoothingSettings)
+    pairs: EdgesSettings | None = None
     training: TrainingSettings | None = field(default_factory=TrainingSettings)
     sampling: SamplingSettings | None = field(default_factory=SamplingSettings)
     collective: CollectiveSettings | None = None
@@ -320,7 +371,9 @@ class Settings:
             )
         if self.device == "cuda":
             _check_idle("num_workers", self.num_workers, "with 'device' cuda")
-        if self.smoothing.noise == "none":
+        if self.pairs is not None:
+            self._check_pairs()
+        elif self.smoothing.noise == "none":
             sets = self.prediction_sets and self.prediction_sets.sets
             until = self.sampling and self.sampling.until
             asked = {"until": until, "collective": self.collective, "sets": sets}
@@ -344,7 +397,10 @@ class Settings:
             ValueError: If settings do not fit each other, or one would do nothing.
         """
         given = {name: value for name, value in options.items() if value is not None}
-        left = TASK_DEFAULTS.get(given.get("task", "node"), {}) | given
+        if given.get("edges") == "none":
+            del given["edges"]
+        left = TASK_DEFAULTS.get(given.get("task", "node"), {})
+        left = left | ({"noise": "none"} if "edges" in given else {}) | given
 
         def part(kind: type[Any], idle: str = "") -> Any:
             own = taken(kind, left)
@@ -353,15 +409,19 @@ class Settings:
             return None if idle else kind(**own)
 
         data, smoothing = part(DataSettings), part(SmoothingSettings)
+        pairs = part(EdgesSettings, "" if "edges" in left else "without 'edges'")
         exact = f"with 'selection' partition and 'noise' {smoothing.noise}, which are exact"
+        if pairs is not None:
+            exact = f"with 'edges_selection' partition and 'edges' {pairs.edges}, which are exact"
         loaded = "with 'checkpoint'" if "checkpoint" in left else ""
         alone = "" if left.pop("collective", False) else "without 'collective'"
         without = "" if "sets" in left else "without 'sets'"
         return cls(
             data,
             smoothing,
+            pairs,
             part(TrainingSettings, loaded),
-            part(SamplingSettings, exact if smoothing.exact else ""),
+            part(SamplingSettings, exact if _exact(smoothing, pairs) else ""),
             part(CollectiveSettings, alone),
             part(SetsSettings, without),
             **left,
@@ -383,8 +443,18 @@ class Settings:
         return options | {"collective": self.collective is not None}
 
     @property
+    def exact(self) -> bool:
+        r"""Whether certificates are exact: all outcomes of the smoothing are enumerated."""
+        return _exact(self.smoothing, self.pairs)
+
+    @property
+    def smooths(self) -> bool:
+        r"""Whether there is any noise."""
+        return self.pairs is not None or self.smoothing.noise != "none"
+
+    @property
     def questions(self) -> list[dict[str, Any]]:
-        r"""What is asked of each node or graph."""
+        r"""The questions about each node or graph."""
         return self.sampling.questions if self.sampling else []
 
     @property
@@ -394,11 +464,42 @@ class Settings:
 
     @property
     def name(self) -> str:
-        r"""What tells runs apart that one would compare, as the name of a folder."""
+        r"""A folder name that distinguishes the runs that one would compare."""
         selection = self.smoothing.selection
         how = "" if selection == "bernoulli" else f"{selection}-"
         of = "" if self.smoothing.ablate in (None, "features") else f"-{self.smoothing.ablate}"
-        return f"{self.data.slug}-{how}{self.smoothing.noise}{of}-seed{self.seed}"
+        words = [f"{how}{self.smoothing.noise}{of}"]
+        if self.pairs is not None:
+            how = "" if self.pairs.edges_selection == "bernoulli" else "partition-"
+            nodes = words if self.smoothing.noise != "none" else []
+            words = [*nodes, f"edges-{how}{self.pairs.edges}"]
+        return "-".join([self.data.slug, *words, f"seed{self.seed}"])
+
+    def _check_pairs(self) -> None:
+        r"""Checks that there are certificates for noise on edges beside that on nodes."""
+        assert self.pairs is not None
+        nodes, edges = self.smoothing, self.pairs.edges
+        if self.collective is not None:
+            raise ValueError(
+                "'collective' counts changed nodes, not pairs of them: leave it out (got 'edges' "
+                f"{edges})"
+            )
+        if nodes.noise == "none":
+            idle = {name: getattr(nodes, name) for name in ("p", "groups", "partitions")}
+            idle["selection"] = None if nodes.selection == "bernoulli" else nodes.selection
+            for name, value in idle.items():
+                of_pairs = f"with 'noise' none (that of pairs of nodes is 'edges_{name}')"
+                _check_idle(name, value, of_pairs)
+        elif edges == "flips" and nodes.noise != "ablation":
+            raise ValueError(
+                "one of two noises may draw, the other must ablate: 'edges' must be ablation with "
+                f"'noise' {nodes.noise}, or 'noise' ablation or none (got 'edges' flips)"
+            )
+        elif edges == "flips" and nodes.ablate == "messages":
+            raise ValueError(
+                "edges that noise adds to selected nodes would carry their messages: 'edges' must "
+                "be ablation with 'ablate' messages (got flips)"
+            )
 
     def _check_collective(self) -> None:
         if self.smoothing.ablate not in (None, "features"):
@@ -417,14 +518,9 @@ class Settings:
             )
 
     def _check_sets(self) -> None:
-        if self.data.task != "node":
-            raise ValueError(
-                f"'sets' need calibration nodes, which are of one graph (got 'task' "
-                f"{self.data.task})"
-            )
         if self.data.part != "test":
             raise ValueError(
-                "'sets' are about test nodes, which calibration nodes are exchangeable with (got "
+                "'sets' are about 'part' test, which what they are calibrated on is like (got "
                 f"'part' {self.data.part})"
             )
 
@@ -442,6 +538,7 @@ def taken(kind: type[Any], options: dict[str, Any]) -> dict[str, Any]:
 PARTS: dict[str, type[Any]] = {
     "data": DataSettings,
     "smoothing": SmoothingSettings,
+    "pairs": EdgesSettings,
     "sampling": SamplingSettings,
     "training": TrainingSettings,
     "collective": CollectiveSettings,
@@ -467,7 +564,25 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, tuple[A
     }
 
 
+def _exact(nodes: SmoothingSettings, pairs: EdgesSettings | None) -> bool:
+    if pairs is None:
+        return nodes.exact
+    return nodes.noise == "none" and pairs.exact
+
+
+def _fill_in(settings: Any, owners: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    r"""Gives settings of one selection or noise their defaults, and refuses those of others."""
+    for owner, kinds in owners.items():
+        kind = getattr(settings, owner)
+        check_choice(owner, kind, kinds)
+        for name in (name for defaults in kinds.values() for name in defaults):
+            if name not in kinds[kind]:
+                _check_idle(name, getattr(settings, name), f"with {owner!r} {kind}")
+            elif getattr(settings, name) is None:
+                object.__setattr__(settings, name, kinds[kind][name])
+
+
 def _check_idle(name: str, value: Any, reason: str) -> None:
-    r"""Refuses a setting that would do nothing."""
+    r"""Rejects a setting that would have no effect."""
     if value is not None:
         raise ValueError(f"{name!r} does nothing {reason}: leave it out")

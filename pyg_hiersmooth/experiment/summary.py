@@ -14,12 +14,13 @@ from tqdm.auto import tqdm
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
 from pyg_hiersmooth.choices import AttackMethod
 
-CHANGED = (1, 2, 3)
-r"""Numbers of changed entities that are reported, and more of them where changes are at will."""
-CHANGED_AT_WILL = (1, 2, 3, 4, 5)
 CHANGED_IN_ALL = tuple(range(1, 21))
 r"""Numbers of changed entities that are certified where one attack is on all objects."""
 REPORTED_IN_ALL = (1, 2, 3, 5, 10, 20)
+r"""Those of them that a table shows."""
+CHANGED_FOR_SETS = tuple(range(11))
+r"""Numbers of changed entities for which there are prediction sets."""
+REPORTED_FOR_SETS = (0, 1, 2, 3, 5)
 r"""Those of them that a table shows."""
 
 
@@ -56,7 +57,7 @@ class CollectiveSummary:
     r"""Certified accuracies under a single attack on all objects.
 
     The numbers of changed entities between those that a table shows are certified by the linear
-    relaxation, whatever the method: one more bound, which takes a second and not minutes.
+    relaxation, whatever the method: a valid bound that takes a second instead of minutes.
 
     Attributes:
         method (str): As in :class:`~pyg_hiersmooth.certificates.CollectiveCertificate`.
@@ -124,7 +125,7 @@ class SizeOfSets:
         budget (dict): By how much in all.
         size (float): Average number of classes in a set.
         singletons (float): Share of sets of a single class.
-        coverage (float): Share of sets that hold the label, of the objects as they are.
+        coverage (float): Share of sets that contain the label, without an attack.
         uninformative (bool): Whether classes are in every set whatever the votes.
         changes (str): The budget in words.
     """
@@ -143,12 +144,12 @@ class SetsSummary:
     r"""Prediction sets of the certified objects.
 
     Attributes:
-        nominal (float): The probability that a set holds the right class, at least.
+        nominal (float): The least probability that a set contains the right class.
         approve (float or None): The probability from which on a sample approves a class.
         num_calibration (int): Number of calibration objects.
         num_classes (int): Number of classes.
         statement (str): What is guaranteed where one entity is changed.
-        sizes (list of SizeOfSets): Budget after budget, over :math:`r = 0, 1, 2, 3, 5`.
+        sizes (list of SizeOfSets): Budget after budget, over :obj:`CHANGED_FOR_SETS`.
     """
 
     nominal: float
@@ -162,15 +163,22 @@ class SetsSummary:
     def of(cls, sets: PredictionSets, certificate: Certificate, y: ArrayLike) -> SetsSummary:
         r"""Sums up prediction sets, given the votes on objects and their labels."""
         noise = certificate.noise
-        budgets = [each for each in noise.reported_budgets() if noise.reach(**each) > 0]
+        budgets = [
+            each for each in noise.reported_budgets() if not noise.changes_nothing(1, **each)
+        ]
         sizes = [
             SizeOfSets(budget=budget, changes=noise.describe(**budget), **row)
             for budget in budgets
-            for row in sets.rows(certificate, y, **budget)
+            for row in sets.rows(certificate, y, CHANGED_FOR_SETS, **budget)
         ]
         statement = sets.statement(1, **budgets[0])
         known = sets.nominal, sets.approve, len(sets.index), sets.num_classes
         return cls(*known, statement, sizes)
+
+    @property
+    def reported(self) -> SetsSummary:
+        r"""The part of it that a table shows."""
+        return replace(self, sizes=[cell for cell in self.sizes if cell.r in REPORTED_FOR_SETS])
 
     @property
     def changed(self) -> list[int]:
@@ -201,17 +209,18 @@ class Summary:
         seconds_per_sample (float or None): Time per sample, or per enumerated outcome;
             :obj:`None` if none was voted on.
         exact (bool): Whether certificates are exact.
-        collective (CollectiveSummary or None): What one attack on all objects leaves;
-            :obj:`None` if it was not asked for.
+        collective (CollectiveSummary or None): Accuracies under one attack on all objects;
+            :obj:`None` if they were not computed.
         asked (list of CertifiedAccuracy): Answers to the questions that objects were sampled for.
         mean_samples, median_samples (float or None): Samples that an object took; :obj:`None`
             where their number was fixed.
-        majority (float or None): Share of the most frequent label: what a constant would get.
-        ablated (str): What of selected nodes is ablated, where anything is: it decides whom
-            certificates hold against.
+        majority (float or None): Share of the most frequent label: what a constant prediction would
+            get.
+        ablated (str): What is ablated of selected nodes, if anything: it determines the adversary.
         alpha (float or None): Error probability of certificates; :obj:`None` where they are exact,
             and of runs before it was kept.
-        sets (SetsSummary or None): Prediction sets; :obj:`None` if it was not asked for.
+        sets (SetsSummary or None): Prediction sets; :obj:`None` if they were not made.
+        threat (str): Whom certificates hold against, in a sentence; empty without any.
     """
 
     smoothing: str
@@ -230,6 +239,7 @@ class Summary:
     ablated: str = "features"
     alpha: float | None = None
     sets: SetsSummary | None = None
+    threat: str = ""
 
     @classmethod
     def of(
@@ -249,7 +259,7 @@ class Summary:
                 r, budget, certificate.certified_accuracy(y, r, **budget), noise.describe(**budget)
             )
             for budget in noise.reported_budgets()
-            for r in (CHANGED if noise.axes else CHANGED_AT_WILL)
+            for r in noise.reported_changes(**budget)
         ]
         return cls(
             certificate.smoothing,
@@ -266,17 +276,19 @@ class Summary:
             majority=_majority(y),
             ablated=getattr(noise, "of", "features"),
             alpha=certificate.alpha,
+            threat=noise.threat("nodes"),
         )
 
     def in_words(self, noun: str = "nodes") -> str:
-        r"""The result in sentences; :obj:`noun` is what was certified."""
+        r"""The result in sentences; :obj:`noun` says what was certified."""
         told = f"Of {self.num_nodes:,} {noun}, {self.accuracy:.1%} are predicted correctly"
         cells = [cell for cell in self.certified if cell.changes != "nothing"]
         if not cells:
             return f"{told}; nothing is certified without noise."
+        first = next((cell for cell in cells if cell.r == 1 and _changes(cell)), cells[0])
         told += (
-            f", and {cells[0].accuracy:.1%} provably stay correct under "
-            f"{_attack(cells[0], 'one node', self.ablated)}"
+            f", and {first.accuracy:.1%} provably stay correct under "
+            f"{_attack(first, 'one node', self.ablated)}"
         )
         if self.collective is not None:
             most = max((cell for cell in self.collective.certified if cell.r <= 10), key=_r)
@@ -286,6 +298,17 @@ class Summary:
         if self.alpha is None:
             return f"{told}. Each certificate holds with probability 1 - alpha."
         return f"{told}. Each certificate holds with {100 * (1 - self.alpha):.10g}% confidence."
+
+    def table(self) -> tuple[list[str], dict[str, list[float]]]:
+        r"""The certified accuracies as a table: heads of its columns, and rows by the budget in
+        words.
+        """
+        rows: dict[str, list[float]] = {}
+        for cell in self.certified:
+            rows.setdefault(cell.changes, []).append(cell.accuracy)
+        if all(len(row) == 1 for row in rows.values()):  # budgets that say how many change
+            return ["certified"], rows
+        return [f"r = {r}" for r in sorted({cell.r for cell in self.certified})], rows
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Summary:
@@ -330,6 +353,11 @@ def _one_attack(
 
 
 def _attack(cell: CertifiedAccuracy, where: str, ablated: str = "features") -> str:
+    if ablated == "edges":
+        one = "one pair of nodes"
+        return f"any change of the edges of {one}" if cell.changes == "r edges" else cell.changes
+    if ablated == "nodes and edges":
+        return f"any change of {where} and of edges (r = {cell.r}, {cell.changes})"
     if ablated != "features":
         where = "one other node" if ablated == "messages" else "one node"
         return f"any change of the features and edges of {where}"
@@ -339,12 +367,21 @@ def _attack(cell: CertifiedAccuracy, where: str, ablated: str = "features") -> s
     return f"any {changes} in the features of {where}"
 
 
+def _changes(cell: CertifiedAccuracy) -> bool:
+    r"""Whether an adversary changes more than a number of nodes, where there is more."""
+    return not cell.budget or any(cell.budget.values())
+
+
 def _r(cell: CertifiedAccuracy) -> int:
     return cell.r
 
 
 def _answer(certificate: Certificate, y: ArrayLike, r: int, **budget: Any) -> CertifiedAccuracy:
-    changes = certificate.noise.describe(**certificate.noise.check_budget(**_without_norm(budget)))
+    if "only" in budget:
+        changes = "new nodes"
+    else:
+        noise = certificate.noise
+        changes = noise.describe(**noise.check_budget(**_without_norm(budget)))
     return CertifiedAccuracy(r, budget, certificate.certified_accuracy(y, r, **budget), changes)
 
 

@@ -24,31 +24,38 @@ from pyg_hiersmooth.datasets import (
 )
 from pyg_hiersmooth.datasets.labels import as_labels
 from pyg_hiersmooth.datasets.splits import Split
-from pyg_hiersmooth.experiment.settings import SetsSettings, Settings, SmoothingSettings
+from pyg_hiersmooth.experiment.settings import SetsSettings, Settings
+from pyg_hiersmooth.experiment.smoothing import (
+    build_edges,
+    build_nodes,
+    certified_as,
+    composed,
+    shows_indicator,
+    training_noise,
+)
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.inputs.cleaning import Cleaning
+from pyg_hiersmooth.nn.smoothed_classifier import Transform
 from pyg_hiersmooth.noise import NOISES
-from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 from pyg_hiersmooth.training import (
     TrainingHistory,
     train_graph_classifier,
     train_node_classifier,
 )
 from pyg_hiersmooth.training.fit import logits_of
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
-
-Smoothing = HierarchicalNodeFeatureNoise | None
 
 
 class Task(ABC):
     r"""Data with a split, and the seeded models that are trained and certified on them.
 
     Args:
-        settings (Settings): What to do. All that can be wrong with them shows here.
+        settings (Settings): What to do. They are checked here.
 
     Attributes:
-        transform (HierarchicalNodeFeatureNoise or None): The smoothing; :obj:`None` without noise.
+        nodes (HierarchicalNodeFeatureNoise or None): The noise of nodes, if they get any.
+        transform (callable or None): All noise, of nodes and of edges; :obj:`None` without.
+        smoothing (Smoothing or None): What certificates are made with; :obj:`None` without noise.
         data (Data or InMemoryDataset): The graph, or the graphs.
         num_classes (int): The number of classes.
         y (torch.Tensor): The labels of all objects, int64.
@@ -71,11 +78,12 @@ class Task(ABC):
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.device = choose_device(settings.device)
-        self.transform: Smoothing = None
-        if settings.smoothing.noise != "none":
-            self.transform = build_smoothing(settings.smoothing, settings.seed)
-            if settings.questions:
-                check_questions(self.transform.noise, settings.questions)
+        self.nodes = build_nodes(settings.smoothing, settings.seed)
+        edges = build_edges(settings.pairs, settings.seed)
+        self.transform = composed(self.nodes, edges)
+        self.smoothing = certified_as(self.nodes, edges)
+        if self.smoothing is not None and settings.questions:
+            check_questions(self.smoothing.noise, settings.questions)
         data = settings.data
         dataset = load_dataset(dataset_name(data.dataset, "dataset"), data.root)
         self.num_classes: int = dataset.num_classes
@@ -95,20 +103,32 @@ class Task(ABC):
         return self.y[self.index]
 
     @property
-    @abstractmethod
-    def targets(self) -> dict[str, Any]:
-        r"""What is certified, as the arguments of a smoothed classifier."""
+    def num_calibration(self) -> int:
+        r"""How many objects prediction sets are calibrated on.
 
-    def new_model(self, transform: Smoothing) -> torch.nn.Module:
+        Raises:
+            ValueError: If they are too few for the coverage.
+        """
+        sets = self.settings.prediction_sets
+        if sets is None:
+            return 0
+        _check_calibration(sets, self.settings.exact)
+        return sets.calibration
+
+    @abstractmethod
+    def targets(self, index: Tensor) -> dict[str, Any]:
+        r"""Some objects, int64 ``[M]``, as the arguments of a smoothed classifier."""
+
+    def new_model(self, transform: Transform | None) -> torch.nn.Module:
         r"""A model for what the transform makes of the features, with weights from the seed."""
-        data, indicator = self.settings.data, transform is not None and transform.append_indicator
+        data = self.settings.data
         torch.manual_seed(self.settings.seed)
-        in_channels = self.data.num_features + int(indicator)
+        in_channels = self.data.num_features + int(shows_indicator(transform))
         model = build_model(data.model, in_channels, self.num_classes, data.task)
         return model.to(self.device)
 
     def train(
-        self, model: torch.nn.Module, transform: Smoothing, progress: bool = False
+        self, model: torch.nn.Module, transform: Transform | None, progress: bool = False
     ) -> TrainingHistory:
         r"""Trains a model under noise, as the settings say."""
         transform = training_noise(transform)
@@ -116,14 +136,14 @@ class Task(ABC):
         how |= {"seed": self.settings.seed, "progress": progress}
         return type(self).train_classifier(model, self.data, self.split, transform, **how)
 
-    def new_trained_model(self, transform: Smoothing) -> torch.nn.Module:
+    def new_trained_model(self, transform: Transform | None) -> torch.nn.Module:
         r"""A new model that was trained under a smoothing."""
         model = self.new_model(transform)
         self.train(model, transform)
         return model
 
     def smooth(
-        self, model: torch.nn.Module, transform: HierarchicalNodeFeatureNoise
+        self, model: torch.nn.Module, transform: Transform
     ) -> SmoothedNodeClassifier | SmoothedGraphClassifier:
         r"""The smoothed classifier around a model."""
         return self.smoothed_class(model, transform, self.num_classes)
@@ -143,8 +163,8 @@ class Task(ABC):
 
     def _check_features(self, x: Tensor) -> None:
         try:
-            if self.transform is not None:
-                self.transform.check_features(x)
+            if self.nodes is not None:
+                self.nodes.check_features(x)
         except ValueError as error:
             raise ValueError(
                 f"'noise' must fit the features of 'dataset' {self.settings.data.dataset} "
@@ -159,9 +179,8 @@ class NodeTask(Task):
     smoothed_class = SmoothedNodeClassifier
     train_classifier = train_node_classifier
 
-    @property
-    def targets(self) -> dict[str, Any]:
-        return {"data": self.data, "node_index": self.index}
+    def targets(self, index: Tensor) -> dict[str, Any]:
+        return {"data": self.data, "node_index": index}
 
     def predict(self, model: torch.nn.Module) -> Tensor:
         return self._classes(model, copy.copy(self.data))[self.index]
@@ -177,11 +196,8 @@ class NodeTask(Task):
             self.data = Cleaning(Compose([NormalizeFeatures()]))(self.data)
         self._check_features(self.data.x)
         self.y = as_labels(self.data.y, self.data.num_nodes)
-        sets = self.settings.prediction_sets
-        calibration = 0 if sets is None else sets.calibration
-        if sets is not None:
-            _check_calibration(sets, self.settings.smoothing.exact)
-        self.split = split_nodes(self.y, seed=self.settings.seed, calibration=calibration)
+        seed, calibration = self.settings.seed, self.num_calibration
+        self.split = split_nodes(self.y, seed=seed, calibration=calibration)
 
 
 class GraphTask(Task):
@@ -191,9 +207,8 @@ class GraphTask(Task):
     smoothed_class = SmoothedGraphClassifier
     train_classifier = train_graph_classifier
 
-    @property
-    def targets(self) -> dict[str, Any]:
-        return {"data": self.data[self.index]}
+    def targets(self, index: Tensor) -> dict[str, Any]:
+        return {"data": self.data[index]}
 
     def predict(self, model: torch.nn.Module) -> Tensor:
         return self._classes(model, Batch.from_data_list(list(self.data[self.index])))
@@ -208,7 +223,7 @@ class GraphTask(Task):
             raise ValueError("'normalize_features' is for 'task' node (got True for graphs)")
         x = torch.cat([graph.x for graph in dataset])
         self._check_features(x)
-        flips = self.transform is not None and self.transform.noise.needs_binary
+        flips = self.nodes is not None and self.nodes.noise.needs_binary
         if flips and bool((x.sum(dim=1) == 1).all()):
             others = [name for name, kind in NOISES.items() if not kind.needs_binary]
             raise ValueError(
@@ -218,23 +233,11 @@ class GraphTask(Task):
             )
         labels = torch.cat([graph.y for graph in dataset])
         self.data, self.y = dataset, as_labels(labels, len(dataset), noun="graph")
-        self.split = split_graphs(self.y, seed=self.settings.seed)
+        seed, calibration = self.settings.seed, self.num_calibration
+        self.split = split_graphs(self.y, seed=seed, calibration=calibration)
 
 
 TASKS: dict[TaskName, type[Task]] = {"node": NodeTask, "graph": GraphTask}
-
-
-def build_smoothing(settings: SmoothingSettings, seed: int = 0) -> HierarchicalNodeFeatureNoise:
-    r"""The smoothing that settings with a noise describe; partitions come from the seed."""
-    selection: Selection
-    if settings.selection == "partition":
-        groups, partitions = settings.own("selection").values()
-        selection = PartitionSelection(groups, partitions, seed)
-    else:
-        selection = BernoulliSelection(**settings.own("selection"))
-    own = settings.own("noise")
-    noise = NOISES[settings.noise](**{"of" if k == "ablate" else k: v for k, v in own.items()})
-    return HierarchicalNodeFeatureNoise(selection, noise, settings.indicator)
 
 
 def _check_calibration(settings: SetsSettings, exact: bool) -> None:
@@ -243,16 +246,6 @@ def _check_calibration(settings: SetsSettings, exact: bool) -> None:
         check_enough(settings.calibration, error)
     except ValueError as too_few:
         raise ValueError(f"'calibration' must be larger: {too_few}") from too_few
-
-
-def training_noise(transform: Smoothing) -> Smoothing:
-    r"""The noise to train under: where a smoothing leaves out one of :math:`T` groups, every node
-    is selected by itself, with the same probability :math:`1 - 1/T`.
-    """
-    if transform is None or not isinstance(transform.selection, PartitionSelection):
-        return transform
-    p = 1.0 - 1.0 / transform.selection.num_groups
-    return HierarchicalNodeFeatureNoise(p, transform.noise, transform.append_indicator)
 
 
 def choose_device(name: str | None) -> str:

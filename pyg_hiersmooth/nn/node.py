@@ -10,8 +10,11 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.messages_of_type import MessagesOfType, TypedSmoothing
 from pyg_hiersmooth.certificates.reach import Reach
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward, check_hetero_call, noised_type
@@ -19,11 +22,13 @@ from pyg_hiersmooth.nn.calls.inputs.cleaning import Cleaning
 from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
 from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan
 from pyg_hiersmooth.nn.isolation.precision import cast
+from pyg_hiersmooth.nn.isolation.problems import collecting
 from pyg_hiersmooth.nn.neighborhoods.exposure import exposure
-from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, why_not_cut
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, check_cut
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
     check_num_hops,
     edges_of,
@@ -36,6 +41,7 @@ from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter
+from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -48,7 +54,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     In a :class:`~torch_geometric.data.HeteroData`, the features of *one* node type are noisy (the
     one that ``p={node_type: ...}`` of the transform names), and the certificate is about changes
     of that type's features: the entities are its nodes, whichever type is classified. It says
-    nothing about the features of other types.
+    nothing about the features of other types. With ablated messages, it is about nodes of that type
+    that are taken over with all edges at them, and about no edges between other nodes.
 
     Args:
         model (torch.nn.Module): Any model called as ``model(x, edge_index, ...)`` that returns
@@ -179,19 +186,32 @@ class SmoothedNodeClassifier(SmoothedClassifier):
                 f"an exposure is about AblationNoise(of='messages') (got {self.smoothing.noise})"
             )
         data = self._cleaned(data)
+        if isinstance(data, HeteroData):
+            raise ValueError("an exposure is about homogeneous graphs (got HeteroData)")
         voter, _ = self._whole_voter(data, node_index, VoterOptions(seed=0, block_size=1))
         self._check_hops(voter, data)
         targets = voter.targets.cpu().numpy()
         selection, num_nodes = self.transform.selection, int(data.num_nodes or 0)
         return exposure(edges_of(data), selection, targets, num_nodes, self.num_hops)
 
+    def _smoothing_of(self, data: Any) -> Smoothing:
+        if not (isinstance(data, HeteroData) and self.edges_change):
+            return self.smoothing
+        noised = noised_type(self.transform, data)
+        return TypedSmoothing(self.transform.selection, MessagesOfType(noised, str(self.node_type)))
+
     def _cleaned(self, data: Any) -> Data | HeteroData:
         graph = as_graph(data)
         noised = None
         if isinstance(graph, HeteroData):
-            if self.edges_change:
-                raise ValueError(
+            if self.edges is not None:
+                raise NotCertifiableError(
                     f"{self.smoothing.noise} is certified for homogeneous graphs (got HeteroData)"
+                )
+            if self.edges_change and self.before is not None:
+                raise ValueError(
+                    "what comes before ablated messages is not tried on a HeteroData: apply it to "
+                    f"the data yourself (got {self.before})"
                 )
             if self.node_type is None:
                 raise ValueError("a HeteroData needs SmoothedNodeClassifier(..., node_type=...)")
@@ -208,20 +228,24 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     def _voter(
         self, data: Any, index: Index, options: VoterOptions
     ) -> tuple[ModelVoter, dict[str, Any]]:
-        sampling = self._neighborhood_sampling(data, options)
-        if isinstance(sampling, str):
-            self.neighborhoods = f"whole graph ({sampling})"
+        try:
+            sampling = self._neighborhood_sampling(data, options)
+        except NotTaken as reason:
+            self.neighborhoods = f"whole graph ({reason})"
             return self._whole_voter(data, index, options)
-        targets = as_target_index(index, sampling.cut.edges.num_nodes, "node")
-        voter = sampling.voter(targets)
-        if isinstance(voter, NeighborhoodVoter):
-            self.neighborhoods = voter.description
-            self.feature_path = voter.voters[0].model.source.description
-            return voter, {"index": targets, "num_entities": sampling.cut.edges.num_nodes}
-        self.neighborhoods = f"whole graph ({voter})"
-        whole, objects = self._whole_voter(data, index, options)
-        self._check_hops(whole, data, quick=True)
-        return whole, objects
+        num_nodes = sampling.cut.edges.num_nodes
+        targets = as_target_index(index, num_nodes, "node")
+        try:
+            with collecting(None):
+                voter = sampling.voter(targets)
+        except NotTaken as reason:
+            self.neighborhoods = f"whole graph ({reason})"
+            whole, objects = self._whole_voter(data, index, options)
+            self._check_hops(whole, data, quick=True)
+            return whole, objects
+        self.neighborhoods = voter.description
+        self.feature_path = voter.voters[0].model.source.description
+        return voter, {"index": targets, "num_entities": num_nodes}
 
     def _check_hops(self, whole: ForwardVoter, data: Any, quick: bool = False) -> None:
         r"""Tries :attr:`num_hops` on the whole graph, where features fit in memory."""
@@ -231,6 +255,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         model = whole.model
         if self.num_hops is None or (quick and not model.dense_fits):
             return
+        tried = self.num_hops, fingerprint(whole.targets)
+        if quick and tried in model.hops_tried:
+            return
         with model.trying():
             draw = model.trial_draw(0)
             if quick and model.prepared.draws_random_numbers(draw):
@@ -238,6 +265,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             prepared = model.precise()
             draw = draw if prepared.precision is None else cast(draw, prepared.precision)
             check_num_hops(prepared, draw, data, whole.targets, self.num_hops, *types, quick)
+        model.hops_tried.add(tried)
 
     def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:
         # Few targets may be cheaper on neighborhoods where all are on the whole graph.
@@ -245,19 +273,16 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             return voter.only
 
         @functools.cache
-        def sampling() -> NeighborhoodSampling | str:
+        def sampling() -> NeighborhoodSampling:
             return self._neighborhood_sampling(data, voter.options)
 
         def narrowed(positions: Tensor) -> Voter:
-            found = sampling()
-            if isinstance(found, str):
-                return voter.only(positions)
-            targets = as_target_index(index, found.cut.edges.num_nodes, "node")
             try:
-                local = found.voter(targets[positions])
-            except ValueError:  # the whole graph is right for every model
+                found = sampling()
+                targets = as_target_index(index, found.cut.edges.num_nodes, "node")
+                return found.voter(targets[positions])
+            except (NotTaken, ValueError):  # the whole graph is right for every model
                 return voter.only(positions)
-            return voter.only(positions) if isinstance(local, str) else local
 
         return narrowed
 
@@ -269,24 +294,25 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             hints.append("fewer targets in 'node_index'")
         return hints
 
-    def _neighborhood_sampling(
-        self, data: Any, options: VoterOptions
-    ) -> NeighborhoodSampling | str:
-        r"""What samples neighborhoods of a graph, or why there are none."""
+    def _neighborhood_sampling(self, data: Any, options: VoterOptions) -> NeighborhoodSampling:
+        r"""What samples neighborhoods of a graph.
+
+        Raises:
+            NotTaken: If there are none.
+        """
         if self.num_hops is None:
-            return "'num_hops' is not known"
+            raise NotTaken("'num_hops' is not known")
         if self.edges_change:
-            return "its edges change from sample to sample"
+            raise NotTaken("its edges change from sample to sample")
         if not isinstance(data, Data) or self.node_type is not None:
-            return "not a homogeneous one"
+            raise NotTaken("not a homogeneous one")
         x = data.get("x")
         if not isinstance(x, Tensor) or x.dim() != 2 or 0 in x.shape:
-            return "no features"
+            raise NotTaken("no features")
         graph = copy.copy(data)
         del graph.x
         graph.num_nodes = x.size(0)
-        if (reason := why_not_cut(graph, self.keep)) is not None:
-            return reason
+        check_cut(graph, self.keep)
 
         def make_voter(
             forward: GraphForward,
@@ -325,7 +351,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             x = self._check_features(graph.get("x"))
             forward = GraphForward(self._call, [graph], self.keep, node_level=True)
         targets = as_target_index(index, sum(forward.outputs), "node")
-        sizes = store.ptr.diff().tolist() if "ptr" in store else [x.size(0)]
+        sizes = [x.size(0)]
+        if "ptr" in store and self.transform.noise.fixes_graph:  # else nodes are added at its end
+            sizes = store.ptr.diff().tolist()
         voter = self._forward_voter(forward, x, sizes, targets, options)
         return voter, {"index": targets, "num_entities": x.size(0)}
 

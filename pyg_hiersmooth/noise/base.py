@@ -21,6 +21,9 @@ from pyg_hiersmooth.random import RandomStream
 Draw = Callable[[Tensor, RandomStream], Tensor]
 r"""Maps an indicator, bool ``[N]``, and a stream to a draw."""
 
+CHANGED, CHANGED_AT_WILL = (1, 2, 3), (1, 2, 3, 4, 5)
+r"""Numbers of changed entities that are reported, and more of them where changes are at will."""
+
 RENAMED = {
     "least_mass": "worst_case_probability",
     "after_linear": "sample_projected",
@@ -43,8 +46,9 @@ class Noise(ABC):
     """
 
     axes: ClassVar[tuple[Axis, ...]]
-    r"""What bounds the adversary besides :math:`r`, in the order of tables and pictures; empty
-    only if *any* change of a selected row is certified."""
+    r"""What bounds the adversary in addition to :math:`r`, in the order of tables and figures;
+    empty only if *any* change of a selected row is certified.
+    """
 
     name: ClassVar[str]
     r"""What commands call it; needed by those in :obj:`NOISES`."""
@@ -66,10 +70,15 @@ class Noise(ABC):
     r"""Whether it draws nothing: a noisy row is a fixed one, whatever the row and the stream."""
 
     of: str = "features"
-    r"""What a selected entity gets noise on: its ``"features"``. Of nodes, only
-    :class:`~pyg_hiersmooth.noise.AblationNoise` knows more, and what its kinds leave of a graph's
-    structure is in :mod:`pyg_hiersmooth.transforms.structure_ablation`. Noises of pairs of nodes
-    (:mod:`~pyg_hiersmooth.certificates.composed`) are of ``"edges"`` or ``"nodes and edges"``."""
+    r"""What a selected entity gets noise on: its ``"features"``. Only
+    :class:`~pyg_hiersmooth.noise.AblationNoise` has other choices for nodes;
+    :mod:`pyg_hiersmooth.transforms.structure_ablation` says what they leave of a graph. Noises of
+    pairs of nodes (:mod:`~pyg_hiersmooth.certificates.composed`) are of ``"edges"`` or ``"nodes and
+    edges"``.
+    """
+
+    counted: ClassVar[str | None] = None
+    r"""What :obj:`r` of its certificates counts, in the plural; :obj:`None` for the entities."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -103,6 +112,13 @@ class Noise(ABC):
         return self.budget == ("additions", "deletions")
 
     @property
+    def budget_is_r(self) -> bool:
+        r"""Whether a budget says itself how many of what :obj:`r` counts change, so that there is
+        no need to name both.
+        """
+        return False
+
+    @property
     def norm(self) -> Norm | None:
         r"""The norm of the budget if that is one distance, and so has a :meth:`radius`."""
         return self.axes[0].norm if len(self.axes) == 1 else None
@@ -119,13 +135,24 @@ class Noise(ABC):
 
     @property
     def changes_pairs(self) -> bool:
-        r"""Whether its adversary changes edges of pairs of nodes, which are counted as such."""
+        r"""Whether its adversary changes edges, counted as pairs of nodes."""
         return "edges" in self.of
 
     @property
     def spares_target(self) -> bool:
         r"""Whether its certificates are about changes of *other* entities than a target itself."""
         return self.of == "messages"
+
+    @property
+    def bears_exposures(self) -> bool:
+        r"""Whether exposures say more about changes of features alone, on a fixed graph."""
+        return self.spares_target
+
+    def threat_to_all(self, entities: str = "entities") -> str:
+        r"""The adversary of one attack on all targets, in one sentence; argument as in
+        :meth:`threat`.
+        """
+        return f"{self.threat(entities)}; one attack on all targets"
 
     def threat(self, entities: str = "entities") -> str:
         r"""The adversary that a certificate for this noise is about, in one sentence.
@@ -138,7 +165,7 @@ class Noise(ABC):
         elif self.norm is not None:
             strength = f", by at most {self.axes[0].name} in total ({self.norm} distance)"
         else:
-            strength = f", by at most so many {' and '.join(self.budget)} in total"
+            strength = f", by a limited number of {' and '.join(self.budget)} in total"
         return f"the features of at most r {entities} change{strength}; all else stays"
 
     def reported_budgets(self) -> list[dict[str, Any]]:
@@ -151,6 +178,10 @@ class Noise(ABC):
             for axis in self.axes
             for strength in axis.reported
         ]
+
+    def reported_changes(self, **budget: Any) -> tuple[int, ...]:
+        r"""The numbers :obj:`r` of changed entities that a table reports for a (checked) budget."""
+        return CHANGED if self.axes else CHANGED_AT_WILL
 
     def describe(self, **budget: Any) -> str:
         r"""A (checked) budget in words: ``"1 addition, 5 deletions"``, ``"eps = 0.25"``,
@@ -172,7 +203,7 @@ class Noise(ABC):
             TypeError: If this noise has parameters, and does not say where to search for them.
         """
         if cls.parameters:
-            raise TypeError(f"{cls.__name__} does not say where to search for its parameters")
+            raise TypeError(f"{cls.__name__} has no search space for its parameters")
         return ()
 
     @abstractmethod
@@ -291,7 +322,7 @@ class Noise(ABC):
         return np.inf if not self.axes or any(budget.values()) else 0
 
     def changes_nothing(self, r: int, **budget: Any) -> bool:
-        r"""Whether :obj:`r` entities and a (checked) budget leave the adversary nothing to do."""
+        r"""Whether :obj:`r` and a (checked) budget allow no change."""
         return min(r, self.reach(**budget)) < 1
 
     def radius(self, complement: np.ndarray, target: np.ndarray) -> np.ndarray:

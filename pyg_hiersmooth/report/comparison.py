@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from pyg_hiersmooth.report.curves import compared
+from pyg_hiersmooth.report.curves import any_change, compared
 from pyg_hiersmooth.report.headline import adversary, headline_attack
 from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 NOTHING = "<td class=number>-</td>"
 AT_WILL = (
-    "<p class=muted>Where nodes are changed at will, a certificate holds against any budget, so "
-    "its number stands in every column.</p>"
+    "<p class=muted>A certificate against any change of a node covers every budget, so its value "
+    "is repeated in each column.</p>"
 )
 
 
@@ -30,9 +30,10 @@ def _table(runs: Sequence[ReportedRun]) -> str:
     columns += [[_share(run, changes) for run in runs] for changes in budgets]
     alike = len({run.settings.data.dataset for run in runs}) == 1
     certified = [_cells(column, alike) for column in columns]
-    heads = "".join(f"<th class=number>{escape(name)}</th>" for name in budgets)
+    heads = "".join(f"<th class=number>{escape(any_change(name))}</th>" for name in budgets)
+    differ = len({run.summary.threat for run in runs if run.summary.threat}) > 1
     rows = "".join(
-        f"<tr><th>{_name(run)}</th>{clean}{_attack(run)}{''.join(shares)}</tr>"
+        f"<tr><th>{_name(run, differ)}</th>{clean}{_attack(run)}{''.join(shares)}</tr>"
         for run, clean, *shares in zip(runs, *certified, strict=True)
     )
     note = AT_WILL if any(run.covers_budgets for run in runs) and len(budgets) > 1 else ""
@@ -44,9 +45,12 @@ def _table(runs: Sequence[ReportedRun]) -> str:
     )
 
 
-def _name(run: ReportedRun) -> str:
+def _name(run: ReportedRun, with_threat: bool) -> str:
     link = f'<a href="#" data-opens="{run.key}">{escape(run.name)}</a>'
-    return f"{link}<small>{escape(run.described)}</small>"
+    told = f"{link}<small>{escape(run.described)}</small>"
+    if with_threat and run.summary.threat:
+        told += f"<small>against: {escape(run.summary.threat)}</small>"
+    return told
 
 
 def _attack(run: ReportedRun) -> str:
@@ -58,8 +62,10 @@ def _attack(run: ReportedRun) -> str:
 
 def _share(run: ReportedRun, changes: str) -> float | None:
     r"""Certified accuracy at one changed node; :obj:`None` where nothing is known."""
-    known = (changes, "anything") if run.covers_budgets else (changes,)
-    cells = [cell for cell in run.summary.certified if cell.r == 1 and cell.changes in known]
+    covered = run.covers_budgets and "edge" not in changes
+    known = (changes, "anything") if covered else (changes,)
+    cells = [cell for cell in run.summary.certified if cell.changes in known]
+    cells = [cell for cell in cells if cell.r == 1] or cells
     return cells[0].accuracy if cells else None
 
 

@@ -8,12 +8,16 @@ import numpy as np
 from bokeh.plotting import figure
 
 from pyg_hiersmooth.chart import Panel
+from pyg_hiersmooth.noise import NOISE_KINDS
 from pyg_hiersmooth.report.legend import Entry, color_of, legend
 from pyg_hiersmooth.report.look import TEXT, accuracy_figure
 from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 CLEAN = "without an attack"
+OVER_NODES = "Changed nodes $r$"
+OF_FEATURES = {axis.label for kind in NOISE_KINDS.values() for axis in kind.axes}
+r"""The budgets of changed features."""
 
 
 def curves(run: ReportedRun) -> tuple[list[Part], str]:
@@ -52,7 +56,7 @@ def collective_curves(run: ReportedRun) -> tuple[list[Part], str]:
         names = (f"{run.key}-all-{i}", f"{run.key}-each-{i}")
         draw_before(plot, each, alone, color, "dashed", names[1])
         draw_before(plot, changed, [run.summary.accuracy, *shares], color, "solid", names[0])
-        entries.append(Entry(_any_change(changes), color, curves=names))
+        entries.append(Entry(any_change(changes), color, curves=names))
     entries += [
         Entry(f"one attack on all {run.noun}", TEXT),
         Entry("one attack on each", TEXT, "dashed"),
@@ -102,12 +106,14 @@ def _compared_over(
         own = panels.get(run.key, {})
         if label in own:
             x, y = own[label].curves[0].x, own[label].curves[0].accuracy
-        elif run.covers_budgets and not over_r:
+        elif run.covers_budgets and not over_r and label in OF_FEATURES:
             x, y = _at_will(run, end, whole)
         else:
             continue
         _draw_after(plot, x, y, color_of(i), f"{run.key}-over-{k}", whole)
-    return "Any change of r nodes" if over_r else "r = 1: one node is changed", plot
+    if not over_r:
+        return "r = 1: one node is changed", plot
+    return "Any change of r nodes" if label == OVER_NODES else f"Over {in_words(label)}", plot
 
 
 def _compared_together(runs: Sequence[ReportedRun]) -> tuple[str, figure]:
@@ -123,7 +129,7 @@ def _compared_together(runs: Sequence[ReportedRun]) -> tuple[str, figure]:
 def in_words(label: str) -> str:
     r"""The label of a chart without its TeX."""
     words: Mapping[str, str] = {
-        "Changed entities $r$": "changed nodes r",
+        "$r$": "r",
         r"$\ell_1$": "l1",
         r"$\ell_2$": "l2",
         r"$\epsilon$": "eps",
@@ -182,14 +188,15 @@ def _compared_name(run: ReportedRun) -> str:
     if run.summary.collective is None:
         return run.name
     changes = next(iter(run.summary.collective.by_changes))
-    return f"{run.name} (one attack on all: {_any_change(changes)})"
+    return f"{run.name} (one attack on all: {any_change(changes)})"
 
 
 def _compared_curves(run: ReportedRun, num_figures: int) -> tuple[str, ...]:
     return (*(f"{run.key}-over-{k}" for k in range(num_figures)), f"{run.key}-together")
 
 
-def _any_change(changes: str) -> str:
+def any_change(changes: str) -> str:
+    r"""What is changed, as a noun."""
     return "any change" if changes == "anything" else changes
 
 

@@ -16,6 +16,7 @@ from bokeh.transform import linear_cmap
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.certificates.views.largest_budgets import largest_budgets, largest_r
 from pyg_hiersmooth.plotting import COLORS
+from pyg_hiersmooth.report.curves import in_words
 from pyg_hiersmooth.report.graph import graph
 from pyg_hiersmooth.report.legend import Entry, legend
 from pyg_hiersmooth.report.look import FIELD, LEVELS, ROWS, count_in_ones, new_figure
@@ -88,9 +89,9 @@ def _source(run: ReportedRun, certificate: Certificate) -> tuple[ColumnDataSourc
     largest: dict[str, np.ndarray] = {}
     if run.at_will:
         largest["withstands r"] = largest_r(certificate) * known
-    for r in CHANGED if certificate.noise.axes else ():
+    for r in _reported(certificate) if certificate.noise.axes else ():
         for name, strength in largest_budgets(certificate, r).items():
-            largest[f"{name}, r={r}"] = strength * known
+            largest[name if r is None else f"{name}, r={r}"] = strength * known
     data |= largest
     columns = list(data)
     data["marker"] = np.where(right, "circle", "x")
@@ -145,17 +146,19 @@ def _chosen(
 ) -> tuple[list[Part], CustomJS]:
     r"""What the selected object withstands, drawn and in words, and what shows the next one."""
     flips = certificate.noise.counts_flips
+    changed = certificate.counted
     shown = _frontiers(certificate) if flips else _over_r(certificate)
     cells = ColumnDataSource({"x": [], "y": [], "level": []}, name=f"{run.key}-cells")
     plot = new_figure(
         230,
-        x_axis_label="deletions" if flips else "changed nodes r",
+        x_axis_label="deletions" if flips else f"changed {changed} r",
         y_axis_label="additions" if flips else _strength(certificate),
         tools="save",
     )
     if flips:
-        steps = zip(CHANGED, LEVELS, strict=True)
-        legends = legend(Entry(f"r = {r}", color, width=10.0) for r, color in steps)
+        steps = zip(_reported(certificate), LEVELS, strict=False)
+        entries = (("certified" if r is None else f"r = {r}", color) for r, color in steps)
+        legends = legend(Entry(told, color, width=10.0) for told, color in entries)
         # Each is drawn over those of fewer changed nodes.
         color = linear_cmap("level", list(LEVELS), low=1, high=3)
         plot.rect("x", "y", 0.94, 0.94, source=cells, fill_color=color, line_color=None)
@@ -201,15 +204,21 @@ def _texts(run: ReportedRun, certificate: Certificate) -> list[str]:
 
 def _frontiers(certificate: Certificate) -> list[list[list[float]]]:
     r"""For each object, :math:`r` and number of additions, the most deletions; -1 for none."""
-    grid = certificate.grid(CHANGED[-1], MOST_ADDITIONS, MOST_DELETIONS)[:, 1:]
+    if certificate.noise.budget_is_r:
+        most_r = MOST_ADDITIONS + MOST_DELETIONS
+        grid = certificate.grid(most_r, MOST_ADDITIONS, MOST_DELETIONS)[:, -1:]
+    else:
+        grid = certificate.grid(CHANGED[-1], MOST_ADDITIONS, MOST_DELETIONS)[:, 1:]
     found: list[list[list[float]]] = (grid.sum(-1).astype(int) - 1).tolist()
     return found
 
 
 def _over_r(certificate: Certificate) -> list[list[list[float]]]:
     changed = range(1, MOST_R + 1)
-    if certificate.noise.axes:
-        columns = [np.nan_to_num(certificate.radius(r)) for r in changed]
+    axes = certificate.noise.axes
+    if axes:
+        each = (largest_budgets(certificate, r)[axes[0].name] for r in changed)
+        columns = [np.maximum(np.nan_to_num(strength), 0.0) for strength in each]
     else:
         columns = [certificate.is_robust(r).astype(float) for r in changed]
     found: list[list[list[float]]] = np.stack(columns, 1)[:, None].round(4).tolist()
@@ -217,4 +226,12 @@ def _over_r(certificate: Certificate) -> list[list[list[float]]]:
 
 
 def _strength(certificate: Certificate) -> str:
-    return "distance" if certificate.noise.axes else "any change (1: yes)"
+    axes = certificate.noise.axes
+    if not axes:
+        return "any change (1: yes)"
+    return "distance" if not axes[0].whole else in_words(axes[0].label)
+
+
+def _reported(certificate: Certificate) -> tuple[int | None, ...]:
+    r"""Numbers of changed entities, or :obj:`None` where budgets say how many change."""
+    return (None,) if certificate.noise.budget_is_r else CHANGED

@@ -15,7 +15,11 @@ from pyg_hiersmooth.experiment import RunFolder, Settings
 from pyg_hiersmooth.experiment.summary import Summary
 from pyg_hiersmooth.models.registry import MODELS
 
-DESCRIBED = ("groups", "partitions", "p", "p_plus", "p_minus", "std", "scale", "n0", "n", "alpha")
+DESCRIBED = (
+    *("groups", "partitions", "p", "p_plus", "p_minus", "std", "scale"),
+    *("edges_groups", "edges_partitions", "edges_p", "edges_p_plus", "edges_p_minus"),
+    *("n0", "n", "alpha"),
+)
 r"""The settings that stand below the name of a run."""
 
 
@@ -62,7 +66,7 @@ class ReportedRun:
                 f"--resume {folder}'"
             )
         certificate = None
-        if settings.smoothing.noise != "none":
+        if settings.smooths:
             certificate = Certificate.load(folder.certificate)
         versions = json.loads(folder.settings.read_text(encoding="utf-8")).get("versions", {})
         labels, edges = folder.read_labels(), _edges(settings)
@@ -102,9 +106,12 @@ def run_title(settings: Settings) -> str:
     name = settings.data.model.split(":")[-1] if own is None else own.__name__
     if own is not None and settings.data.task == "graph":
         name = name.removeprefix("Graph")
-    if settings.smoothing.noise == "none":
+    if not settings.smooths:
         return f"{name}, no noise"
-    return f"{name}, {'exact ' if settings.smoothing.exact else ''}{settings.smoothing.noise}"
+    noises = [] if settings.smoothing.noise == "none" else [settings.smoothing.noise]
+    if settings.pairs is not None:
+        noises.append(f"{settings.pairs.edges} of edges")
+    return f"{name}, {'exact ' if settings.exact else ''}{' and '.join(noises)}"
 
 
 def _edges(settings: Settings) -> np.ndarray | None:

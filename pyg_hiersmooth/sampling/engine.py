@@ -22,14 +22,18 @@ from pyg_hiersmooth.sampling.ranks import Ranks, collective, current_ranks, num_
 from pyg_hiersmooth.sampling.tally import Ballots, Tally
 
 MAX_CHUNK, MAX_SECONDS = 64, 2.0
-r"""Most samples, and about how many seconds, before progress is reported and may be saved."""
+r"""Most samples, and about the most seconds, between two reports of progress."""
+
+
+WORTH_WORKERS = 1.0
+r"""Seconds of work on one thread from which on it is worth to start processes."""
 
 
 FIRST_AUDITED = 32
-r"""The first samples of a run, of which more are audited than of later ones."""
+r"""The first samples of a run, of which a larger share is audited."""
 
 AUDIT = 2**33
-r"""Tells the stream that chooses audited samples from those of samples."""
+r"""Separates the stream that chooses audited samples from the streams of samples."""
 
 
 class Voter(ABC):
@@ -70,7 +74,7 @@ class Voter(ABC):
         r"""Raises a :class:`ValueError` if votes may have depended on one another."""
 
     def cast(self, samples: range) -> Ballots:
-        r"""All that the samples say about the targets: by default the classes they vote for."""
+        r"""The ballots of the samples: by default the classes they vote for."""
         return Ballots(self.predict(samples))
 
     def audit(self, sample: int, ballots: Ballots) -> None:  # noqa: B027
@@ -119,7 +123,7 @@ def sample_votes(
         num_samples (int): Number of samples.
         start (int): First sample. (default: :obj:`0`)
         num_workers (int, optional): Processes that sample on a CPU, for each rank; :obj:`0` samples
-            in this one. (default: one per core, none for a short run or another device)
+            in this one. (default: one per core; none for a second of work or for another device)
         checkpoint (VoteCheckpoint, optional): Where votes are kept, and resumed from.
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
         description (str): Label of the progress bar.
@@ -131,8 +135,8 @@ def sample_votes(
 
     Raises:
         ValueError: If the ranks were given different numbers of samples, targets or classes.
-        AuditError: If an audited vote is another one without shortcuts; votes in the checkpoint
-            are then set aside.
+        AuditError: If an audited vote differs without shortcuts; the votes in the checkpoint are
+            then set aside.
     """
     ranks = current_ranks()
     ranks.compare(
@@ -288,9 +292,7 @@ class _Chunks(Dataset[tuple[Tensor, Exception | None]]):
 
 
 def num_processes(voter: Voter, num_samples: int, num_workers: int | None = None) -> int:
-    r"""How many processes share so many samples, on all ranks; arguments as in
-    :func:`sample_votes`.
-    """
+    r"""The number of processes that share the samples, on all ranks; see :func:`sample_votes`."""
     ranks = current_ranks()
     share = math.ceil(num_samples / ranks.size)
     return ranks.size * max(1, _num_workers(voter, share, num_workers))
@@ -303,13 +305,15 @@ def _num_workers(voter: Voter, num_samples: int, num_workers: int | None) -> int
         return min(num_workers, num_samples) if voter.device.type == "cpu" else 0
     if voter.device.type != "cpu" or num_samples < MAX_CHUNK:
         return 0
+    if num_samples * seconds_per_sample(voter, num_samples) < WORTH_WORKERS:
+        return 0
     return max(1, num_cores() // num_local_ranks())
 
 
 @contextmanager
 def single_thread(device: torch.device) -> Iterator[None]:
-    r"""Computes on one thread of a CPU for a while: sums of floats depend on their number, and
-    votes must not.
+    r"""Limits a CPU to one thread within the block: sums of floats depend on the number of threads,
+    and votes must not.
     """
     threads = torch.get_num_threads()
     if device.type == "cpu":

@@ -11,12 +11,8 @@ from torch import Tensor
 
 from pyg_hiersmooth.noise.base import Draw
 from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.sampling.linear_input import (
-    LinearInput,
-    LinearMap,
-    NotLinearError,
-    find_linear_maps,
-)
+from pyg_hiersmooth.sampling.linear_input import NotLinearError
+from pyg_hiersmooth.sampling.linear_maps import LinearMaps, linear_maps
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -105,16 +101,11 @@ class ProjectedFeatures(FeatureSource):
         transform: HierarchicalNodeFeatureNoise,
         x: Tensor,
         sizes: list[int],
-        maps: list[LinearMap],
-        num_columns: int,
+        maps: LinearMaps,
     ) -> None:
         super().__init__(transform, x, sizes)
-        self.num_columns = num_columns
-        self.maps = {linear_map.key: i for i, linear_map in enumerate(maps)}
-        self._versions = [(m.weight, m.weight._version) for m in maps]
-        self.weight = torch.cat([linear_map.matrix() for linear_map in maps], dim=1)
-        self.widths = [linear_map.matrix().size(1) for linear_map in maps]
-        weight, self.indicator = self.weight[: x.size(1)], self.weight[x.size(1) :]
+        self.maps = maps
+        weight, self.indicator = maps.matrix[: x.size(1)], maps.matrix[x.size(1) :]
         hidden_draw = transform.noise.sample_projected(x, weight.contiguous())
         if hidden_draw is None:
             raise NotLinearError(f"{type(transform.noise).__name__} has no shortcut")
@@ -129,12 +120,13 @@ class ProjectedFeatures(FeatureSource):
         streams: Sequence[RandomStream],
         rows: Sequence[Tensor] | None = None,
     ) -> Tensor:
-        return self._stand_in(_below_each_other(list(map(self._draw, selected, streams)), rows))
+        draws = list(map(self._draw, selected, streams))
+        return self.maps.stand_in(_below_each_other(draws, rows))
 
     def written_out(self, selected: Tensor, stream: RandomStream) -> Tensor:
         x = self.x if self.x.layout == torch.strided else self.x.to_dense()
         if self._dense_draw is None:
-            weight = self.weight[: x.size(1)].contiguous()
+            weight = self.maps.matrix[: x.size(1)].contiguous()
             self._dense_draw = self.transform.noise.sample_unprojected(x, weight)
         noisy = self._dense_draw(selected, stream)
         if not self.transform.append_indicator:
@@ -143,29 +135,13 @@ class ProjectedFeatures(FeatureSource):
 
     def mapped(self, features: Tensor) -> Tensor:
         r"""What the model gets in place of given features ``[N, D (+ 1)]``."""
-        return self._stand_in(features @ self.weight)
-
-    def _stand_in(self, stacked: Tensor) -> Tensor:
-        hidden = stacked.split(self.widths, dim=1) if len(self.maps) > 1 else (stacked,)
-
-        def product(linear_map: LinearMap) -> Tensor:
-            index = self.maps.get(linear_map.key)
-            if index is None or self._is_stale(index):
-                raise NotLinearError("a linear map that was not there before")
-            return hidden[index].clone(memory_format=torch.contiguous_format)
-
-        shape = (stacked.size(0), self.num_columns)
-        return LinearInput(shape, stacked.dtype, stacked.device, product)
+        return self.maps.stand_in(features @ self.maps.matrix)
 
     def _draw(self, selected: Tensor, stream: RandomStream) -> Tensor:
         hidden = self._hidden_draw(selected, stream)
         if self.transform.append_indicator:
             hidden.addcmul_(selected.view(-1, 1).to(hidden.dtype), self.indicator)
         return hidden
-
-    def _is_stale(self, index: int) -> bool:
-        weight, version = self._versions[index]
-        return weight._version != version
 
 
 def _below_each_other(draws: list[Tensor], rows: Sequence[Tensor] | None) -> Tensor:
@@ -192,11 +168,12 @@ def feature_source(
         return DenseFeatures(transform, x, sizes, f"{x.dtype} features")
     num_columns = x.size(1) + int(transform.append_indicator)
     like = torch.empty(0, dtype=x.dtype, device=x.device)
-    maps = find_linear_maps(run, (x.size(0), num_columns), like)
-    if isinstance(maps, str):
-        return DenseFeatures(transform, x, sizes, f"the model uses them in '{maps}'")
+    try:
+        maps = linear_maps(run, (x.size(0), num_columns), like)
+    except NotLinearError as use:
+        return DenseFeatures(transform, x, sizes, f"the model uses them in '{use}'")
     try:
         with torch.no_grad():
-            return ProjectedFeatures(transform, x, sizes, maps, num_columns)
+            return ProjectedFeatures(transform, x, sizes, maps)
     except NotLinearError as error:
         return DenseFeatures(transform, x, sizes, str(error))

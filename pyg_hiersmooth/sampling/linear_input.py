@@ -27,10 +27,11 @@ _PRODUCTS = {torch.matmul, torch.mm, Tensor.matmul, Tensor.mm, Tensor.__matmul__
 
 
 class NotLinearError(BaseException):
-    r"""The model uses its features in another way than the linear maps that are known.
+    r"""The model uses its features in another way than the linear maps that are known, which the
+    message names.
 
-    No :class:`Exception`, so that no model catches it and takes another way than it would with
-    plain features; those that are raised are counted, for a model that swallows even this.
+    Not an :class:`Exception`, so that no model catches it and behaves differently than with plain
+    features; raised ones are counted, in case a model catches even this.
     """
 
     raised: ClassVar[int] = 0
@@ -68,7 +69,7 @@ class LinearMap(NamedTuple):
 
 
 class LinearInput(Tensor):
-    r"""Stands in for a feature matrix and answers its products with weight matrices.
+    r"""Stands in for a feature matrix, and supports products with weight matrices.
 
     A model that does anything else with it meets a :class:`NotLinearError`.
     """
@@ -152,7 +153,7 @@ def _is_plain(weight: Any) -> bool:
 
 def find_linear_maps(
     run: Callable[[Tensor], Any], shape: Sequence[int], like: Tensor
-) -> list[LinearMap] | str:
+) -> list[LinearMap]:
     r"""Runs a model once on features that only record how they are used.
 
     Args:
@@ -161,8 +162,10 @@ def find_linear_maps(
         like (torch.Tensor): A tensor of their dtype and device.
 
     Returns:
-        The distinct linear maps of the features, which are all that the model does with them, or
-        the name of another use.
+        The distinct linear maps of the features, which are all that the model does with them.
+
+    Raises:
+        NotLinearError: If it does something else with them, or nothing.
     """
     maps: dict[tuple[Any, ...], LinearMap] = {}
 
@@ -178,8 +181,8 @@ def find_linear_maps(
     try:
         with torch.no_grad(), not_swallowed():
             run(LinearInput(shape, like.dtype, like.device, product))
-    except NotLinearError as error:
-        return str(error)
     except Exception as error:  # whatever is wrong shows again on plain features
-        return type(error).__name__
-    return list(maps.values()) if maps else "no use at all"
+        raise NotLinearError(type(error).__name__) from error
+    if not maps:
+        raise NotLinearError("no use at all")
+    return list(maps.values())

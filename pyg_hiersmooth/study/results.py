@@ -2,7 +2,7 @@ r"""What came out of runs, small enough to be committed, and sorted for comparis
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import takewhile
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.experiment.settings import Titled
-from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.files import JsonLines
 from pyg_hiersmooth.noise import NOISES, Axis
 from pyg_hiersmooth.study.methods import METHODS, Method
 from pyg_hiersmooth.study.plan import Run
@@ -124,25 +124,23 @@ class Result:
     seconds: float
     versions: dict[str, str]
 
-    def save(self, path: Path) -> None:
-        r"""Writes one line of JSON."""
+    def as_record(self) -> dict[str, Any]:
+        r"""The result as a JSON object."""
         content = {"format": FORMAT, **asdict(self), "run": self.run.options}
         for kinds in content["parts"].values():
             for kind, tally in kinds.items():
                 kinds[kind] = _with_shares(tally)
-        with replace_atomically(path) as file:
-            file.write((json.dumps(content) + "\n").encode())
+        return content
 
     @classmethod
-    def load(cls, path: Path) -> Result:
-        r"""Reads what :meth:`save` wrote.
+    def of_record(cls, record: dict[str, Any]) -> Result:
+        r"""Reads what :meth:`as_record` made.
 
         Raises:
             ValueError: If it is something else.
-            OSError: If it cannot be read.
         """
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = copy.deepcopy(record)
             if content.pop("format") != FORMAT:
                 raise ValueError("unknown format")
             parts = {
@@ -153,18 +151,26 @@ class Result:
             run["method"] = Method.of(**run["method"])
             return cls(Run.of(**run), parts, **content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"'{path}' is not a result of a study: {error}") from error
+            raise ValueError(f"it is not a result of a study: {error}") from error
+
+
+def results_file(folder: Path) -> JsonLines:
+    r"""The file with the results of a study, one run a line."""
+    return JsonLines(folder / "results.jsonl")
 
 
 def load_results(folder: Path) -> list[Result]:
-    r"""All results in a folder, by dataset, model, method and seed.
+    r"""All results of the study in a folder, by dataset, model, method and seed.
 
     Raises:
-        ValueError: If a file in it is not a result.
-        OSError: If one cannot be read.
+        ValueError: If its file holds something that is not a result.
+        OSError: If it cannot be read.
     """
-    results = [Result.load(path) for path in sorted(folder.glob("*.json"))]
-    return sorted(results, key=_order)
+    file = results_file(folder)
+    try:
+        return sorted(map(Result.of_record, file.read()), key=_order)
+    except ValueError as error:
+        raise ValueError(f"'{file.path}' does not hold the results of a study: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -185,12 +191,10 @@ class Group(Titled):
 
 
 def groups(results: Iterable[Result]) -> Iterator[Group]:
-    r"""Sorts results into groups; those that hold for any change, or none, go into every one."""
-    seeds: dict[tuple[str, str], dict[Method, list[Result]]] = {}
-    for result in results:
-        run = result.run
-        seeds.setdefault((run.dataset, run.model), {}).setdefault(run.method, []).append(result)
-    for (dataset, model), methods in seeds.items():
+    r"""Sorts results about changed features into groups; those that hold for any change, or none,
+    go into every one.
+    """
+    for (dataset, model), methods in _by_model(results, "features").items():
         noises = {method.noise for method in methods}
         bounded = [name for name, kind in NOISES.items() if kind.axes]
         for noise in [name for name in bounded if name in noises] or bounded[:1]:
@@ -200,6 +204,29 @@ def groups(results: Iterable[Result]) -> Iterator[Group]:
                 if method.noise == noise or method.noise not in bounded
             }
             yield Group(dataset, model, noise, chosen)
+
+
+def structure_groups(results: Iterable[Result], changes: str) -> Iterator[Group]:
+    r"""The groups of results about one adversary who changes edges, too.
+
+    Args:
+        results (list of Result): All results.
+        changes (str): What it changes, as :attr:`~pyg_hiersmooth.study.methods.Method.changes`.
+    """
+    for (dataset, model), methods in _by_model(results, changes).items():
+        yield Group(dataset, model, "ablation", methods)
+
+
+def _by_model(
+    results: Iterable[Result], changes: str
+) -> dict[tuple[str, str], dict[Method, list[Result]]]:
+    seeds: dict[tuple[str, str], dict[Method, list[Result]]] = {}
+    for result in results:
+        run = result.run
+        if run.method.changes == changes:
+            own = seeds.setdefault((run.dataset, run.model), {})
+            own.setdefault(run.method, []).append(result)
+    return seeds
 
 
 def tallies(results: Iterable[Result], part: str, kind: Kind) -> list[Tally]:

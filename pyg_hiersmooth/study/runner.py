@@ -31,7 +31,13 @@ from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.sampling.cost import in_words
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
 from pyg_hiersmooth.study.plan import Run
-from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Result, Tally
+from pyg_hiersmooth.study.results import (
+    CHANGED_IN_ALL,
+    Result,
+    Tally,
+    load_results,
+    results_file,
+)
 
 STOP_SECONDS = 0.7
 r"""Seconds that a worker has to keep its votes when all is stopped."""
@@ -46,9 +52,9 @@ def run_all(
 ) -> list[Result]:
     r"""Does the runs whose results are not in the folder yet.
 
-    A run has one core, so that its outcome does not depend on how many there are. Its result is
-    ``<name>.json`` in the folder, and what it was made from is in ``runs/<name>``: a run that was
-    stopped continues from there.
+    A run has one core, so that its outcome does not depend on how many there are. Its result is a
+    line of ``results.jsonl`` in the folder, and what it was made from is in ``runs/<name>``: a run
+    that was stopped continues from there.
 
     Args:
         runs (list of Run): The runs, with different names.
@@ -68,10 +74,11 @@ def run_all(
         OSError: If the folder cannot be written.
     """
     refuse_ranks("a study")
-    missing = [run for run in runs if not _is_done(run, folder)]
+    done = {result.run.name: result for result in load_results(folder)}
+    missing = [run for run in runs if not _is_done(run, done, folder)]
     if missing:
-        _run_missing(missing, folder, root, jobs or _default_jobs(), progress)
-    return [Result.load(_path(run, folder)) for run in runs]
+        done |= _run_missing(missing, folder, root, jobs or _default_jobs(), progress)
+    return [done[run.name] for run in runs]
 
 
 def execute(run: Run, root: str, folder: Path) -> Result:
@@ -102,22 +109,23 @@ def execute(run: Run, root: str, folder: Path) -> Result:
 
 def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, kind: Kind) -> Tally:
     labels, transform = outcome.labels[objects], experiment.task.transform
-    if transform is None:
+    smoothing = experiment.task.smoothing
+    if transform is None or smoothing is None:
         return Tally(len(labels), int((outcome.prediction[objects] == labels).sum()), 0, [])
     folder, index = experiment.folder, experiment.task.index[objects].numpy()
     if run.method.num_outcomes is not None:
         votes = folder.read_outcomes()[objects]
-        certificate = at_once = certify_counts(transform, votes, kind, index=index)
+        certificate = at_once = certify_counts(smoothing, votes, kind, index=index)
     else:
         pre_votes, votes = (each[objects] for each in folder.read_votes())
-        arguments = (transform, pre_votes, votes, run.sampling.alpha, kind)
+        arguments = (smoothing, pre_votes, votes, run.sampling.alpha, kind)
         certificate = certify_votes(*arguments, index=index)
         at_once = certify_votes(*arguments, simultaneous=True, index=index)
     smoothed = experiment.task.smooth(experiment.model, transform)
     tally = Tally.of(certificate, labels)
     if not isinstance(smoothed, SmoothedNodeClassifier):
         return tally
-    if run.method.smoothing.ablate != "features" or kind != "multiclass":
+    if run.method.noise != "ablation" or run.method.changes != "features" or kind != "multiclass":
         return tally
     return replace(tally, collective=_collective(smoothed, experiment.task, at_once, objects))
 
@@ -132,7 +140,9 @@ def _collective(
     return [collective.num_robust(r, right, method="milp") for r in CHANGED_IN_ALL]
 
 
-def _run_missing(runs: list[Run], folder: Path, root: str, jobs: int, progress: bool) -> None:
+def _run_missing(
+    runs: list[Run], folder: Path, root: str, jobs: int, progress: bool
+) -> dict[str, Result]:
     folder.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
     with (
@@ -156,6 +166,7 @@ def _run_missing(runs: list[Run], folder: Path, root: str, jobs: int, progress: 
         raise RuntimeError(
             f"{len(failed)} of {len(runs)} runs failed, the others are done: {name}: {error}"
         )
+    return {run.name: future.result() for future, run in futures.items()}
 
 
 def _stop_workers() -> None:
@@ -169,11 +180,16 @@ def _stop_workers() -> None:
         worker.kill()
 
 
-def _watch(futures: dict[Future[None], Run], folder: Path, bar: tqdm, jobs: int) -> None:
-    r"""Shows what is being done, and how long it takes, until all is done."""
+def _watch(futures: dict[Future[Result], Run], folder: Path, bar: tqdm, jobs: int) -> None:
+    r"""Keeps each result as it comes, and shows what is being done, and how long it takes, until
+    all is done.
+    """
     pending, clock, last = set(futures), None, time.monotonic()
     while pending:
-        _, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
+        completed, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
+        for future in completed:
+            if future.exception() is None:
+                results_file(folder).append(future.result().as_record())
         waiting = [futures[future] for future in pending]
         left = sum(run.num_samples - _num_drawn(run, folder) for run in waiting)
         untrained = [run for run in waiting if not _is_trained(run, folder)]
@@ -242,25 +258,20 @@ def _start_worker() -> None:
     torch.set_num_threads(1)
 
 
-def _run_one(run: Run, folder: Path, root: str) -> None:
-    execute(run, root, _votes(run, folder)).save(_path(run, folder))
+def _run_one(run: Run, folder: Path, root: str) -> Result:
+    return execute(run, root, _votes(run, folder))
 
 
-def _is_done(run: Run, folder: Path) -> bool:
-    path = _path(run, folder)
-    if not path.exists():
+def _is_done(run: Run, done: dict[str, Result], folder: Path) -> bool:
+    if run.name not in done:
         return False
-    differing = differences(Result.load(path).run.options, run.options)
+    differing = differences(done[run.name].run.options, run.options)
     if differing:
         raise ValueError(
-            f"'{path}' is the result of a run with another {', '.join(map(repr, differing))}: "
-            "choose another folder, or delete it"
+            f"'{results_file(folder).path}' holds {run.name} with another "
+            f"{', '.join(map(repr, differing))}: choose another folder, or delete it"
         )
     return True
-
-
-def _path(run: Run, folder: Path) -> Path:
-    return folder / f"{run.name}.json"
 
 
 def _votes(run: Run, folder: Path) -> Path:

@@ -24,6 +24,7 @@ from pyg_hiersmooth.sampling.linear_input import (
     find_linear_maps,
     not_swallowed,
 )
+from pyg_hiersmooth.sampling.linear_maps import LinearMaps
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 from pyg_hiersmooth.transforms.structure_ablation import ablated
 
@@ -34,7 +35,7 @@ Logits = Callable[[Data], Tensor]
 
 
 class NoisyGraph:
-    r"""What a model answers on a graph under fresh noise.
+    r"""The logits of a model on a graph under fresh noise.
 
     Where the model reads its features through linear maps alone, and the noise has a way behind
     them that is differentiable, :math:`X W` is computed once for all draws of a step. Where
@@ -66,7 +67,7 @@ class NoisyGraph:
             self._x = _sparse(graph.x)
 
     def logits(self, num_draws: int = 1) -> list[Tensor]:
-        r"""Logits ``[N, C]`` under each of so many draws."""
+        r"""Logits ``[N, C]`` under each of several draws."""
         if self._maps is None:
             self._maps = self._find_maps()
         if self._maps:
@@ -86,7 +87,8 @@ class NoisyGraph:
 
     def _source(self, maps: list[LinearMap]) -> ProjectedFeatures:
         num_nodes = self._x.size(0)
-        return ProjectedFeatures(self._transform, self._x, [num_nodes], maps, self._width)
+        together = LinearMaps(maps, self._width)
+        return ProjectedFeatures(self._transform, self._x, [num_nodes], together)
 
     def _find_maps(self) -> list[LinearMap]:
         r"""The linear maps, if the model reads features through them alone and answers the same."""
@@ -99,7 +101,9 @@ class NoisyGraph:
                 shape = x.size(0), self._width
                 maps = find_linear_maps(lambda x: self._call(self._with(x)), shape, x[:0])
                 self.model.eval()
-                return [] if isinstance(maps, str) or not self._agrees(maps) else maps
+                return maps if self._agrees(maps) else []
+        except NotLinearError:
+            return []
         finally:
             self.model.load_state_dict(kept)
             self.model.train(was_training)
@@ -124,7 +128,7 @@ class NoisyGraph:
             return lambda: transform(copy.copy(self.graph))
         if transform.noise.of == "nodes":
             raise ValueError(
-                f"'transform' must keep the nodes whose labels are learned: {transform.noise} is "
+                f"'transform' must keep the nodes that are trained on: {transform.noise} is "
                 "for graph classifiers; ablate 'messages' here"
             )
         transform.check_features(self.graph.x)

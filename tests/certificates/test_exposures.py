@@ -117,6 +117,24 @@ def test_exposures_that_do_not_fit(certificate: Certificate, reach: Any, message
                 CollectiveCertificate(certificate, given)
 
 
+@pytest.mark.parametrize("method", ["lp", "milp"])
+def test_what_holds_against_edges_as_well_holds_against_features(method: Any) -> None:
+    """The relaxation lets two nodes fell nearly all of every target; one by one none falls."""
+    selection = PartitionSelection(20, 10)
+    listed: Any = SimpleNamespace(selection=selection, noise=MESSAGES)
+    votes = np.tile([121, 79], (30, 1))  # 42 ahead: two nodes alter 20 votes, 21 are needed
+    certificate = certify_counts(listed, votes, index=np.arange(30), num_entities=40)
+    reach = np.full((30, 40), 10)
+    reach[np.arange(30), np.arange(30)] = 200
+    whole, features = CollectiveCertificate(certificate), CollectiveCertificate(certificate, reach)
+    bounds = [each.num_robust(2, method=method) for each in (whole, features)]
+    assert whole.num_robust(2) == 28 and bounds == [28, 28]
+    for r in range(6):
+        assert features.num_robust(r, method=method) >= whole.num_robust(r)
+    field = reach > 0  # a bool receptive field is about the same adversary
+    assert CollectiveCertificate(certificate, field).num_robust(2, method=method) >= 28
+
+
 def test_exposures_are_about_messages() -> None:
     features: Any = SimpleNamespace(selection=PartitionSelection(5, 2), noise=AblationNoise())
     certificate = certify_counts(features, [[9, 1], [7, 3]], index=INDEX, num_entities=5)

@@ -36,6 +36,26 @@ def test_questions_in_the_words_of_the_noise() -> None:
     assert two == [{"r": 1, "eps": 1.0}, {"r": 2, "eps": 0.5, "norm": "linf"}]
 
 
+def test_new_nodes_alone_are_answered_sooner() -> None:
+    """A lead that new nodes do not close is sure long before one that anybody may."""
+    messages = AblationNoise(of="messages")
+    new = {"r": 5, "only": "new_nodes"}
+    assert check_questions(messages, new) == [new]
+    only, mixed = (
+        StoppingRule(smoothing(messages, 0.95), question, 1, 2) for question in (new, {"r": 5})
+    )
+    q = 0.95**5
+    needed = [(1 - q) / q, 2 * (1 - q)]  # of the lead, against each
+    for lead in np.linspace(0.05, 0.95, 19):
+        votes = np.array([[round(50_000 * (1 + lead)), round(50_000 * (1 - lead))]])
+        for rule, least in zip((only, mixed), needed, strict=True):
+            if abs(lead - least) > 0.02:  # far more votes than it takes
+                assert rule.answered(votes, [0])[0]
+                assert rule.possible(votes, [0])[0, 0] == (lead > least)
+    between = np.array([[round(500 * 1.42), round(500 * 0.58)]])  # a lead of .42 in 1,000 votes
+    assert only.answered(between, [0])[0] and not mixed.answered(between, [0])[0]
+
+
 @pytest.mark.parametrize(
     ("noise", "until", "error", "message"),
     [
@@ -48,6 +68,14 @@ def test_questions_in_the_words_of_the_noise() -> None:
         (ABLATION, {"r": -1}, ValueError, "'r' must be an integer of at least 0"),
         (ABLATION, {"r": 1.5}, ValueError, "'r' must be an integer of at least 0"),
         (ABLATION, {"r": 1, "deletions": 5}, TypeError, "takes no budget besides 'r'"),
+        (ABLATION, {"r": 1, "only": "new_nodes"}, TypeError, "'only' is for AblationNoise.of='me"),
+        (FLIPS, {"r": 1, "deletions": 1, "only": "new_nodes"}, TypeError, "'only' is for"),
+        (
+            AblationNoise(of="messages"),
+            {"r": 1, "only": "edges"},
+            ValueError,
+            "'only' must be 'new_nodes' .got 'edges'",
+        ),
         (FLIPS, {"r": 1}, TypeError, "needs the budget 'additions' or 'deletions'"),
         (FLIPS, {"r": 1, "deletions": 0}, ValueError, "must allow the adversary a change"),
         (FLIPS, {"r": 1, "eps": 1.0}, TypeError, "takes 'additions' and 'deletions'"),

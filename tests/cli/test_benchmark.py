@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from pyg_hiersmooth.files import JsonLines
 from pyg_hiersmooth.sampling.checkpoint import read_votes
 
 Program = Callable[..., Result]
@@ -45,11 +45,25 @@ def test_quick_compares_all_methods_that_fit(small: tuple[Result, Path]) -> None
         "unprotected",
     )
     assert all(title in result.stdout for title in titles) and "Gaussian" not in result.stdout
-    runs = [json.loads(path.read_text())["run"] for path in out.glob("*.json")]
+    runs = [record["run"] for record in JsonLines(out / "results.jsonl").read()]
     assert len(runs) == 5 and {(run["dataset"], run["model"]) for run in runs} == {
         ("CitationSBM", "gcn")
     }
     assert {(run["n0"], run["n"], run["max_epochs"]) for run in runs} == {(10, 60, 3)}
+
+
+def test_edges_have_a_table_of_their_own(hiersmooth: Program, tmp_path: Path) -> None:
+    options = ("--quick", "--max-epochs", 2, "--no-progress", "--jobs", 1, "--out", tmp_path)
+    listed = ("--method", "exact edge ablation", "--edges-groups", 4, "--edges-partitions", 1)
+    result = hiersmooth("benchmark", *options, *listed)
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "tables.md").read_text()
+    assert "multiclass, against: at most r pairs of nodes get other edges" in text
+    assert "exact edge ablation, edges_groups=4, edges_partitions=1" in text
+    (run,) = (record["run"] for record in JsonLines(tmp_path / "results.jsonl").read())
+    assert run["method"]["edges"] == "ablation" and "p" not in run["method"]
+    again = hiersmooth("benchmark", *options, *listed)
+    assert again.exit_code == 0 and "exact edge ablation" in again.stdout
 
 
 def test_tables_and_figures_are_written(small: tuple[Result, Path]) -> None:
@@ -74,7 +88,7 @@ def test_a_sweep_chooses_on_validation_nodes(hiersmooth: Program, tmp_path: Path
     assert "chosen on validation nodes" in result.stdout
     assert "r = 3, 20 deletions" in (tmp_path / "tables.md").read_text()
     assert (tmp_path / "CitationSBM-gcn-pareto.png").exists()
-    results = [json.loads(path.read_text()) for path in tmp_path.glob("*.json")]
+    results = JsonLines(tmp_path / "results.jsonl").read()
     assert [set(each["parts"]) for each in results] == [{"val", "test"}] * 3
 
 
@@ -127,7 +141,7 @@ def test_results_of_other_settings_are_refused(
 ) -> None:
     _, out = small
     result = hiersmooth("benchmark", *SMALL, "--n", 70, "--out", out)
-    assert "is the result of a run with another '--num-samples': choose" in sentence_of(result)
+    assert "with another '--num-samples': choose" in sentence_of(result)
 
 
 def test_interrupted(hiersmooth: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,8 +168,8 @@ def test_ctrl_c_stops_all_runs_at_once_and_loses_nothing(
     assert process.returncode == 130 and "Traceback" not in error
     assert error.endswith("Interrupted; the same command continues\n")
     kept = read_votes(begun[0])[0]
-    assert 0 < drawn(begun[0]) < 640 and not list(tmp_path.glob("*.json"))
+    assert 0 < drawn(begun[0]) < 640 and not (tmp_path / "results.jsonl").exists()
 
     assert hiersmooth("benchmark", *options, "--out", tmp_path).exit_code == 0
-    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert len(JsonLines(tmp_path / "results.jsonl").read()) == 2
     assert drawn(begun[0]) == 640 and bool((read_votes(begun[0])[0] >= kept).all())

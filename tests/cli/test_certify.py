@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from click.testing import Result
 from torch_geometric.datasets import Planetoid
 
 from pyg_hiersmooth.certificates import Certificate, PredictionSets
+from pyg_hiersmooth.choices import EdgesNoise
 from pyg_hiersmooth.cli import main
 from pyg_hiersmooth.datasets import CitationSBM, split_nodes
 from pyg_hiersmooth.experiment import task
@@ -243,7 +245,9 @@ def test_choices_are_those_of_the_library(hiersmooth: Program) -> None:
     (choice,) = (o.type for o in main.commands["certify"].params if o.name == "model")
     assert set(choice.names) == set(MODELS["node"]) | set(MODELS["graph"])
     (choice,) = (o.type for o in main.commands["certify"].params if o.name == "noise")
-    assert list(choice.choices) == list(NOISES)
+    assert list(choice.choices) == [*NOISES, "none"]
+    (choice,) = (o.type for o in main.commands["certify"].params if o.name == "edges")
+    assert list(choice.choices) == ["none", *get_args(EdgesNoise)]
 
 
 def test_module_is_the_same_program() -> None:
@@ -597,7 +601,7 @@ def test_resume_with_votes_of_another_run(
 ) -> None:
     run = shutil.copytree(finished_run, tmp_path / "run")
     shutil.copy(undisturbed / "votes.npz", run / "votes.npz")
-    assert "was begun with n=640" in message_of(certify("--resume", run))
+    assert "was started with n=640" in message_of(certify("--resume", run))
 
 
 def test_training_that_diverges(certify: Program, tmp_path: Path) -> None:
@@ -738,13 +742,27 @@ def test_sets_are_printed_drawn_and_kept(certify: Program, tmp_path: Path) -> No
     assert (run / "results.json").read_text() == before
 
 
+def test_sets_of_graphs(certify: Program, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = ("--n0", 10, "--n", 60, "--max-epochs", 2, "--calibration", 30, "--num-workers", 0)
+    graphs = ("--task", "graph", "--model", "gin", "--sets", 0.8, *small)
+    result = certify(*graphs, "--out", run)
+    assert "Prediction sets, coverage 0.8" in result.stdout
+    assert "With probability at least 0.8, over the random choice" in " ".join(
+        result.stdout.split()
+    )
+    found = json.loads((run / "results.json").read_text())["sets"]
+    assert (found["nominal"], found["num_calibration"], found["num_classes"]) == (0.8, 30, 2)
+    assert certify("--resume", run).exit_code == 0
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         (("--approve", 0.2), "'--approve' does nothing without '--sets': leave it out"),
-        (("--sets", 0.9, "--task", "graph"), "'--sets' need calibration nodes"),
         (("--sets", 0.9, "--calibration", 5), "'--calibration' must be larger"),
         (("--sets", 0.9, "--calibration", 10**6), "'--calibration' must be at most the"),
+        (("--sets", 0.9, "--task", "graph", "--calibration", 10**6), "for training (got 1000000)"),
     ],
 )
 def test_sets_that_cannot_be_made(

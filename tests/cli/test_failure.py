@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+from textwrap import dedent
 
 import click
 import pytest
@@ -82,3 +85,25 @@ def test_settings_are_checked_before_pytorch_is_loaded(arguments: str, message: 
 def test_the_first_line_comes_before_pytorch(command: str) -> None:
     first, second = without_pytorch(*command.split()).splitlines()
     assert first == "Loading PyTorch ..." and "torch" in second
+
+
+def test_modules_are_loaded_without_searches_for_garbage(tmp_path: Path) -> None:
+    (tmp_path / "watched.py").write_text("import gc\nsearched = gc.isenabled()\n")
+    (tmp_path / "broken.py").write_text("raise ImportError('it is broken')\n")
+    code = """
+        import gc
+        from pyg_hiersmooth.cli.failure import load_pytorch
+        try:
+            load_pytorch("watched", "broken")
+        except ImportError as error:
+            import watched
+            print(watched.searched, gc.isenabled(), error)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False True it is broken\n"

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +49,14 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
 def test_no_run(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["report", str(tmp_path)])
     assert result.exit_code == 1 and "holds no run" in result.output
+
+
+def test_a_report_takes_seconds(tmp_path: Path) -> None:
+    settings = Settings.of(noise="ablation", selection="partition", max_epochs=1)
+    Experiment(settings, tmp_path / "run").run(progress=False)
+    command = [sys.executable, "-m", "pyg_hiersmooth", "report", str(tmp_path / "run")]
+    before = os.times()
+    subprocess.run([*command, "--out", str(tmp_path / "report.html")], check=True)
+    after = os.times()
+    # Of processor time: four on a quiet machine, most of them for PyTorch and PyG.
+    assert after.children_user - before.children_user < 8.0

@@ -15,6 +15,7 @@ from pyg_hiersmooth.cli import main
 from pyg_hiersmooth.datasets import CitationSBM, split_nodes
 from pyg_hiersmooth.experiment import task
 from pyg_hiersmooth.experiment.run_folder import RunFolder
+from pyg_hiersmooth.experiment.smoothing import build_smoothing
 from pyg_hiersmooth.experiment.weights import load_weights
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
@@ -102,7 +103,7 @@ def test_printed_command_certifies_what_was_tuned_with_fresh_samples(
     data = CitationSBM()[0]
     model = build_model("gcn", data.num_features + 1, 7)
     load_weights(model, run / "model.pt")
-    smoothed = SmoothedNodeClassifier(model, task.build_smoothing(settings.smoothing), 7)
+    smoothed = SmoothedNodeClassifier(model, build_smoothing(settings.smoothing), 7)
     expected = split_nodes(data.y, seed=4).val_index
     certificate = smoothed.certify(data, 5, 40, 0.01, 2**31 + 4, expected, False, num_workers=0)
     assert not np.array_equal(fresh.p_lower, certificate.p_lower)
@@ -205,7 +206,7 @@ def test_help_is_complete(hiersmooth: Program) -> None:
     for option in command.params:
         record = option.get_help_record(context)
         assert record is not None and option.help and option.opts[0] in text, option.name
-        needs_none = option.is_flag or option.name in ("additions", "deletions", "eps")
+        needs_none = option.is_flag or option.name in ("additions", "deletions", "eps", "r_edges")
         assert needs_none or "default: " in record[1], option.name
     assert "Example: hiersmooth tune" in text
 
@@ -320,7 +321,7 @@ def test_mistakes(
         ("--model", "mlp", "'gcn', 'gat', 'gatv2', 'appnp', 'sage', nor 'module:Class'"),
         ("--model", "gin", "'gin' is not one of"),
         ("--noise", "salt", "'flips', 'gaussian', 'ablation', 'laplace', 'uniform'"),
-        ("--r", 0, "x>=1"),
+        ("--r", -1, "x>=0"),
         ("--additions", -1, "x>=0"),
         ("--eps", 0, "x>0.0"),
         ("--eps", "nan", "not a finite number"),

@@ -112,8 +112,7 @@ def test_paths_become_strings() -> None:
         ({"sets": 1.0}, r"'sets' must be a number between 0 and 1, both excluded .got 1.0"),
         ({"sets": 0.9, "approve": 1.1}, r"'approve' must be a probability in \[0, 1\] .got 1.1"),
         ({"sets": 0.9, "calibration": 0}, "'calibration' must be an integer of at least 1 .got 0"),
-        ({"sets": 0.9, "task": "graph"}, "'sets' need calibration nodes, .* .got 'task' graph"),
-        ({"sets": 0.9, "part": "val+test"}, r"'sets' are about test nodes, .* 'part' val\+test"),
+        ({"sets": 0.9, "part": "val+test"}, r"'sets' are about 'part' test, .* 'part' val\+test"),
         ({"sets": 0.9, "noise": "none"}, "'sets' does nothing with 'noise' none"),
     ],
 )
@@ -221,6 +220,7 @@ def test_sets_hide_nodes_from_training_and_so_alter_a_run() -> None:
     assert settings.prediction_sets == SetsSettings(0.8, 0.1, 200)
     assert Settings.of(**json.loads(json.dumps(settings.options))) == settings
     assert Settings.of().prediction_sets is None
+    assert Settings.of(task="graph", sets=0.9).prediction_sets == SetsSettings(0.9, 0.1, 40)
     changed = differences(Settings.of().options, settings.options)
     assert changed == {"sets": (None, 0.8), "approve": (None, 0.1), "calibration": (None, 200)}
 
@@ -266,5 +266,50 @@ def test_what_is_ablated() -> None:
     ],
 )
 def test_what_cannot_be_ablated(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Settings.of(**options)
+
+
+PAIRS = {"edges": "ablation", "edges_groups": 5}
+
+
+def test_noise_on_edges() -> None:
+    assert Settings.of(edges="none") == Settings.of() and Settings.of().pairs is None
+    alone = Settings.of(**PAIRS)
+    assert alone.smoothing.noise == "none" and alone.smooths and alone.exact
+    assert alone.sampling is None and alone.pairs is not None
+    assert (alone.pairs.edges_selection, alone.pairs.edges_partitions) == ("partition", 10)
+    assert alone.name == "CitationSBM-gcn-edges-partition-ablation-seed0"
+    assert Settings.of(task="graph", edges="flips").smoothing.noise == "none"
+    both = Settings.of(**PAIRS, noise="flips", p=0.9)
+    assert not both.exact and both.sampling is not None
+    assert both.name == "CitationSBM-gcn-flips-edges-partition-ablation-seed0"
+    for settings in (alone, both, Settings.of(edges="flips", directed=True)):
+        assert Settings.of(**json.loads(json.dumps(settings.options))) == settings
+        assert settings.having(seed=3).pairs == settings.pairs
+    assert Settings.of(edges="ablation").pairs.edges_p == 0.9  # type: ignore[union-attr]
+    assert Settings.of(edges="flips").pairs.edges_p == 1.0  # type: ignore[union-attr]
+    assert not Settings.of(noise="none").smooths
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"edges_p": 0.5}, "'edges_p' does nothing without 'edges': leave it out"),
+        ({"directed": True}, "'directed' does nothing without 'edges'"),
+        ({"edges": "gaussian"}, "'edges' must be one of edges_selection|ablation, flips"),
+        ({**PAIRS, "edges_p": 0.5}, "'edges_p' does nothing with 'edges_selection' partition"),
+        ({**PAIRS, "edges_p_plus": 0.5}, "'edges_p_plus' does nothing with 'edges' ablation"),
+        ({**PAIRS, "edges_selection": "bernoulli"}, "'edges_groups' does nothing with 'edges_sel"),
+        ({**PAIRS, "n": 5}, "'n' does nothing with 'edges_selection' partition and 'edges' ablat"),
+        ({**PAIRS, "p": 0.5}, "'p' does nothing with 'noise' none .that of pairs .* 'edges_p'"),
+        ({**PAIRS, "selection": "partition"}, "'selection' does nothing .* 'edges_selection'"),
+        ({**PAIRS, "groups": 5}, "'groups' does nothing with 'noise' none .* 'edges_groups'"),
+        ({"edges": "flips", "noise": "gaussian"}, "one of two noises may draw.* with 'noise' gaus"),
+        ({"edges": "flips", "noise": "ablation", "ablate": "messages"}, "carry their messages"),
+        ({**PAIRS, "collective": True}, "'collective' counts changed nodes, not pairs"),
+    ],
+)
+def test_noise_on_edges_that_is_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Settings.of(**options)

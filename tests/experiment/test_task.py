@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.datasets import CitationSBM, RandomMolecules, split_graphs, split_nodes
 from pyg_hiersmooth.experiment import task
@@ -11,15 +12,12 @@ from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.experiment.task import (
     GraphTask,
     NodeTask,
-    build_smoothing,
     choose_device,
-    training_noise,
 )
 from pyg_hiersmooth.models import GCN
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise
-from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.training import train_node_classifier
-from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
 SHORT = Settings.of(max_epochs=2, lr=0.01, seed=3, device="cpu")
 GRAPHS = Settings.of(dataset="RandomMolecules", task="graph", device="cpu")
@@ -83,10 +81,17 @@ def test_the_indicator_is_one_more_feature(nodes: NodeTask) -> None:
         for transform in (
             HierarchicalNodeFeatureNoise(0.5, noise),
             HierarchicalNodeFeatureNoise(0.5, noise, append_indicator=False),
+            HierarchicalEdgeNoise(0.5, AblationNoise()),
+            Compose(
+                [
+                    HierarchicalNodeFeatureNoise(0.5, noise),
+                    HierarchicalEdgeNoise(0.5, AblationNoise()),
+                ]
+            ),
             None,
         )
     ]
-    assert sizes == [1434, 1433, 1433]
+    assert sizes == [1434, 1433, 1433, 1434, 1433]
 
 
 def test_predictions_without_noise(nodes: NodeTask) -> None:
@@ -97,25 +102,6 @@ def test_predictions_without_noise(nodes: NodeTask) -> None:
     model = graphs.new_model(None).eval()
     each = [model(g.x, g.edge_index).argmax(dim=1) for g in graphs.data[graphs.index]]
     assert torch.equal(graphs.predict(model.train()), torch.cat(each))
-
-
-@pytest.mark.parametrize(
-    ("noise", "text"),
-    [
-        ({}, "SparseFlipNoise(p_plus=0.05, p_minus=0.8)"),
-        ({"noise": "gaussian", "std": 0.5}, "GaussianNoise(std=0.5)"),
-        ({"noise": "laplace"}, "LaplaceNoise(scale=0.25)"),
-        ({"noise": "uniform", "scale": 2.0}, "UniformNoise(scale=2.0)"),
-        ({"noise": "ablation"}, "AblationNoise()"),
-        ({"noise": "ablation", "ablate": "messages"}, "AblationNoise(of='messages')"),
-    ],
-)
-def test_smoothing(noise: dict[str, Any], text: str) -> None:
-    settings = Settings.of(p=0.7, indicator=False, **noise).smoothing
-    transform = build_smoothing(settings)
-    assert str(transform.noise) == text
-    assert "0.7" in str(transform.selection) and not transform.append_indicator
-    assert NodeTask(Settings.of(noise="none")).transform is None
 
 
 @pytest.mark.parametrize(
@@ -160,28 +146,6 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert choose_device(None) == choose_device("cuda") == "cuda"
     assert choose_device("cpu") == "cpu"
-
-
-def test_partitions_are_those_of_the_settings() -> None:
-    settings = Settings.of(noise="ablation", selection="partition", groups=4, partitions=3)
-    partition = "PartitionSelection(num_groups=4, num_partitions=3, seed=5, dealing='blocks')"
-    expected = f"{partition}, AblationNoise()"
-    assert expected in str(build_smoothing(settings.smoothing, 5))
-
-
-def test_training_under_a_partition_selects_every_node_by_itself(nodes: NodeTask) -> None:
-    exact = HierarchicalNodeFeatureNoise(PartitionSelection(4, 2), AblationNoise())
-    sampled = HierarchicalNodeFeatureNoise(0.75, AblationNoise())
-    assert str(training_noise(exact)) == str(sampled)
-    assert training_noise(sampled) is sampled and training_noise(None) is None
-    plain = HierarchicalNodeFeatureNoise(PartitionSelection(4), AblationNoise(), False)
-    assert training_noise(plain).append_indicator is False  # type: ignore[union-attr]
-    for found, expected in zip(
-        nodes.new_trained_model(exact).parameters(),
-        nodes.new_trained_model(sampled).parameters(),
-        strict=True,
-    ):
-        assert torch.equal(found, expected)
 
 
 def test_normalized_features_sum_to_one_and_are_not_binary() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
+import types
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GCN
+from torch_geometric.nn import GCN, SAGEConv
+from torch_geometric.transforms import KNNGraph
 
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
@@ -102,3 +104,43 @@ def test_features_that_were_written_to_are_not_taken_for_equal_ones(trials: list
     first = votes(smoothed, data, dense=True)
     data.x.mul_(-3.0)
     assert torch.equal(votes(smoothed, twin, dense=True), first) and len(trials) == 2
+
+
+class Settled(nn.Module):
+    """A model with settings that are no tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = SAGEConv(D + 1, C)
+        self.after: Any = lambda logits: 2.0 * logits
+        self.graph = KNNGraph(k=2)
+        self.scale = torch.distributions.Normal(torch.tensor(1.0), torch.tensor(1.0))
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        far = x[:, :C] * (self.graph.k - 2)
+        return self.after(self.conv(x, edge_index)) * self.scale.loc - far
+
+
+def negated(self: Settled, x: Tensor, edge_index: Tensor) -> Tensor:
+    return -self.conv(x, edge_index)
+
+
+SETTINGS: dict[str, Any] = {
+    "a function of other constants": lambda m: setattr(m, "after", lambda logits: -2.0 * logits),
+    "another function": lambda m: setattr(m, "after", lambda logits: logits.neg()),
+    "a method": lambda m: setattr(m, "forward", types.MethodType(negated, m)),
+    "an attribute of a transform": lambda m: setattr(m.graph, "k", 30),
+    "a tensor of a distribution": lambda m: m.scale.loc.fill_(-1.0),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_other_settings_are_tried_again(name: str) -> None:
+    torch.manual_seed(0)
+    model, (smoothed, data) = Settled().eval(), make()
+    smoothed = SmoothedNodeClassifier(model, smoothed.transform, C)
+    first = votes(smoothed, data)
+    SETTINGS[name](model)
+    again = votes(smoothed, data)
+    assert not torch.equal(again, first)
+    assert torch.equal(again, votes(SmoothedNodeClassifier(model, smoothed.transform, C), data))

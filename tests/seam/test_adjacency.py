@@ -177,11 +177,22 @@ def test_the_models_of_the_package(name: str) -> None:
     check(lambda: build_model(name, D + 1, C), simple(directed=True), expected)
 
 
-def test_edges_that_occur_twice_stay_edges() -> None:
-    data = simple()
-    data.edge_index = torch.cat([data.edge_index, data.edge_index[:, :7]], dim=1)
-    check(lambda: Layers(SAGEConv), data, "edge_index")
-    check(lambda: Layers(GCNConv), data, "edge_index, normalized once")
+@pytest.mark.parametrize(("make", "form"), [(GCNConv, ONCE), (GATConv, "edge_index")])
+def test_edges_that_occur_twice_become_one_where_that_is_the_same(make: type, form: str) -> None:
+    """GCN adds up messages; attention counts them."""
+    check(lambda: Unweighted(make), doubled(simple()), form)
+
+
+def test_weights_of_edges_that_occur_twice_are_added_where_that_is_the_same() -> None:
+    data = doubled(simple())
+    data.edge_weight = 0.2 + (torch.arange(data.num_edges) % 5) / 2
+    check(lambda: Weighted(GCNConv), data, ONCE, weighted_call)
+
+
+def doubled(data: Data) -> Data:
+    """With a third of the edges twice."""
+    data.edge_index = torch.cat([data.edge_index, data.edge_index[:, ::3]], dim=1)
+    return data
 
 
 @pytest.mark.parametrize("make", [GCNConv, SAGEConv], ids=["taken", "not_taken"])

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric import nn as gnn
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.nn import conv
 from torch_geometric.utils import to_dense_batch
 
@@ -140,6 +140,20 @@ def test_predictions_for_nodes_that_are_not_taken_over(name: str) -> None:
             assert not (holds & ~stays).any()
             certified, fell = certified + int(holds.sum()), fell + int((others & ~stays).sum())
     assert certified > 0
+
+
+def test_the_nodes_of_a_batch_are_those_of_one_graph() -> None:
+    """Exposures and the groups of added nodes are those that votes were cast with."""
+    batch = Batch.from_data_list([small_graph(size, size) for size in (7, 6)])
+    one_graph = Data(x=batch.x, edge_index=batch.edge_index)
+    transform = HierarchicalNodeFeatureNoise(PartitionSelection(4, 3), MESSAGES)
+    smoothed = SmoothedNodeClassifier(seeded(LOCAL["GCN"]), transform, C, num_hops=2)
+    found, expected = (
+        smoothed.certify(data, progress=False, num_workers=0) for data in (batch, one_graph)
+    )
+    assert (found.mask_predictions == expected.mask_predictions).all()
+    exposures = [smoothed.exposure(data).toarray() for data in (batch, one_graph)]
+    assert (exposures[0] == exposures[1]).all()
 
 
 class Pools(nn.Module):

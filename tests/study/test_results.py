@@ -23,6 +23,7 @@ from pyg_hiersmooth.study.results import (
     Tally,
     groups,
     load_results,
+    results_file,
     tallies,
 )
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -132,29 +133,26 @@ def test_zeros_at_the_ends_are_left_out() -> None:
 
 def test_file_and_back(make_result, tmp_path: Path) -> None:
     result = make_result()
-    result.save(tmp_path / "result.json")
-    assert Result.load(tmp_path / "result.json") == result
-    shares = json.loads((tmp_path / "result.json").read_text())["parts"]["test"]["binary"]
+    results_file(tmp_path).append(result.as_record())
+    assert load_results(tmp_path) == [result]
+    shares = json.loads((tmp_path / "results.jsonl").read_text())["parts"]["test"]["binary"]
     assert (shares["clean_accuracy"], shares["abstained_share"]) == (0.8, 0.05)
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", "{}", '{"format": "other"}', '{"format": 1, "run": 3}']
+    "content", ["\n", "[]\n", "{}\n", '{"format": "other"}\n', '{"format": 1, "run": 3}\n']
 )
 def test_other_files_are_refused(content: str, tmp_path: Path) -> None:
-    (tmp_path / "file.json").write_text(content)
-    with pytest.raises(ValueError, match=r"file\.json' is not a result of a study"):
+    (tmp_path / "results.jsonl").write_text(content)
+    with pytest.raises(ValueError, match=r"results\.jsonl' does not hold the results of a study"):
         load_results(tmp_path)
 
 
-def test_a_result_without_a_figure_is_refused(make_result, tmp_path: Path) -> None:
-    path = tmp_path / "result.json"
-    make_result().save(path)
-    content = json.loads(path.read_text())
-    del content["parts"]["test"]["binary"]["correct"]
-    path.write_text(json.dumps(content))
+def test_a_result_without_a_figure_is_refused(make_result) -> None:
+    record = make_result().as_record()
+    del record["parts"]["test"]["binary"]["correct"]
     with pytest.raises(ValueError, match="correct"):
-        Result.load(path)
+        Result.of_record(record)
 
 
 def test_results_come_by_dataset_model_method_and_seed(make_result, tmp_path: Path) -> None:
@@ -167,7 +165,7 @@ def test_results_come_by_dataset_model_method_and_seed(make_result, tmp_path: Pa
     ]
     for dataset, model, method, seed in reversed(order):
         result = make_result(method, dataset=dataset, model=model, seed=seed)
-        result.save(tmp_path / f"{result.run.name}.json")
+        results_file(tmp_path).append(result.as_record())
     runs = [result.run for result in load_results(tmp_path)]
     assert [(run.dataset, run.model, run.method.name, run.seed) for run in runs] == order
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import multiprocessing
 import signal
 import time
@@ -17,7 +18,7 @@ from pyg_hiersmooth.models import GCN
 from pyg_hiersmooth.study import runner
 from pyg_hiersmooth.study.methods import METHODS
 from pyg_hiersmooth.study.plan import Run
-from pyg_hiersmooth.study.results import Result
+from pyg_hiersmooth.study.results import Result, load_results
 from pyg_hiersmooth.study.runner import TimeLeft, execute, run_all
 from pyg_hiersmooth.training import train_node_classifier
 
@@ -36,15 +37,21 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_results_are_kept_by_name(done: Path) -> None:
-    names = sorted(path.name for path in done.iterdir())
-    assert names == sorted([f"{ABLATION.name}.json", f"{UNPROTECTED.name}.json", "runs"])
-    result = Result.load(done / f"{ABLATION.name}.json")
+def result_of(run: Run, folder: Path) -> Result:
+    """The result that is kept of a run."""
+    (result,) = (each for each in load_results(folder) if each.run.name == run.name)
+    return result
+
+
+def test_results_are_kept_in_one_file(done: Path) -> None:
+    assert sorted(path.name for path in done.iterdir()) == ["results.jsonl", "runs"]
+    assert len(load_results(done)) == 2
+    result = result_of(ABLATION, done)
     assert result.run == ABLATION and result.seconds > 0 and "torch" in result.versions
 
 
 def test_a_result_is_that_of_the_certificate_of_the_run(done: Path) -> None:
-    result = Result.load(done / f"{ABLATION.name}.json")
+    result = result_of(ABLATION, done)
     certificate = Certificate.load(done / "runs" / ABLATION.name / "certificate.npz")
     data = CitationSBM()[0]
     y = data.y[split_nodes(data.y, seed=13).test_index]
@@ -64,7 +71,7 @@ def test_unprotected_accuracy(done: Path) -> None:
     with torch.no_grad():
         prediction = model(data.x, data.edge_index).argmax(dim=1)
     accuracy = float((prediction == data.y)[split.test_index].float().mean())
-    tally = Result.load(done / f"{UNPROTECTED.name}.json").parts["test"]["binary"]
+    tally = result_of(UNPROTECTED, done).parts["test"]["binary"]
     assert tally.clean_accuracy == pytest.approx(accuracy)
     assert (tally.abstained, tally.certified) == (0, [])
 
@@ -76,7 +83,7 @@ def test_what_is_done_is_not_done_again(done: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_other_settings_in_the_same_folder_are_refused(done: Path) -> None:
-    with pytest.raises(ValueError, match="is the result of a run with another 'n': choose"):
+    with pytest.raises(ValueError, match=r"holds .* with another 'n': choose"):
         run_all(
             [replace(ABLATION, sampling=replace(ABLATION.sampling, n=61))], done, progress=False
         )
@@ -95,7 +102,7 @@ def test_votes_are_not_sampled_again(done: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("pyg_hiersmooth.training.node.fit", None)
     monkeypatch.setattr("pyg_hiersmooth.sampling.engine._count", lambda *args: iter(()))
     again = execute(ABLATION, "data", done / "runs" / ABLATION.name)
-    assert again.parts == Result.load(done / f"{ABLATION.name}.json").parts
+    assert again.parts == result_of(ABLATION, done).parts
 
 
 def test_validation_and_test_nodes_are_told_apart(tmp_path: Path) -> None:
@@ -119,12 +126,12 @@ def test_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
     message = r"^1 of 2 runs failed, the others are done: CitationSBM-no_such_module.*'model"
     with pytest.raises(RuntimeError, match=message):
         run_all([missing, UNPROTECTED], tmp_path, progress=False)
-    assert [path.name for path in tmp_path.glob("*.json")] == [f"{UNPROTECTED.name}.json"]
+    assert [result.run for result in load_results(tmp_path)] == [UNPROTECTED]
 
 
 def test_the_same_with_any_number_of_jobs(done: Path, tmp_path: Path) -> None:
     (alone,) = run_all([ABLATION], tmp_path, jobs=1, progress=False)
-    assert alone.parts == Result.load(done / f"{ABLATION.name}.json").parts
+    assert alone.parts == result_of(ABLATION, done).parts
     votes = [
         np.load(each / "runs" / ABLATION.name / "votes.npz")["votes"] for each in (done, tmp_path)
     ]
@@ -145,8 +152,7 @@ def test_an_exact_run_is_that_of_its_certificate(tmp_path: Path) -> None:
         assert found == round(certificate.certified_accuracy(y, r) * len(y))
     assert certificate.exact and certificate.certified_accuracy(y, 1) > 0
     assert not (tmp_path / "run" / "pre_votes.npz").exists()
-    result.save(tmp_path / "result.json")
-    assert Result.load(tmp_path / "result.json") == result
+    assert Result.of_record(json.loads(json.dumps(result.as_record()))) == result
 
 
 def deaf() -> None:

@@ -38,17 +38,19 @@ def chart(certificate: Certificate, y: ArrayLike) -> Chart:
 
 
 def _panels(certificate: Certificate, y: ArrayLike) -> Iterator[Panel]:
-    axes = certificate.noise.axes
+    noise = certificate.noise
+    axes = noise.axes
+    changed: tuple[int | None, ...] = (None,) if noise.budget_is_r else CHANGED
     for axis in axes:
-        curves = (_over_axis(certificate, y, axis, r) for r in CHANGED)
+        curves = (_over_axis(certificate, y, axis, r) for r in changed)
         yield Panel(axis.label, axis.whole, tuple(curves))
     if not axes:
         curve = _over_count(lambda r: certificate.certified_accuracy(y, r))
-        yield Panel("Changed entities $r$", True, (curve,))
+        yield Panel(f"Changed {certificate.counted} $r$", True, (curve,))
 
 
-def _over_axis(certificate: Certificate, y: ArrayLike, axis: Axis, r: int) -> Curve:
-    if not axis.whole:
+def _over_axis(certificate: Certificate, y: ArrayLike, axis: Axis, r: int | None) -> Curve:
+    if not axis.whole and r is not None:
         return _over_distance(certificate, y, r)
     return _over_count(lambda n: certificate.certified_accuracy(y, r, **{axis.name: n}), r)
 

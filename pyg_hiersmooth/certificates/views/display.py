@@ -38,7 +38,11 @@ def as_html(certificate: Certificate) -> str:
         *((name, f"{value:,}") for name, value in _statistics(certificate)),
     ]
     for budget in noise.reported_budgets():
-        ratios = (f"r = {r}: {certificate.certified_ratio(r, **budget):.1%}" for r in CHANGED)
+        if noise.budget_is_r:
+            ratios = [f"{certificate.certified_ratio(**budget):.1%}"]
+        else:
+            each = ((r, certificate.certified_ratio(r, **budget)) for r in CHANGED)
+            ratios = [f"r = {r}: {ratio:.1%}" for r, ratio in each]
         rows.append((f"withstand {noise.describe(**budget)}", ", ".join(ratios)))
     return html_table("Certificate", rows)
 

@@ -65,9 +65,9 @@ class Explanation:
         r"""The most entities that may be changed at will; :obj:`None` where there is a budget."""
         return None if self.certificate.noise.axes else int(largest_r(self.certificate)[0])
 
-    def largest_budgets(self, r: int) -> dict[str, float]:
+    def largest_budgets(self, r: int | None) -> dict[str, float]:
         r"""For each axis of the noise's budget, the largest strength, the others being 0, that it
-        withstands at :obj:`r` changed entities.
+        withstands at :obj:`r` changed entities, or at as many as that allows.
         """
         found = largest_budgets(self.certificate, r)
         return {name: strength[0].item() for name, strength in found.items()}
@@ -101,7 +101,7 @@ class Explanation:
         if self.num_samples is not None and not certificate.exact:
             rows.append(("samples", f"{self.num_samples:,}"))
         if self.receptive_field is not None:
-            rows.append(("receptive field", f"{self.receptive_field:,} entities"))
+            rows.append(("receptive field", f"{self.receptive_field:,} {certificate.entities}"))
         rows.append(("smoothing", certificate.smoothing))
         rows.append(("against", certificate.threat))
         if self.prediction >= 0:
@@ -128,18 +128,20 @@ class Explanation:
 
     def _region(self) -> list[tuple[str, str]]:
         if self.largest_r is not None:
-            changed = f"any change of {self.largest_r} entities"
+            entities = self.certificate.counted.removesuffix("s" if self.largest_r == 1 else "")
+            changed = f"any change of {self.largest_r} {entities}"
             told = changed if self.certificate.noise.fixes_graph else f"r = {self.largest_r}"
             return [("withstands", told)]
         rows = []
-        for r in CHANGED:
+        for r in (None,) if self.certificate.noise.budget_is_r else CHANGED:
             most = self.largest_budgets(r)
             axes = {axis.name: axis for axis in self.certificate.noise.axes}
             words = (
                 f"{int(value)} {name}" if axes[name].whole else f"{name} = {value:.4g}"
                 for name, value in most.items()
             )
-            rows.append((f"withstands, r = {r}", " or ".join(words)))
+            told = "withstands" if r is None else f"withstands, r = {r}"
+            rows.append((told, " or ".join(words)))
         return rows
 
 

@@ -20,13 +20,14 @@ HALVINGS = 40
 r"""Steps in the search for a distance, each half of the one before."""
 
 
-def largest_budgets(certificate: Certificate, r: int) -> dict[str, np.ndarray]:
+def largest_budgets(certificate: Certificate, r: int | None) -> dict[str, np.ndarray]:
     r"""For each axis of the noise's budget, the largest strength, the others being 0, that each
     object withstands at :obj:`r` changed entities.
 
     Args:
         certificate (Certificate): The certificate of :math:`M` objects.
-        r (int): Most entities that the adversary changes, at least 1.
+        r (int, optional): Most entities that the adversary changes, at least 1; :obj:`None` means
+            as many as a budget of additions and deletions allows.
 
     Returns:
         dict: For each axis, int64 or float64 ``[M]``: -1 or nan where an object abstains. Counts
@@ -49,8 +50,8 @@ def largest_r(certificate: Certificate) -> np.ndarray:
     return _count(certificate, MOST_R, certificate.is_robust)
 
 
-def _largest_strength(certificate: Certificate, r: int, axis: Axis) -> np.ndarray:
-    if not axis.whole:
+def _largest_strength(certificate: Certificate, r: int | None, axis: Axis) -> np.ndarray:
+    if not axis.whole and r is not None:
         return largest_distance(certificate, r)
     budget: dict[str, Any] = {other.name: 0 for other in certificate.noise.axes}
     return _count(

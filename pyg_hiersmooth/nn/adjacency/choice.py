@@ -14,6 +14,7 @@ from pyg_hiersmooth.nn.calls.adjacency_matrix import LAYOUTS
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.isolation.adjacency_cache import has_kept
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
@@ -25,10 +26,6 @@ r"""Draws of features that a form must take; what comes after them are probes.""
 
 MAX_MATRIX_COST = 0.9
 r"""Most of the plain way's cost that a matrix may have to be taken."""
-
-NO_MATRIX = "the model takes no adjacency matrix"
-LOGITS_DIFFER = "the model's logits differ on an adjacency matrix"
-NOT_CHEAPER = "an adjacency matrix is no cheaper"
 
 
 class Adjacency(NamedTuple):
@@ -64,8 +61,8 @@ def adjacency_as_given(prepared: IsolatedModel, why: str | None = None) -> Adjac
 
 def choose_adjacency(
     prepared: IsolatedModel, draws: Sequence[Tensor], dtype: torch.dtype
-) -> tuple[Adjacency | None, Forward]:
-    r"""Finds the cheapest form of the graph on which a model answers as on the graph as given: an
+) -> tuple[Adjacency, GraphForward]:
+    r"""Finds the cheapest form of the graph that gives the same logits as the graph as given: an
     adjacency matrix, where less is written then and the logits match on all draws.
 
     Args:
@@ -74,26 +71,32 @@ def choose_adjacency(
         dtype (torch.dtype): That of the features.
 
     Returns:
-        The form, :obj:`None` where there is no graph; and how the model is called on it.
+        The form, and how the model is called on it.
+
+    Raises:
+        NotTaken: If the graph is best as it is given.
     """
     forward = prepared.forward
-    if not isinstance(forward, GraphForward | HeteroForward):
-        return adjacency_as_given(prepared), forward
     if is_compiled(prepared.model):
-        return adjacency_as_given(prepared, "the model is compiled"), forward
-    why = forward.why_no_matrix(prepared.model)
-    if why is None and isinstance(forward, GraphForward):
-        trial = _Trial(prepared, draws)
-        for layout in LAYOUTS:
-            matrix = forward.with_matrix(prepared.model, layout, dtype)
-            objection = trial.objection(matrix)
-            if objection is None:
-                chosen = Adjacency(layout, has_kept(prepared.model), as_given=False)
-                return chosen, matrix
-            why = objection if why in (None, NO_MATRIX) else why
-            if objection == NOT_CHEAPER:
-                break  # nor is what comes after it
-    return adjacency_as_given(prepared, why), forward
+        raise NotTaken("the model is compiled")
+    if not isinstance(forward, GraphForward):
+        raise NotTaken("the graph is heterogeneous")
+    forward.check_matrix(prepared.model)
+    trial, reason = _Trial(prepared, draws), NotTaken()
+    for layout in LAYOUTS:
+        matrix = forward.with_matrix(prepared.model, layout, dtype)
+        try:
+            trial.check(matrix)
+            return Adjacency(layout, has_kept(prepared.model), as_given=False), matrix
+        except NotCheaper:  # nor is what comes after it
+            raise
+        except NotTaken as why:
+            reason = why
+    raise reason
+
+
+class NotCheaper(NotTaken):
+    r"""A form costs about as much as the plain way."""
 
 
 class _Trial:
@@ -103,8 +106,8 @@ class _Trial:
         self.prepared, self.draws = prepared, draws
         self._plain: list[tuple[Tensor, int] | None] = []
 
-    def objection(self, forward: Forward) -> str | None:
-        r"""Why a form is not taken, if there is a reason."""
+    def check(self, forward: Forward) -> None:
+        r"""Raises :class:`NotTaken` if there is a reason against a form."""
         tried = self.prepared.sharing(forward)
         try:
             with warnings.catch_warnings(), not_swallowed():
@@ -116,12 +119,16 @@ class _Trial:
                     logits, cost = _answer(tried, draw)
                     # From the second draw on convolutions have kept what they normalized.
                     if number > 0 and cost > MAX_MATRIX_COST * expected[1]:
-                        return NOT_CHEAPER
+                        raise NotCheaper("an adjacency matrix is no cheaper")
                     if not logits_match(logits, expected[0]):
-                        return LOGITS_DIFFER
-        except (Exception, NotLinearError):  # whatever a model says of what it does not take
-            return NO_MATRIX
-        return None
+                        raise NotTaken("the model's logits differ on an adjacency matrix")
+        except NotTaken:
+            raise
+        except (
+            Exception,
+            NotLinearError,
+        ) as error:  # a model says in any way what it does not take
+            raise NotTaken("the model takes no adjacency matrix") from error
 
     def _expected(self, number: int) -> tuple[Tensor, int] | None:
         r"""Logits of the plain way and their cost; :obj:`None` for probes that it does not take."""

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
 
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
+
 Layout = Literal["torch.sparse CSR", "SparseTensor"]
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -20,28 +22,31 @@ r"""What a matrix can be held in, fastest first: both leave the products of most
 the same routine of PyTorch, which a :class:`SparseTensor` is first converted for."""
 
 
-def why_no_matrix(graph: Data) -> str | None:
-    r"""Why the edges of a graph cannot be one matrix, if there is a reason."""
+def check_matrix(graph: Data) -> None:
+    r"""Raises :class:`NotTaken` if the edges of a graph cannot be one matrix."""
     edge_index = graph.edge_index.as_subclass(Tensor)
     if edge_index.numel() == 0:
-        return "there are no edges"
+        raise NotTaken("there are no edges")
     if int(edge_index.min()) < 0 or int(edge_index.max()) >= _num_nodes(graph):
-        return "some edges lead out of the graph"
-    source, destination = edge_index
+        raise NotTaken("some edges lead out of the graph")
+
+
+def has_repeated_edges(graph: Data) -> bool:
+    r"""Whether some edges occur more than once."""
+    source, destination = graph.edge_index.as_subclass(Tensor)
     place = (destination * _num_nodes(graph) + source).sort().values
-    if bool((place[1:] == place[:-1]).any()):
-        return "some edges occur more than once"
-    return None
+    return bool((place[1:] == place[:-1]).any())
 
 
 def with_adjacency_matrix(
     graph: Data, layout: Layout, weight: Tensor | None, dtype: torch.dtype
 ) -> Data:
     r"""A graph with ``adj_t``, the transposed adjacency matrix, in place of ``edge_index`` and
-    ``edge_weight``.
+    ``edge_weight``. Edges that occur more than once become one with the sum of their weights, each
+    1 where there are none: the same to models that add messages up.
 
     Args:
-        graph (Data): The graph, with edges that :func:`why_no_matrix` has nothing against.
+        graph (Data): The graph, with edges that :func:`check_matrix` passes.
         layout (str): What the matrix is held in.
         weight (torch.Tensor, optional): Weights of the edges ``[num_edges]``.
         dtype (torch.dtype): That of the ones that stand for edges without weights.
@@ -51,6 +56,13 @@ def with_adjacency_matrix(
     order = (destination * num_nodes + source).argsort()
     source, destination = source[order], destination[order]
     value = None if weight is None else weight[order]
+    is_first = torch.ones_like(source, dtype=torch.bool)
+    is_first[1:] = (source.diff() != 0) | (destination.diff() != 0)
+    if not bool(is_first.all()):
+        value = torch.ones_like(source, dtype=dtype) if value is None else value
+        merged = value.new_zeros(int(is_first.sum()))
+        value = merged.index_add(0, is_first.cumsum(0) - 1, value)
+        source, destination = source[is_first], destination[is_first]
     adj_t: Any
     if layout == "SparseTensor":
         adj_t = SparseTensor(

@@ -33,7 +33,7 @@ class Forward(Protocol):
         """
 
     def copies_of(self, copies: int) -> Any:
-        r"""The structure of so many copies of the objects, which is not to be changed."""
+        r"""The structure of several copies of the objects, which must not be changed."""
 
     def unit(self, index: int) -> Forward:
         r"""One unit on its own."""

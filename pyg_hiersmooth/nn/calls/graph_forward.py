@@ -11,9 +11,15 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.utils import cumsum
 
-from pyg_hiersmooth.nn.calls.adjacency_matrix import Layout, why_no_matrix, with_adjacency_matrix
+from pyg_hiersmooth.nn.calls.adjacency_matrix import (
+    Layout,
+    check_matrix,
+    has_repeated_edges,
+    with_adjacency_matrix,
+)
 from pyg_hiersmooth.nn.calls.forward import Forward, no_logits
 from pyg_hiersmooth.nn.calls.model_call import ModelCall, call_model, extra_arguments
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import (
     graph_in_dtype,
     graph_tensors,
@@ -31,6 +37,8 @@ class _Matrix(NamedTuple):
     layout: Layout
     is_weighted: bool
     dtype: torch.dtype
+    merges: bool
+    r"""Whether repeated edges may be merged, as in the graph that it was tried on."""
 
 
 class GraphForward:
@@ -101,18 +109,18 @@ class GraphForward:
         r"""The form of the edges, as given."""
         return "adj_t" if "adj_t" in self.graph else "edge_index"
 
-    def why_no_matrix(self, model: torch.nn.Module) -> str | None:
-        r"""Why a model cannot be called on an adjacency matrix, if there is a reason."""
+    def check_matrix(self, model: torch.nn.Module) -> None:
+        r"""Raises :class:`NotTaken` if a model cannot be called on an adjacency matrix."""
         if self.call is not call_model:
-            return "'forward' is given the graph as it is"
+            raise NotTaken("'forward' is given the graph as it is")
         if "adj_t" in self.graph:
-            return "as given"
+            raise NotTaken("as given")
         for name in self.graph.keys():  # noqa: SIM118
             if name not in IN_ANY_ORDER and self._is_taken(name, model):
-                return f"the model takes '{name}'"
+                raise NotTaken(f"the model takes '{name}'")
         if self._is_taken("edge_weight", model) and self.graph.edge_weight.dim() != 1:
-            return "edges have several weights"
-        return why_no_matrix(self.graph)
+            raise NotTaken("edges have several weights")
+        check_matrix(self.graph)
 
     def with_matrix(
         self, model: torch.nn.Module, layout: Layout, dtype: torch.dtype
@@ -120,7 +128,8 @@ class GraphForward:
         r"""Calls a model on the transposed adjacency matrix, as PyG's convolutions take it, with
         the weights of edges in it where the model takes them.
         """
-        return self._in_form(_Matrix(layout, self._is_taken("edge_weight", model), dtype))
+        is_weighted, merges = self._is_taken("edge_weight", model), has_repeated_edges(self.graph)
+        return self._in_form(_Matrix(layout, is_weighted, dtype, merges))
 
     def _in_form(self, matrix: _Matrix | None) -> GraphForward:
         if matrix is None:
@@ -139,7 +148,13 @@ class GraphForward:
             other (GraphForward): Calls models on that form.
             dtype (torch.dtype): Of features.
         """
-        if other._matrix is None or why_no_matrix(self.graph):
+        if other._matrix is None:
+            return self
+        try:
+            check_matrix(self.graph)
+        except NotTaken:
+            return self
+        if has_repeated_edges(self.graph) and not other._matrix.merges:
             return self
         return self._in_form(other._matrix._replace(dtype=dtype))
 

@@ -138,10 +138,6 @@ class HeteroForward:
         given = [name for name in ("edge_index", "adj_t") if self.graph.collect(name, True)]
         return " and ".join(given)
 
-    def why_no_matrix(self, model: torch.nn.Module) -> str | None:
-        r"""Why a model cannot be called on an adjacency matrix."""
-        return "the graph is heterogeneous"
-
     def unit(self, index: int) -> Forward:
         return self
 

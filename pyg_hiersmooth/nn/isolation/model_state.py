@@ -33,6 +33,8 @@ _PLAIN = (
 _GENERATORS = (torch.Generator, random.Random, np.random.Generator, np.random.RandomState)
 _WHOLE = (Tensor, np.ndarray, Iterator, *_GENERATORS)
 _NAMESPACES = (types.SimpleNamespace, argparse.Namespace)
+_WITH_SETTINGS = ("torch", "torch_geometric")
+r"""Packages whose objects are what their attributes say, such as transforms and distributions."""
 _METHODS = (types.FunctionType, staticmethod, classmethod, property, cached_property)
 
 
@@ -104,13 +106,15 @@ def _parts(value: Any) -> Parts | None:
             return None
         if isinstance(value, type):
             return _class_parts(value)
-        return [(f".{name}", part) for name, part in reach(value).items()]
+        return [("", value.__code__), *((f".{name}", part) for name, part in reach(value).items())]
     if isinstance(value, types.ModuleType):
         return None
     if type(value).__name__ == "SparseTensor":  # it completes its other forms when needed
         return [(f".coo[{i}]", part) for i, part in enumerate(value.coo())]
     if isinstance(value, torch.nn.Module):
         return [*_module_parts(value), *_class_parts(type(value))]
+    if _package(value) in _WITH_SETTINGS:
+        return [("", type(value).__qualname__), *_attributes(value)]
     if is_of_library(type(value).__module__) and not isinstance(value, _NAMESPACES):
         return None
     return [*_attributes(value), *_class_parts(type(value))]
@@ -192,13 +196,16 @@ def _digest(value: Any) -> str:
     if isinstance(value, Tensor):
         return _tensor_digest(value)
     if isinstance(value, types.FunctionType):  # which PyG writes anew for each copy of some models
-        code = value.__code__
-        return _bytes_digest(repr((value.__qualname__, code.co_code, code.co_names)).encode())
+        return _digest(value.__code__)
+    if isinstance(value, types.CodeType):
+        constants = [_digest(each) for each in value.co_consts]
+        names = value.co_name, value.co_names, value.co_varnames
+        return _bytes_digest(repr((names, value.co_code, constants)).encode())
     if isinstance(value, torch.Generator):
         return fingerprint(value.get_state())
     if isinstance(value, random.Random):
         return _bytes_digest(repr(value.getstate()).encode())
-    if type(value).__module__.partition(".")[0] in ("torch", "torch_geometric", "pyg_hiersmooth"):
+    if _package(value) in ("torch", "torch_geometric", "pyg_hiersmooth"):
         return type(value).__qualname__  # such as packed weights, written differently at each call
     try:
         return _bytes_digest(pickle.dumps(value))
@@ -212,6 +219,11 @@ def _tensor_digest(value: Tensor) -> str:
         return fingerprint(plain.detach())
     except (RuntimeError, TypeError):  # of a kind without plain bytes, such as quantised
         return f"{value.dtype} {list(value.shape)}"
+
+
+def _package(value: Any) -> str:
+    r"""The package that the class of an object belongs to."""
+    return type(value).__module__.partition(".")[0]
 
 
 def _bytes_digest(raw: bytes) -> str:

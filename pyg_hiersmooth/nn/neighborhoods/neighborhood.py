@@ -11,6 +11,7 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import STRUCTURE
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import sources_and_destinations
 
@@ -72,7 +73,7 @@ class CSC:
         return self._edges[ranges(self.start[nodes], self.degree(nodes))].astype(np.int64)
 
     def field(self, targets: np.ndarray, hops: int) -> Field:
-        r"""The nodes that so many steps against the edges lead to from the targets."""
+        r"""The nodes from which a number of steps along the edges leads to the targets."""
         inner, boundary = np.empty(0, dtype=np.int64), np.unique(targets)
         for _ in range(hops):
             inner = np.union1d(inner, boundary)
@@ -95,7 +96,7 @@ class Neighborhood:
     whose features make no difference.
 
     Args:
-        graph (Data): The whole graph; see :func:`why_not_cut`.
+        graph (Data): The whole graph; see :func:`check_cut`.
         edges (CSC): Its edges.
         targets (numpy.ndarray): int64 ``[K]``.
         hops (int): Message passing steps from a feature to a prediction.
@@ -178,21 +179,20 @@ class Neighborhood:
         return cut
 
 
-def why_not_cut(graph: Data, keep: Collection[str]) -> str | None:
-    r"""Why no neighborhood can be cut out of a graph; :obj:`None` where it can."""
+def check_cut(graph: Data, keep: Collection[str]) -> None:
+    r"""Raises :class:`NotTaken` if no neighborhood can be cut out of a graph."""
     if ("edge_index" in graph) == ("adj_t" in graph):
-        return "the graph must have one of 'edge_index' and 'adj_t'"
+        raise NotTaken("the graph must have one of 'edge_index' and 'adj_t'")
     for name in ("batch", "ptr", "adj"):
         if name in graph:
-            return f"the graph has '{name}'"
+            raise NotTaken(f"the graph has '{name}'")
     for name in STRUCTURE.union(keep):
         if name in graph and name not in ("edge_index", "adj_t", "num_nodes"):
             per_part = graph.is_edge_attr(name) or graph.is_node_attr(name)
             if per_part and not isinstance(graph[name], Tensor):
-                return f"'{name}' is no tensor"
+                raise NotTaken(f"'{name}' is no tensor")
             if "adj_t" in graph and graph.is_edge_attr(name):
-                return f"the graph has 'adj_t' and '{name}'"
-    return None
+                raise NotTaken(f"the graph has 'adj_t' and '{name}'")
 
 
 def rows_of(x: Tensor, rows: Tensor) -> Tensor:

@@ -12,16 +12,19 @@ from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.certificates.reach import Reach
+from pyg_hiersmooth.nn.isolation.hidden_model import HiddenModel, behind_first_maps
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
     constant_probes,
     enormous_probe,
+    infinite_probe,
     mixed_probe,
     shuffled_probe,
     stretched_probe,
     unrelated_probe,
 )
+from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 
 TARGETS_TO_TRY = 16
 r"""Targets whose receptive fields are tried on the model."""
@@ -42,8 +45,8 @@ def receptive_field(
     noised: str | None = None,
     target_type: str | None = None,
 ) -> Reach:
-    r"""The entities whose features can reach each target in so many steps of message passing,
-    along edges from source to destination, the target itself included.
+    r"""The entities whose features can reach each target within :obj:`num_hops` steps of message
+    passing, along edges from source to destination, the target itself included.
 
     Args:
         graph (Data or HeteroData): The graph.
@@ -115,11 +118,34 @@ def check_num_hops(
             takes.
         draw (torch.Tensor): A draw of features ``[N, D]`` in that precision.
         graph, targets, num_hops, noised, target_type: As in :func:`receptive_field`.
-        quick (bool): Whether few calls are to do.
+        quick (bool): Whether few calls are to do, behind the first linear maps where a model reads
+            its features through nothing else.
 
     Raises:
         ValueError: If they do, with the number of hops that would be right.
     """
+    if quick:
+        hidden = behind_first_maps(prepared, draw)
+        if hidden is not None:
+            try:
+                with not_swallowed():
+                    _check(*hidden, graph, targets, num_hops, noised, target_type, quick)
+                return
+            except NotLinearError:  # it takes its features in other ways now and then
+                pass
+    _check(prepared, draw, graph, targets, num_hops, noised, target_type, quick)
+
+
+def _check(
+    prepared: IsolatedModel | HiddenModel,
+    draw: Tensor,
+    graph: Data | HeteroData,
+    targets: Tensor,
+    num_hops: int,
+    noised: str | None,
+    target_type: str | None,
+    quick: bool,
+) -> None:
     targets = targets.cpu()
     tried = targets_to_try(graph, targets, num_hops, noised, target_type)
     tried, sizes = (tried[:2], ENTITIES_TO_TRY[1::2]) if quick else (tried, ENTITIES_TO_TRY)
@@ -133,7 +159,7 @@ def check_num_hops(
         else:
             yield from (shuffled_probe(draw, seed), smallest, largest, None)
             yield from (zeros, stretched_probe(draw), unrelated_probe(draw, seed))
-        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed))
+        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed), infinite_probe(draw))
 
     def stay(asked: Tensor, replaced: np.ndarray, seed: int) -> bool:
         rows = torch.from_numpy(replaced).to(draw.device).view(-1, 1)
@@ -180,8 +206,8 @@ def targets_to_try(
     noised: str | None = None,
     target_type: str | None = None,
 ) -> Tensor:
-    r"""Targets whose fields grow beyond so many hops, since on others a model that looks further
-    does not show; any, where there are none.
+    r"""Targets whose fields grow beyond :obj:`num_hops`, since a model that reaches further shows
+    only there; any targets if there are none.
 
     Args:
         graph, targets, num_hops, noised, target_type: As in :func:`receptive_field`.

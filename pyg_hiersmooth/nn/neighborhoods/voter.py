@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
 from pyg_hiersmooth.nn.isolation.model_state import State, first_difference, state_of
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import BOUNDARIES, Neighborhood, rows_of
@@ -23,8 +24,6 @@ from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError
 from pyg_hiersmooth.sampling.row_selection import RowSelection
 from pyg_hiersmooth.sampling.tally import Ballots
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
-
-CHEAPER = "cheaper"
 
 AUDITED_AT_ONCE = 4
 r"""Neighborhoods that one sample audits."""
@@ -88,7 +87,8 @@ class NeighborhoodVoter(ShardedVoter):
         if (number + sample) % -(-len(self.voters) // AUDITED_AT_ONCE) == 0:
             voter, nodes = self.voters[number], self.nodes[number]
             larger = self._trial.larger(nodes[voter.targets.cpu()].numpy())
-            voter.model.audit_among(larger, sample, ballots, voter.targets, nodes, self.tally)
+            stream = voter.stream(sample)
+            voter.model.audit_among(larger, stream, ballots, voter.targets, nodes, self.tally)
 
     def verify(self) -> None:
         path = first_difference(self._baseline, self._state())
@@ -122,13 +122,14 @@ class NeighborhoodSampling:
     make_voter: MakeVoter
     transform: HierarchicalNodeFeatureNoise
 
-    def voter(self, targets: Tensor) -> NeighborhoodVoter | str:
-        r"""Votes on neighborhoods, or why the whole graph is better.
+    def voter(self, targets: Tensor) -> NeighborhoodVoter:
+        r"""Votes on neighborhoods.
 
         Args:
             targets (torch.Tensor): Target nodes, int64 ``[M]``.
 
         Raises:
+            NotTaken: If the whole graph is better.
             ValueError: If the model looks further than it says, with the number of hops that would
                 do.
         """
@@ -137,18 +138,20 @@ class NeighborhoodSampling:
         for boundary in BOUNDARIES:
             groups = plan(self.cut.edges, distinct.numpy(), self.cut.num_hops, boundary)
             if groups is None:
-                return CHEAPER
+                raise NotTaken("cheaper")
             parts = [self.cut.neighborhood(group, boundary) for group in groups]
             try:
                 lead = self._lead(parts)
                 model = lead.model
                 if _holds_all_entities(model.prepared, self.x):
-                    return "the model holds something of all nodes"
+                    raise NotTaken("the model holds something of all nodes")
                 draw = model.trial_draw(0)
                 if not isinstance(draw, LinearInput) and model.prepared.draws_random_numbers(draw):
-                    return "the model draws random numbers"
+                    raise NotTaken("the model draws random numbers")
                 trial = trial or self._trial(lead, distinct.numpy())
                 voters = list(self._voters(lead, trial, parts, groups))
+            except NotTaken:
+                raise
             except (Exception, NotLinearError):  # shows again on the whole graph, if it is there
                 continue
             with model.trying():
@@ -157,7 +160,7 @@ class NeighborhoodSampling:
             return NeighborhoodVoter(voters, [part.nodes for part in parts], order[place], trial)
         if trial is not None:
             trial.check_hops()
-        return "the model answers differently on neighborhoods"
+        raise NotTaken("the model answers differently on neighborhoods")
 
     def _lead(self, parts: list[Neighborhood]) -> ForwardVoter:
         r"""The voter that the model is tried with, on the smallest neighborhood with edges."""
@@ -174,7 +177,7 @@ class NeighborhoodSampling:
     ) -> Iterator[ForwardVoter]:
         for number, (part, group) in enumerate(zip(parts, groups, strict=True)):
             voter = lead
-            if lead.model.path != (number,):
+            if lead.path != (number,):
                 voter = lead.elsewhere(*self._objects(part), (number,))
             with voter.model.trying():
                 if not trial.passes(voter, part, group):

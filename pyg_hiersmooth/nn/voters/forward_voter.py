@@ -9,14 +9,16 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.held_edges import check_no_edges
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.precision import cast
+from pyg_hiersmooth.nn.isolation.problems import collecting
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
+from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.tally import Ballots, side_by_side
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -28,24 +30,33 @@ class ForwardVoter(ModelVoter):
     r"""Votes of a model under hierarchical noise on its features.
 
     Args:
-        model (torch.nn.Module): The user's model; a private copy of it votes.
-        forward (Forward): Calls the model on the objects.
-        transform (HierarchicalNodeFeatureNoise): The smoothing.
-        x (torch.Tensor): Clean features ``[N, D]``, one row an entity.
-        sizes (list of int): Entities of each object; they sum to ``N``.
+        model (NoisyModel): The model, which was tried.
         targets (torch.Tensor): The outputs that are voted on, int64 ``[M]``.
         num_classes (int): Number of classes :math:`C`.
         options (VoterOptions): How votes are cast.
         path (tuple of int): What tells its streams from those of other voters of one seed.
-
-    Raises:
-        ValueError: If the model fails on the features, returns no logits for the outputs, mixes
-            the copies of a block, is no fixed function of its features, or holds clean edges
-            where edges change.
+        among_all (torch.Tensor, optional): The targets among the outputs of all units, where some
+            have left, int64 ``[M]``.
     """
 
     def __init__(
         self,
+        model: NoisyModel,
+        targets: Tensor,
+        num_classes: int,
+        options: VoterOptions,
+        path: tuple[int, ...] = (),
+        among_all: Tensor | None = None,
+    ) -> None:
+        self.model, self.targets, self.num_classes = model, targets, num_classes
+        self.options, self.path = options, path
+        self.among_all = targets if among_all is None else among_all
+        self.num_targets, self.block_size = targets.numel(), model.block_size
+        self.device = model.device
+
+    @classmethod
+    def tried(
+        cls,
         model: torch.nn.Module,
         forward: Forward,
         transform: HierarchicalNodeFeatureNoise,
@@ -55,30 +66,28 @@ class ForwardVoter(ModelVoter):
         num_classes: int,
         options: VoterOptions,
         path: tuple[int, ...] = (),
-    ) -> None:
+    ) -> ForwardVoter:
+        r"""That of a user's model, which is isolated and tried.
+
+        Args:
+            model (torch.nn.Module): The user's model; a private copy of it votes.
+            forward (Forward): Calls the model on the objects.
+            transform, x, sizes: As of :class:`~pyg_hiersmooth.nn.voters.noisy_model.NoisyModel`.
+            targets, num_classes, options, path: As of the class.
+
+        Raises:
+            ValueError: If the model fails on the features, or returns no logits for the outputs.
+            ImpureModelError: If it mixes the copies of a block, is no fixed function of its
+                features, or holds clean edges where edges change.
+        """
         if 0 in x.shape:
             raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
-        prepared = IsolatedModel(model, forward, x)
-        noisy = NoisyModel(prepared, transform, x, sizes, options, path)
+        isolated = isolate(model, forward, x)
+        noisy = NoisyModel(isolated, forward, options.smoothing(transform), x, sizes, options)
         if noisy.changes_structure:
-            check_no_edges(prepared, forward.copies_of(1))
+            check_no_edges(isolated, forward.copies_of(1))
         ModelTrial(noisy, num_classes).run()
-        self._take(noisy, targets, num_classes)
-
-    def _take(
-        self, model: NoisyModel, targets: Tensor, num_classes: int, among_all: Tensor | None = None
-    ) -> None:
-        self.model, self.targets, self.num_classes = model, targets, num_classes
-        self._among_all = targets if among_all is None else among_all
-        self.num_targets, self.block_size = targets.numel(), model.block_size
-        self.device, self.options = model.device, model.options
-
-    def _with(
-        self, model: NoisyModel, targets: Tensor, among_all: Tensor | None = None
-    ) -> ForwardVoter:
-        voter = ForwardVoter.__new__(ForwardVoter)
-        voter._take(model, targets, self.num_classes, among_all)
-        return voter
+        return cls(noisy, targets, num_classes, options, path)
 
     def is_unchanged(self, x: Tensor) -> bool:
         r"""Whether all that was tried is as it was then, and the features are those given, also
@@ -87,14 +96,15 @@ class ForwardVoter(ModelVoter):
         if x is not self.model.x and fingerprint(x) != fingerprint(self.model.x):
             return False
         try:
-            self.verify()
+            with collecting(None):
+                self.verify()
         except ValueError:
             return False
         return True
 
     def again(self, options: VoterOptions, targets: Tensor) -> ForwardVoter:
         r"""The same model as it was tried, for another seed and other targets."""
-        return self._with(self.model.again(options), targets)
+        return ForwardVoter(self.model, targets, self.num_classes, options, self.path)
 
     def elsewhere(
         self,
@@ -113,18 +123,16 @@ class ForwardVoter(ModelVoter):
         Raises:
             ValueError: If the model fails there.
         """
-        if isinstance(self.model.prepared.forward, GraphForward):
-            forward = forward.in_form_of(self.model.prepared.forward, x.dtype)
-        model = self.model.elsewhere(forward, transform, x, path)
+        model = self.model.elsewhere(forward, transform, x)
         if self.options.block_size is None:
             model.block_size = min(self.block_size, cheapest_block_size(x))
         with model.trying():
             try:
-                model.logits(range(model.block_size))
+                model.try_block()
             except Exception as error:
                 raise ValueError(f"the model failed: {one_line(error)}") from error
             model.prepared.watch()
-        return self._with(model, targets)
+        return ForwardVoter(model, targets, self.num_classes, self.options, path)
 
     @property
     def features(self) -> list[Tensor]:
@@ -146,7 +154,7 @@ class ForwardVoter(ModelVoter):
         if len(positions) == self.num_targets:
             return self
         positions = positions.to(self.device)
-        voter = self._with(self.model, self.targets[positions], self._among_all[positions])
+        voter = self._voting(self.model, self.targets[positions], self.among_all[positions])
         fewer = voter._on_fewer_units()
         if fewer is None:
             return voter
@@ -180,7 +188,11 @@ class ForwardVoter(ModelVoter):
         self.model.prepared.verify()
 
     def audit(self, sample: int, ballots: Ballots) -> None:
-        self.model.audit(sample, ballots, self._among_all, self.tally)
+        self.model.audit(self.stream(sample), ballots, self.among_all, self.tally)
+
+    def stream(self, sample: int) -> RandomStream:
+        r"""The stream that a sample is drawn from."""
+        return RandomStream(self.options.seed, *self.path, sample, device=self.device)
 
     def fingerprint(self) -> list[float]:
         with self.model.trying():
@@ -203,7 +215,8 @@ class ForwardVoter(ModelVoter):
         return self.tally.ballots(logits)
 
     def _logits(self, samples: range) -> Tensor:
-        return self._of_targets(self.model.logits(samples), len(samples))
+        logits = self.model.logits([self.stream(sample) for sample in samples])
+        return self._of_targets(logits, len(samples))
 
     def _of_targets(self, logits: Tensor, copies: int) -> Tensor:
         return logits.view(copies, self.model.num_outputs, -1).index_select(1, self.targets)
@@ -221,7 +234,12 @@ class ForwardVoter(ModelVoter):
             return None
         moved = _starts(outputs)[units] - _starts(outputs[units])
         targets = self.targets - moved[place].to(self.device)
-        return self._with(self.model.on_units(units.tolist()), targets, self._among_all)
+        return self._voting(self.model.on_units(units.tolist()), targets, self.among_all)
+
+    def _voting(self, model: NoisyModel, targets: Tensor, among_all: Tensor) -> ForwardVoter:
+        r"""With the same streams, on some of the targets."""
+        num_classes, options, path = self.num_classes, self.options, self.path
+        return ForwardVoter(model, targets, num_classes, options, path, among_all)
 
 
 def _starts(sizes: Tensor) -> Tensor:

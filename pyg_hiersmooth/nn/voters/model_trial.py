@@ -3,7 +3,6 @@ r"""Finds out before sampling in which way a model may be called on noisy featur
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,15 +12,19 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.adjacency.choice import adjacency_as_given, choose_adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
 from pyg_hiersmooth.nn.calls.indicator import LAST_IS_INDICATOR, remedy_without_indicator
 from pyg_hiersmooth.nn.calls.logits import check_logits
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.model_state import first_difference, state_of
 from pyg_hiersmooth.nn.isolation.precision import cast, in_high_precision
 from pyg_hiersmooth.nn.isolation.probes import unrelated_probe
+from pyg_hiersmooth.nn.isolation.problems import collecting, refuse
 from pyg_hiersmooth.nn.isolation.silence import check_silence
+from pyg_hiersmooth.nn.isolation.silence_of_type import check_typed_silence
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.noisy_model import TRIAL, NoisyModel
 from pyg_hiersmooth.random import RandomStream
@@ -45,55 +48,73 @@ class ModelTrial:
     """
 
     def __init__(self, model: NoisyModel, num_classes: int) -> None:
-        self.model, self.prepared, self.num_classes = model, model.prepared, num_classes
-        self.precise = model.prepared
-        self._projected: ProjectedFeatures | None = None
+        self.model, self.options, self.num_classes = model, model.options, num_classes
+        self._high: IsolatedModel | None = None  # in a higher precision, if it takes one
         self._draws: dict[int, Tensor] = {}
-        self.options = model.options
+
+    @property
+    def prepared(self) -> IsolatedModel:
+        r"""The model as sampling calls it."""
+        return self.model.whole
+
+    @property
+    def precise(self) -> IsolatedModel:
+        r"""The model in the highest precision that it takes."""
+        return self._high or self.model.whole
 
     def run(self) -> None:
         r"""Tries and settles.
 
         Raises:
-            ValueError: If the model fails on the features, returns no logits for the outputs, mixes
-                the copies of a block, or is no fixed function of its features.
+            ValueError: If the model fails on the features, or returns no logits for the outputs.
+            ImpureModelError: If it mixes the copies of a block, or is no fixed function of its
+                features.
         """
         with self.model.trying():
             self._run()
 
     def _run(self) -> None:
         model, given = self.model, self.prepared.forward
+        model.why_dense = "as asked" if self.options.dense else None
         untouched = state_of(**given.watched())
         logits = self._check_logits(self._draw(0))
         refuse_change(first_difference(untouched, state_of(**given.watched())))
-        self.precise, answer = in_high_precision(self.prepared, self._draw(0), logits)
-        model.precision = self.precise.precision
-        self._try_projection(answer)
-        model.adjacency = adjacency_as_given(self.prepared, self._why_as_given)
-        if self._why_as_given is None:
-            probes = [unrelated_probe(self._draw(0), 8)] if model.dense_fits else []
-            draws = [self._enter(draw) for draw in (self._draw(0), self._draw(1), *probes)]
-            model.adjacency, form = choose_adjacency(self.precise, draws, self._dtype)
-            if isinstance(form, GraphForward) and isinstance(given, GraphForward):
-                self.precise = self.precise.sharing(form)
-                self.prepared.use(given.in_form_of(form, model.x.dtype))
+        precise, answer = in_high_precision(self.prepared, self._draw(0), logits)
+        if precise is not self.prepared:
+            self._high, model.precision = precise, precise.precision
+        projected = self._try_projection(answer)
         try:
-            self._settle()
-        except Exception:  # raised again, unless the plain way is free of it
-            if model.adjacency is None or model.adjacency.as_given:
-                raise
-            self._use(given)
-            model.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
-            self._settle()
+            self._choose_adjacency(projected)
+        except NotTaken as reason:
+            model.adjacency = adjacency_as_given(self.prepared, str(reason))
+        if model.adjacency is not None and not model.adjacency.as_given:
+            try:
+                with collecting(None):
+                    self._settle()
+                return
+            except Exception:  # raised again, unless the plain way is free of it
+                self._use(given)
+                model.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
+        self._settle()
 
-    @cached_property
-    def _why_as_given(self) -> str | None:
-        r"""Why the graph is taken as given, if that is clear beforehand."""
+    def _choose_adjacency(self, projected: ProjectedFeatures | None) -> None:
+        r"""Takes the cheapest form of the graph.
+
+        Raises:
+            NotTaken: If that is the graph as given.
+        """
+        model, given = self.model, self.model.given
         if self.options.dense:
-            return "as asked"
-        if self.model.changes_structure:
-            return "its edges change from sample to sample"
-        return None
+            raise NotTaken("as asked")
+        if model.changes_structure:
+            raise NotTaken("its edges change from sample to sample")
+        probes = [unrelated_probe(self._draw(0), 8)] if model.dense_fits else []
+        draws = [self._cast(draw) for draw in (self._draw(0), self._draw(1), *probes)]
+        if projected is not None:  # so that each call does not compute the first map anew
+            draws = [projected.mapped(draw) for draw in draws]
+        model.adjacency, form = choose_adjacency(self.precise, draws, self._dtype)
+        if isinstance(given, GraphForward):
+            self._use(given.in_form_of(form, model.x.dtype), form)
 
     def _draw(self, number: int) -> Tensor:
         r"""A draw that no sample gets, made once if it is written out; products belong to the
@@ -113,24 +134,12 @@ class ModelTrial:
         precision = self.precise.precision
         return x if precision is None else cast(x, precision)
 
-    def _enter(self, draw: Tensor) -> Tensor:
-        r"""A draw as it enters the model in high precision, whose first linear map is not computed
-        anew in each call.
-        """
-        if self._projected is None or isinstance(draw, LinearInput):
-            return self._cast(draw)
-        return self._projected.mapped(self._cast(draw))
-
-    def _use(self, forward: Forward) -> None:
+    def _use(self, forward: Forward, high: Forward | None = None) -> None:
         r"""Takes a way to call the model, in both precisions."""
-        if self.precise is self.prepared:
-            self.prepared.use(forward)
-            self._projected = None
-            return
-        precision = self.precise.precision
-        high = forward if precision is None else forward.in_dtype(precision)
-        self.precise = self.precise.sharing(high)
-        self.prepared.use(forward)
+        self.model.renew(forward)
+        if self._high is not None and self._high.precision is not None:
+            high = high or forward.in_dtype(self._high.precision)
+            self._high = self._high.sharing(high)
 
     def _settle(self) -> None:
         r"""All that is found out about the model on one form of the graph."""
@@ -160,25 +169,27 @@ class ModelTrial:
         )
         if model.transform.noise.of == "messages":
             indicated = model.transform.append_indicator
-            check_silence(self.precise, self._cast(self._draw(0)), indicated)
-        model.logits(range(model.block_size))
+            typed = isinstance(self.precise.forward, HeteroForward)
+            check = check_typed_silence if typed else check_silence
+            check(self.precise, self._cast(self._draw(0)), indicated)
+        model.try_block()
         self.prepared.watch()
 
-    def _try_projection(self, answer: Tensor) -> None:
-        r"""Whether noise may be drawn behind the first linear maps: where logits for the products
-        are those for the features.
+    def _try_projection(self, answer: Tensor) -> ProjectedFeatures | None:
+        r"""Draws noise behind the first linear maps of the precise model, where its logits for the
+        products are those for the features.
 
         Args:
             answer (torch.Tensor): Logits for the first draw, in high precision.
         """
         model, precise = self.model, self.precise
         if model.why_dense is not None or not model.dense_fits:
-            return
+            return None
         x = self._cast(model.x)
         source = feature_source(model.transform, x, model.sizes, precise)
         if not isinstance(source, ProjectedFeatures):
             model.why_dense = getattr(source, "reason", source.description)
-            return
+            return None
         for number in range(2):
             draw = self._cast(self._draw(number))
             try:
@@ -186,12 +197,12 @@ class ModelTrial:
                     logits = precise(source.mapped(draw))
             except NotLinearError as error:
                 model.why_dense = f"the model: {error}"
-                return
+                return None
             plain = answer if number == 0 else precise.sharing(precise.forward).answer(draw)
             if not logits_match(logits, plain):
                 model.why_dense = "the model's logits differ behind its first linear layer"
-                return
-        self._projected = source
+                return None
+        return source
 
     def _check_logits(self, draw: Tensor) -> Tensor:
         try:
@@ -218,11 +229,11 @@ class ModelTrial:
             if len(self.prepared.forward.rows) == 1:
                 raise
             together = self.prepared.forward
-            self.prepared.use(OneByOne(together))
+            self.model.renew(OneByOne(together))
             try:
                 return self.prepared.answer(draw)
             except Exception:  # the first error says more
-                self.prepared.use(together)
+                self.model.renew(together)
             raise
 
     def _choose_block_size(self, wanted: int | None) -> int:
@@ -232,7 +243,7 @@ class ModelTrial:
         if not (one_by_one and copies > 1) and self._is_batch_invariant(copies):
             return copies
         if wanted is not None and wanted > 1:
-            raise ValueError(
+            refuse(
                 "'block_size' must be 1 for a model that mixes all rows it is given, or draws "
                 f"random numbers (got {wanted})"
             )
@@ -240,7 +251,7 @@ class ModelTrial:
             if not one_by_one:
                 self._use(OneByOne(self.prepared.forward))
             if not self._is_batch_invariant(1):
-                raise ValueError(
+                refuse(
                     f"'{type(self.prepared.model).__name__}' keeps something of one object that it "
                     "uses for the next: keep nothing between calls"
                 )
@@ -260,11 +271,13 @@ class ModelTrial:
         if isinstance(draws, LinearInput):
             return False
         selected = RandomStream(0, TRIAL, copies, device=draws.device).bernoulli(0.5, len(draws))
+        noised = getattr(forward, "noised", None)
         alone = OneByOne(forward) if len(forward.rows) > 1 else forward
 
         def answer(model: IsolatedModel, x: Tensor, rows: Tensor, number: int) -> Tensor:
             left = x[~rows] if of == "nodes" else x
-            graph = ablated(model.forward.copies_of(number), rows, of)
+            of_type = rows if noised is None else {noised: rows}
+            graph = ablated(model.forward.copies_of(number), of_type, of)
             return model.answer(left, number, seed=3, graph=graph)
 
         try:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
-from pyg_hiersmooth.nn.calls.graph_forward import side_by_side
+from pyg_hiersmooth.nn.calls.graph_forward import GraphForward, side_by_side
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.voters.audit import check_ballots
 from pyg_hiersmooth.nn.voters.block_size import grown_block_size
@@ -46,45 +48,59 @@ AUDITED = 2**20
 r"""Tells draws of nodes around an audited neighborhood from those of trials."""
 
 
+class Part(NamedTuple):
+    r"""Some of several units, on which alone a model is called; noise is drawn for all."""
+
+    prepared: IsolatedModel
+    r"""The model on these units."""
+    rows: Tensor
+    r"""Their rows among those of all, int64."""
+
+
+@dataclass(eq=False)
 class NoisyModel:
-    r"""Logits of a prepared model on features under hierarchical noise, sample by sample.
+    r"""Logits of an isolated model on features under hierarchical noise, stream by stream.
 
     In which way it is called, :mod:`~pyg_hiersmooth.nn.voters.model_trial` finds out.
 
     Args:
-        prepared (IsolatedModel): The model on the objects.
+        whole (IsolatedModel): The model on the objects, in the form that it is called on.
+        given (Forward): Calls a model on the objects as given.
         transform (HierarchicalNodeFeatureNoise): The smoothing.
         x (torch.Tensor): Clean features ``[N, D]``, one row an entity.
         sizes (list of int): Entities of each object; they sum to ``N``.
-        options (VoterOptions): The seed, and whether features are to be dense.
-        path (tuple of int): What tells its streams from others of one seed.
-
-    Attributes:
+        options (VoterOptions): What samples are drawn.
         block_size (int): Copies of the objects in one call.
         adjacency (Adjacency, optional): The form of the graph; :obj:`None` without one.
         why_dense (str, optional): Why noisy features are written out, if they have to be.
         precision (torch.dtype, optional): A higher precision that the model takes as well.
+        part (Part, optional): The units that are left, where some have left.
+
+    Attributes:
+        hops_tried (set): Numbers of hops that were found right, with a digest of their targets.
     """
 
-    def __init__(
-        self,
-        prepared: IsolatedModel,
-        transform: HierarchicalNodeFeatureNoise,
-        x: Tensor,
-        sizes: list[int],
-        options: VoterOptions,
-        path: tuple[int, ...],
-    ) -> None:
-        self.prepared, self.x, self.sizes, self.path = prepared, x, sizes, path
-        self.transform, self.options, self.device = options.smoothing(transform), options, x.device
-        self.block_size = 1
-        self.adjacency: Adjacency | None = None
-        self.why_dense = "as asked" if options.dense else None
-        self.precision: torch.dtype | None = None
-        self._given = prepared.forward
-        # Of several units those that are left, and their rows; noise is drawn for all.
-        self._whole = prepared
-        self._rows: Tensor | None = None
+    whole: IsolatedModel
+    given: Forward
+    transform: HierarchicalNodeFeatureNoise
+    x: Tensor
+    sizes: list[int]
+    options: VoterOptions
+    block_size: int = 1
+    adjacency: Adjacency | None = None
+    why_dense: str | None = None
+    precision: torch.dtype | None = None
+    part: Part | None = None
+    hops_tried: set[tuple[int, str]] = field(default_factory=set, init=False)
+
+    @property
+    def prepared(self) -> IsolatedModel:
+        r"""The model on the units that are left."""
+        return self.whole if self.part is None else self.part.prepared
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
 
     @property
     def num_outputs(self) -> int:
@@ -92,43 +108,38 @@ class NoisyModel:
         return sum(self.prepared.forward.outputs)
 
     @cached_property
-    def plain(self) -> IsolatedModel:
-        r"""The model without any shortcut: on the objects as given, one at a time."""
-        given = self._given
-        return self._whole.plain(OneByOne(given) if len(given.rows) > 1 else given)
+    def _one_at_a_time(self) -> Forward:
+        r"""Calls a model without any shortcut: on the objects as given, one at a time."""
+        return OneByOne(self.given) if len(self.given.rows) > 1 else self.given
 
-    def audit(self, sample: int, ballots: Ballots, targets: Tensor, tally: Tally) -> None:
+    def audit(self, stream: RandomStream, ballots: Ballots, targets: Tensor, tally: Tally) -> None:
         r"""Checks the ballots of a sample on some outputs against those of a pristine copy.
 
         Raises:
             AuditError: If one is another.
         """
-        stream, selected, features = self._written_out(sample)
-        self.plain.renew()
-        graph = self._structure(self.plain.forward, [selected], [stream])
+        selected, features = self._written_out(stream)
+        plain = self.whole.plain(self._one_at_a_time)
+        graph = self._structure(plain.forward, [selected], [stream])
         if self.transform.noise.of == "nodes":
             features = features[~selected]
         check_ballots(
             ballots,
             tally,
             targets,
-            self.plain,
+            plain,
             self.precision,
             features,
             stream.seed(),
-            sample,
+            stream.path[-1],
             self.shortcuts,
             graph,
         )
 
-    def _written_out(self, sample: int) -> tuple[RandomStream, Tensor, Tensor]:
-        r"""The stream of a sample, its indicator, and its features, written out."""
-        stream = self._stream(sample)
+    def _written_out(self, stream: RandomStream) -> tuple[Tensor, Tensor]:
+        r"""The indicator of a sample, and its features, written out."""
         selected = self.source.select(stream)
-        return stream, selected, self.source.written_out(selected, stream)
-
-    def _stream(self, sample: int) -> RandomStream:
-        return RandomStream(self.options.seed, *self.path, sample, device=self.device)
+        return selected, self.source.written_out(selected, stream)
 
     def _structure(
         self, forward: Forward, selected: list[Tensor], streams: list[RandomStream]
@@ -157,10 +168,7 @@ class NoisyModel:
         if self.options.enumerate_outcomes:
             draws = [noisy.outcome(stream.path[-1] % edges.num_outcomes) for stream in streams]
         else:
-            paths = (stream.path for stream in streams)
-            device = noisy.device
-            own = (RandomStream(self.options.seed, *path, EDGES, device=device) for path in paths)
-            draws = [noisy.draw(stream) for stream in own]
+            draws = [noisy.draw(stream.beyond(EDGES, device=noisy.device)) for stream in streams]
         return draws[0] if len(draws) == 1 else side_by_side(draws)
 
     @property
@@ -175,7 +183,7 @@ class NoisyModel:
     def audit_among(
         self,
         larger: Any,
-        sample: int,
+        stream: RandomStream,
         ballots: Ballots,
         targets: Tensor,
         nodes: Tensor,
@@ -185,18 +193,18 @@ class NoisyModel:
 
         Args:
             larger (Larger): The larger graph.
-            sample (int): The number of the sample.
+            stream (RandomStream): That of the sample.
             ballots (Ballots): What it says.
             targets (torch.Tensor): The nodes of the neighborhood that they are about.
             nodes (torch.Tensor): The nodes of the neighborhood, among all, int64, ascending.
             tally (Tally): How ballots are read from logits.
         """
-        stream, _, own = self._written_out(sample)
-        seed, own = stream.seed(), own[: len(nodes)]
+        seed, sample = stream.seed(), stream.path[-1]
+        own = self._written_out(stream)[1][: len(nodes)]
         features = larger.draw(AUDITED + sample)
         place = torch.searchsorted(larger.nodes, nodes).to(self.device)
         features = features.index_copy(0, place, own)
-        plain = self.prepared.plain(larger.forward)
+        plain = self.whole.plain(larger.forward)
         ways = [*self.shortcuts, "neighborhoods (pass num_hops=None)"]
         asked = place[targets]
         check_ballots(ballots, tally, asked, plain, self.precision, features, seed, sample, ways)
@@ -229,14 +237,13 @@ class NoisyModel:
         r"""Where noisy features come from."""
         if self.why_dense is not None:
             return DenseFeatures(self.transform, self.x, self.sizes, self.why_dense)
-        return feature_source(self.transform, self.x, self.sizes, self._whole)
+        return feature_source(self.transform, self.x, self.sizes, self.whole)
 
-    def logits(self, samples: range) -> Any:
-        r"""Logits of as many samples as a block has."""
-        streams = [self._stream(sample) for sample in samples]
+    def logits(self, streams: list[RandomStream]) -> Any:
+        r"""Logits of as many samples as a block has, from their streams."""
         selected = [self.source.select(stream) for stream in streams]
-        rows = None if self._rows is None else [self._rows] * len(samples)
-        left = selected if rows is None else [each[self._rows] for each in selected]
+        rows = None if self.part is None else [self.part.rows] * len(streams)
+        left = selected if self.part is None else [each[self.part.rows] for each in selected]
         graph = self._structure(self.prepared.forward, left, streams)
         if self.transform.noise.of == "nodes":
             of = [torch.arange(len(each)) for each in selected] if rows is None else rows
@@ -244,10 +251,10 @@ class NoisyModel:
         features = self.source.draw_given(selected, streams, rows)
         try:
             with not_swallowed():
-                return self.prepared(features, len(samples), streams[0].seed(), graph)
+                return self.prepared(features, len(streams), streams[0].seed(), graph)
         except NotLinearError as error:
             # To draw this sample anew would favor the samples that did not get here.
-            raise ValueError(
+            raise ImpureModelError(
                 f"the model uses its features in other ways from sample to sample ('{error}'): "
                 "pass dense=True"
             ) from error
@@ -267,11 +274,19 @@ class NoisyModel:
         with torch.no_grad(), single_thread(self.device), generators_put_back(self.device):
             yield
 
+    def trial_stream(self, number: int) -> RandomStream:
+        r"""A stream that no sample gets."""
+        return RandomStream(0, TRIAL, number, device=self.device)
+
+    def try_block(self) -> None:
+        r"""Calls the model once as sampling does."""
+        self.logits([self.trial_stream(number) for number in range(self.block_size)])
+
     def trial_draw(self, number: int) -> Tensor:
         r"""A draw of features that no sample gets, ``[N, D (+ 1)]``: dense, unless they are so many
         that only their products fit in memory.
         """
-        stream = RandomStream(0, TRIAL, number, device=self.device)
+        stream = self.trial_stream(number)
         if not self.dense_fits and isinstance(self.source, ProjectedFeatures):
             return self.source.draw([stream])
         return self.smooth(stream)
@@ -281,44 +296,41 @@ class NoisyModel:
         r"""Whether a draw may be written out only to try the model."""
         return self.x.numel() * self.x.element_size() <= MAX_TRIAL_BYTES
 
-    def renew(self) -> None:
-        r"""Starts over with a fresh copy of the model."""
-        self.prepared.renew()
+    def renew(self, forward: Forward | None = None) -> None:
+        r"""Starts over with a fresh copy of the model, perhaps on another form of the objects."""
+        self.whole = self.whole.fresh(forward)
         vars(self).pop("source", None)  # made for the weights of one copy
 
-    def again(self, options: VoterOptions) -> NoisyModel:
-        r"""The same model as it was tried, for samples of another seed."""
-        other = NoisyModel.__new__(NoisyModel)
-        vars(other).update(vars(self), options=options)
-        return other
-
     def elsewhere(
-        self,
-        forward: Forward,
-        transform: HierarchicalNodeFeatureNoise,
-        x: Tensor,
-        path: tuple[int, ...],
+        self, forward: Forward, transform: HierarchicalNodeFeatureNoise, x: Tensor
     ) -> NoisyModel:
         r"""The same model on another object of one unit, called in the same way."""
-        prepared = self.prepared.sharing(forward)
-        other = NoisyModel(prepared, transform, x, [x.size(0)], self.options, path)
-        other.block_size, other.adjacency = self.block_size, self.adjacency
-        other.why_dense, other.precision = self.why_dense, self.precision
-        return other
+        called = forward
+        if isinstance(forward, GraphForward) and isinstance(self.whole.forward, GraphForward):
+            called = forward.in_form_of(self.whole.forward, x.dtype)
+        return replace(
+            self,
+            whole=self.whole.sharing(called),
+            given=forward,
+            transform=self.options.smoothing(transform),
+            x=x,
+            sizes=[x.size(0)],
+        )
 
     def on_units(self, units: list[int]) -> NoisyModel:
-        r"""The same model, called on some of its units alone; noise is drawn for all."""
+        r"""The same model, called on some of its units alone."""
         forward = self.prepared.forward
-        rows = torch.arange(sum(forward.rows)) if self._rows is None else self._rows.cpu()
+        rows = torch.arange(sum(forward.rows)) if self.part is None else self.part.rows.cpu()
         parts = rows.split(forward.rows)
-        fewer = NoisyModel.__new__(NoisyModel)
-        vars(fewer).update(vars(self))
-        fewer.prepared = self.prepared.sharing(forward.some(units))
-        fewer._rows = torch.cat([parts[unit] for unit in units]).to(self.device)
+        left = torch.cat([parts[unit] for unit in units]).to(self.device)
+        block_size = self.block_size
         if self.options.block_size is None and not isinstance(forward, OneByOne):
-            fewer.block_size = grown_block_size(self.block_size, len(rows), len(fewer._rows))
+            block_size = grown_block_size(block_size, len(rows), len(left))
+        part = Part(self.prepared.sharing(forward.some(units)), left)
+        fewer = replace(self, block_size=block_size, part=part)
+        fewer.source = self.source
         return fewer
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("source", "smooth", "plain", "_noisy_edges")
+        made = ("source", "smooth", "_one_at_a_time", "_noisy_edges")
         return {key: each for key, each in vars(self).items() if key not in made}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -9,14 +10,13 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv
 
 from pyg_hiersmooth.nn.adjacency.choice import (
-    NO_MATRIX,
-    NOT_CHEAPER,
     Adjacency,
     adjacency_as_given,
     choose_adjacency,
 )
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, isolate
 
 N, D, C = 60, 5, 3
 
@@ -26,17 +26,15 @@ def prepared(model: nn.Module, call: Any = None) -> IsolatedModel:
     edge_index = torch.randint(N, (2, 5 * N)).unique(dim=1)
     edge_index = edge_index[:, edge_index[0] != edge_index[1]]
     data = Data(x=torch.rand(N, D), edge_index=edge_index)
-    return IsolatedModel(model.eval(), GraphForward(call, [data], node_level=True), data.x)
+    return isolate(model.eval(), GraphForward(call, [data], node_level=True), data.x)
 
 
-def chosen(model: IsolatedModel) -> Adjacency:
-    """The form that is chosen; the model is left on it."""
+def choose(model: IsolatedModel) -> tuple[Adjacency, IsolatedModel]:
+    """The form that is chosen, and the model on it."""
     draws = [torch.rand(N, D) for _ in range(3)]
     with torch.no_grad():
         adjacency, form = choose_adjacency(model, draws, torch.float32)
-    model.use(form)
-    assert adjacency is not None
-    return adjacency
+    return adjacency, model.fresh(form)
 
 
 def test_names() -> None:
@@ -44,10 +42,9 @@ def test_names() -> None:
     assert Adjacency("edge_index", False, "why").name == "edge_index"
 
 
-def test_a_matrix_where_it_is_cheaper_and_the_model_is_left_on_it() -> None:
+def test_a_matrix_where_it_is_cheaper_and_the_model_answers_the_same() -> None:
     conv = GCNConv(D, C)
-    model = prepared(conv)
-    adjacency = chosen(model)
+    adjacency, model = choose(prepared(conv))
     assert adjacency.name == "torch.sparse CSR, normalized once" and not adjacency.as_given
     x = torch.rand(N, D)
     with torch.no_grad():
@@ -56,7 +53,8 @@ def test_a_matrix_where_it_is_cheaper_and_the_model_is_left_on_it() -> None:
 
 def test_attention_stays_on_edges() -> None:
     model = prepared(GATConv(D, C))
-    assert chosen(model) == adjacency_as_given(model, NOT_CHEAPER)
+    with pytest.raises(NotTaken, match="an adjacency matrix is no cheaper"):
+        choose(model)
 
 
 class CountsEdges(nn.Module):
@@ -80,18 +78,24 @@ class NeedsEdges(nn.Module):
 
 
 def test_models_that_want_edges_get_them() -> None:
-    assert chosen(prepared(NeedsEdges())) == Adjacency("edge_index", False, NO_MATRIX)
-    assert chosen(prepared(CountsEdges())).name == "edge_index, normalized once"
+    with pytest.raises(NotTaken, match="the model takes no adjacency matrix"):
+        choose(prepared(NeedsEdges()))
+    counts = prepared(CountsEdges())
+    with pytest.raises(NotTaken, match="the model's logits differ on an adjacency matrix"):
+        choose(counts)
+    assert str(adjacency_as_given(counts, "why")) == "edge_index, normalized once (why)"
 
 
 def test_a_call_of_the_users_own_gets_the_graph_as_it_is() -> None:
     model = prepared(NeedsEdges(), lambda model, x, data: model(x, data.edge_index))
-    assert "'forward' is given the graph as it is" in str(chosen(model))
+    with pytest.raises(NotTaken, match="'forward' is given the graph as it is"):
+        choose(model)
 
 
 def test_a_compiled_model_is_left_alone() -> None:
     traced = torch.jit.trace(NeedsEdges(), (torch.rand(N, D), torch.zeros(2, 3).long()))
-    assert "compiled" in str(chosen(prepared(traced)))
+    with pytest.raises(NotTaken, match="compiled"):
+        choose(prepared(traced))
 
 
 class Picky(nn.Module):
@@ -112,6 +116,5 @@ class Picky(nn.Module):
 def test_a_form_must_be_compared_on_real_features(strange: int, is_taken: bool) -> None:
     model, draws = prepared(Picky()), [torch.rand(N, D) for _ in range(3)]
     draws[strange] += 3.0
-    with torch.no_grad():
-        adjacency, _ = choose_adjacency(model, draws, torch.float32)
-    assert adjacency is not None and adjacency.as_given != is_taken
+    with torch.no_grad(), nullcontext() if is_taken else pytest.raises(NotTaken):
+        choose_adjacency(model, draws, torch.float32)

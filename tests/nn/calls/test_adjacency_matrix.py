@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_hiersmooth.nn.calls.adjacency_matrix import LAYOUTS, why_no_matrix, with_adjacency_matrix
+from pyg_hiersmooth.nn.calls.adjacency_matrix import (
+    LAYOUTS,
+    check_matrix,
+    has_repeated_edges,
+    with_adjacency_matrix,
+)
+from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 
 EDGES = torch.tensor([[0, 2, 1, 2], [1, 1, 2, 2]])
 
@@ -39,12 +45,25 @@ def test_the_graph_is_left_alone() -> None:
     [
         (torch.empty(2, 0, dtype=torch.long), "no edges"),
         (torch.tensor([[0, 4], [1, 1]]), "out of the graph"),
-        (torch.tensor([[0, 0, 1], [1, 1, 0]]), "more than once"),
     ],
 )
 def test_edges_that_no_matrix_can_hold(edge_index: torch.Tensor, why: str) -> None:
-    assert why in str(why_no_matrix(graph(edge_index)))
+    with pytest.raises(NotTaken, match=why):
+        check_matrix(graph(edge_index))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_edges_that_occur_more_than_once_add_their_weights(layout, weighted: bool) -> None:
+    edges = torch.tensor([[0, 2, 0, 1, 0], [1, 1, 1, 2, 1]])
+    weight = torch.tensor([0.5, 2.0, 3.0, 4.0, 5.0]) if weighted else None
+    adj_t = with_adjacency_matrix(graph(edges), layout, weight, torch.float32).adj_t
+    expected = torch.zeros(4, 4)
+    values = torch.ones(5) if weight is None else weight
+    expected.index_put_((edges[1], edges[0]), values, accumulate=True)
+    assert torch.equal(adj_t.to_dense(), expected)
+    assert has_repeated_edges(graph(edges)) and not has_repeated_edges(graph(EDGES))
 
 
 def test_edges_of_both_directions_are_two() -> None:
-    assert why_no_matrix(graph(torch.tensor([[0, 1], [1, 0]]))) is None
+    check_matrix(graph(torch.tensor([[0, 1], [1, 0]])))

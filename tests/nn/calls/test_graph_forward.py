@@ -63,3 +63,16 @@ def test_units_are_single_graphs() -> None:
     assert forward.rows == [3, 3] and forward.outputs == [1, 1]
     unit = forward.unit(1)
     assert unit.rows == [3] and unit.outputs == [1] and unit.unit(0) is unit
+
+
+def test_repeated_edges_are_merged_only_where_that_was_tried() -> None:
+    twice = graph()
+    twice.edge_index = twice.edge_index.repeat(1, 2)
+    once, repeated = (GraphForward(None, [each], node_level=True) for each in (graph(), twice))
+    for tried, forms in ((once, ("adj_t", "edge_index")), (repeated, ("adj_t", "adj_t"))):
+        matrix = tried.with_matrix(Edges(), "torch.sparse CSR", torch.float32)
+        taken = [each.in_form_of(matrix, torch.float32) for each in (once, repeated)]
+        assert (
+            tuple("adj_t" if "adj_t" in each.copies_of(1) else "edge_index" for each in taken)
+            == forms
+        )

@@ -9,7 +9,7 @@ from torch_geometric.nn import EdgePooling, GraphNorm
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, isolate
 
 X = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
 DRAWS = [X, X.flip(0)]
@@ -57,7 +57,7 @@ class Structural(Linear):
 
 def prepared(model: nn.Module) -> IsolatedModel:
     data = Data(x=torch.rand(4, 3), edge_index=EDGES)
-    return IsolatedModel(model, GraphForward(None, [data], node_level=True), data.x)
+    return isolate(model, GraphForward(None, [data], node_level=True), data.x)
 
 
 @pytest.mark.parametrize("model", [Linear, Normed, Random, Structural])

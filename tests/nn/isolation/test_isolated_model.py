@@ -9,14 +9,14 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, isolate
 
 X = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
 DATA = Data(x=X, edge_index=torch.tensor([[0, 1], [1, 2]]))
 
 
 def prepare(model: nn.Module, call: Any = None) -> IsolatedModel:
-    return IsolatedModel(model, GraphForward(call, [DATA], node_level=True), X)
+    return isolate(model, GraphForward(call, [DATA], node_level=True), X)
 
 
 def test_convolutions_keep_one_adjacency_for_each_number_of_copies() -> None:

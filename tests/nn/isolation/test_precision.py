@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, isolate
 from pyg_hiersmooth.nn.isolation.precision import cast, in_high_precision
 
 N, D, C = 6, 4, 3
@@ -34,7 +34,7 @@ class Otherwise(GCN):
 def precise(model: nn.Module, x: Tensor = X, **graph: Any) -> IsolatedModel:
     torch.manual_seed(0)
     data = Data(x=x, edge_index=EDGES, **graph)
-    prepared = IsolatedModel(model.eval(), GraphForward(None, [data], node_level=True), x)
+    prepared = isolate(model.eval(), GraphForward(None, [data], node_level=True), x)
     with torch.no_grad():
         return in_high_precision(prepared, x, prepared.answer(x))[0]
 

@@ -13,7 +13,7 @@ from torch_geometric.utils import to_undirected
 
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.isolation.silence import check_silence, with_edges
 from pyg_hiersmooth.transforms.edge_forms import edge_ends
 
@@ -119,7 +119,7 @@ NORMS: dict[str, Any] = {
 
 def check(model: nn.Module, data: Data | None = None) -> None:
     data = graph() if data is None else data
-    prepared = IsolatedModel(model.eval(), GraphForward(None, [data], node_level=True), data.x)
+    prepared = isolate(model.eval(), GraphForward(None, [data], node_level=True), data.x)
     prepared = prepared.in_dtype(torch.float64)
     with torch.no_grad():
         check_silence(prepared, data.x.double(), False)

@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from pyg_hiersmooth.errors import AuditError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.voters.audit import check_ballots
 from pyg_hiersmooth.noise import GaussianNoise
 from pyg_hiersmooth.sampling.tally import Ballots, Tally
@@ -40,7 +40,7 @@ def check(
     levels: tuple[float, ...] = (),
 ) -> None:
     data = Data(x=X, edge_index=torch.tensor([[0], [1]]))
-    plain = IsolatedModel(model or Rows(), GraphForward(None, [data], node_level=True), X)
+    plain = isolate(model or Rows(), GraphForward(None, [data], node_level=True), X)
     ballots, ways = Ballots(predictions.view(1, -1), approved), ["blocks (pass block_size=1)"]
     with torch.no_grad():
         check_ballots(ballots, Tally(C, levels), torch.arange(N), plain, precision, X, 0, 17, ways)

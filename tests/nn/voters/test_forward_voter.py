@@ -26,7 +26,7 @@ def make_voter(dense: bool = False) -> ForwardVoter:
     torch.manual_seed(0)
     forward, options = GraphForward(None, [GRAPH], node_level=True), VoterOptions(1, 4, dense)
     transform = HierarchicalNodeFeatureNoise(0.7, SparseFlipNoise(0.2, 0.6))
-    return ForwardVoter(
+    return ForwardVoter.tried(
         GCN(D + 1, 8, 2, C).eval(), forward, transform, GRAPH.x, [N], TARGETS, C, options
     )
 

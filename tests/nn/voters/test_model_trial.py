@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.voters import noisy_model
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
@@ -29,8 +29,9 @@ def make_graph() -> Data:
 
 def tried(model: nn.Module, num_classes: int = C, **options: Any) -> NoisyModel:
     data = make_graph()
-    prepared = IsolatedModel(model.eval(), GraphForward(None, [data], node_level=True), data.x)
-    noisy = NoisyModel(prepared, TRANSFORM, data.x, [N], VoterOptions(0, **options), ())
+    forward = GraphForward(None, [data], node_level=True)
+    isolated = isolate(model.eval(), forward, data.x)
+    noisy = NoisyModel(isolated, forward, TRANSFORM, data.x, [N], VoterOptions(0, **options))
     ModelTrial(noisy, num_classes).run()
     return noisy
 

@@ -11,11 +11,12 @@ from torch_geometric.nn import GCN, global_add_pool
 
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.voters import noisy_model
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import SparseFlipNoise
+from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 N, D, C = 12, 6, 3
@@ -50,8 +51,13 @@ class Pooled(nn.Module):
 def on_two_graphs(dense: bool) -> NoisyModel:
     graphs = [make_graph(0), make_graph(1)]
     forward, x = GraphForward(None, graphs), torch.cat([each.x for each in graphs])
-    prepared, options = IsolatedModel(Pooled(), forward, x), VoterOptions(seed=3, dense=dense)
-    return NoisyModel(prepared, TRANSFORM, x, [N, N], options, (5,))
+    isolated, why = isolate(Pooled(), forward, x), "as asked" if dense else None
+    options = VoterOptions(seed=3, dense=dense)
+    return NoisyModel(isolated, forward, TRANSFORM, x, [N, N], options, why_dense=why)
+
+
+def streams(samples: range) -> list[RandomStream]:
+    return [RandomStream(3, 5, sample) for sample in samples]
 
 
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
@@ -70,7 +76,8 @@ def test_features_that_do_not_fit_are_tried_through_their_products(
 def test_what_is_left_gets_the_noise_that_it_got_among_all(dense: bool) -> None:
     model = on_two_graphs(dense)
     with torch.no_grad():
-        together, alone = model.logits(range(7, 8)), model.on_units([1]).logits(range(7, 8))
+        together = model.logits(streams(range(7, 8)))
+        alone = model.on_units([1]).logits(streams(range(7, 8)))
     assert torch.allclose(alone, together[1:], atol=1e-5)
     assert not torch.allclose(alone, together[:1], atol=1e-1)
 
@@ -78,8 +85,8 @@ def test_what_is_left_gets_the_noise_that_it_got_among_all(dense: bool) -> None:
 def test_a_worker_gets_the_same_logits() -> None:
     model = on_two_graphs(dense=False)
     with torch.no_grad():
-        expected = model.logits(range(4)).clone()
-        assert torch.equal(pickle.loads(pickle.dumps(model)).logits(range(4)), expected)
+        expected = model.logits(streams(range(4))).clone()
+        assert torch.equal(pickle.loads(pickle.dumps(model)).logits(streams(range(4))), expected)
 
 
 def test_given_features_enter_as_drawn_ones_do() -> None:

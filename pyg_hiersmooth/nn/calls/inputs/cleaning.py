@@ -9,13 +9,14 @@ and nothing else on edges.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.transforms import Compose
 
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn.calls.inputs.graph import Graph, as_graph
 from pyg_hiersmooth.nn.calls.inputs.items import same
 from pyg_hiersmooth.nn.calls.structure import STRUCTURE
@@ -25,8 +26,26 @@ from pyg_hiersmooth.transforms.edge_forms import edge_ends, keep_edges, shallow_
 ROW = "row_before_transform"
 r"""An attribute that carries the numbers of nodes through a transform."""
 
+Removal = Callable[[Tensor, Tensor], Tensor]
+r"""Tells which pairs are removed, bool, from the smaller node and the larger one of each."""
+
+
+def _third(low: Tensor, high: Tensor) -> Tensor:
+    r"""Which of three thirds each pair is in, as if at random (Knuth 1973, multiplicative hash)."""
+    return ((high * (high + 1) // 2 + low) * 2654435761 >> 16) % 3
+
+
+REMOVALS: tuple[Removal, ...] = (
+    *(lambda low, high, third=third: _third(low, high) == third for third in range(3)),
+    lambda low, high: (low % 3 == 0) | (high % 3 == 0),
+)
+r"""Each pair is removed once, with a third of all; then all pairs of a third of the nodes."""
+
 CHANGED = 8
-r"""The most rows that are changed in a trial."""
+r"""The most rows that are changed in a trial of few rows."""
+
+HALVES = 4
+r"""Trials in which half of all rows are changed."""
 
 
 class Cleaning:
@@ -57,8 +76,9 @@ class Cleaning:
         r"""The graph that the noise is added to.
 
         Raises:
-            ValueError: If the transform draws random numbers, mixes rows, makes edges of features,
-                or changes which nodes there are.
+            NotCertifiableError: If the transform draws random numbers, mixes rows, or makes edges
+                of features.
+            ValueError: If it changes which nodes there are.
         """
         graph = as_graph(graph)
         x = self._store(graph).x
@@ -87,17 +107,18 @@ class Cleaning:
             self._refuse(graph, cleaned, "edges or other attributes moved")
 
     def _try_edges(self, graph: Graph, cleaned: Graph, x: Tensor) -> None:
-        again = self._applied(without_some_pairs(graph), x)
-        self._rows(again, x.size(0))
-        others = map(without_some_pairs, (cleaned, again))
-        parts = [(self._store(each).x, self._rest(each)) for each in others]
-        if not same(*parts):
-            raise ValueError(
-                "what comes before the noise must make each edge of those between its ends alone, "
-                "and nothing else of edges, since the certificate counts changed edges (got "
-                f"{self.names}, and something else moved when a few edges were removed): apply it "
-                "to the data yourself, and certify changes of its result"
-            )
+        for removed in REMOVALS:
+            again = self._applied(without_pairs(graph, removed), x)
+            self._rows(again, x.size(0))
+            others = (without_pairs(each, removed) for each in (cleaned, again))
+            parts = [(self._store(each).x, self._rest(each)) for each in others]
+            if not same(*parts):
+                raise NotCertifiableError(
+                    "what comes before the noise must make each edge of those between its ends "
+                    "alone, and nothing else of edges, since the certificate counts changed edges "
+                    f"(got {self.names}, and something else moved when a few edges were removed): "
+                    "apply it to the data yourself, and certify changes of its result"
+                )
 
     def _applied(self, graph: Graph, x: Tensor) -> Graph:
         given = copy.copy(graph)
@@ -119,12 +140,13 @@ class Cleaning:
             del store[ROW]
         before = torch.arange(num_nodes)
         rows = before if rows is None else rows.cpu()
-        if self.node_level and not (left == num_nodes and torch.equal(rows, before)):
+        stays = left == num_nodes and torch.equal(rows, before)
+        if (self.node_level or self.edges_change) and not stays:
             raise ValueError(
                 "what comes before the noise must keep all nodes in their order, since those of "
-                f"the given graph are asked about (got {left} of {num_nodes} nodes, or another "
-                f"order, from {self.names}): apply it to the data yourself, and name the nodes of "
-                "its result"
+                "the given graph are asked about, or nodes added to it certified (got "
+                f"{left} of {num_nodes} nodes, or another order, from {self.names}): apply it to "
+                "the data yourself, and name the nodes of its result"
             )
         if len(rows) != left:
             raise ValueError(
@@ -148,7 +170,7 @@ class Cleaning:
         parts = [(self._store(each).x, self._rest(each)) for each in (cleaned, once_more)]
         if not same(*parts):
             self._refuse_draws()
-        raise ValueError(
+        raise NotCertifiableError(
             "what comes before the noise must do to each row of features what depends on that row "
             f"alone, since the certificate counts changed rows (got {self.names}, and {what} when "
             "a few rows were changed): apply it to the data yourself, and certify changes of its "
@@ -156,26 +178,26 @@ class Cleaning:
         )
 
     def _refuse_draws(self) -> None:
-        raise ValueError(
+        raise NotCertifiableError(
             "what comes before the noise must do the same to the data every time (got random "
             f"numbers in {self.names}): apply it to the data yourself"
         )
 
 
-def without_some_pairs(graph: Graph) -> Graph:
-    r"""The graph without the edges, in both directions, between a third of all pairs of nodes."""
+def without_pairs(graph: Graph, removed: Removal) -> Graph:
+    r"""The graph without the edges, in both directions, between some pairs of nodes."""
     out = shallow_copy(graph)
     kept = {}
     for form, ends in edge_ends(out._store).items():
-        low, high = torch.minimum(*ends), torch.maximum(*ends)
-        kept[form] = (low + 2 * high) % 3 != 0
+        kept[form] = ~removed(torch.minimum(*ends), torch.maximum(*ends))
     keep_edges(out, out._store, kept)
     return out
 
 
 def exchanges(x: Tensor) -> Iterator[Tensor]:
     r"""Which row stands in for each row, int64 ``[N]``: once for the rows with the largest and
-    smallest number and a few more, and once these two in place of a few others.
+    smallest number and a few more, once these two in place of a few others, and a few times for
+    half of all rows, among which are some whose features would reach the other half.
     """
     num_rows = x.size(0)
     if num_rows < 2 or x.size(1) == 0:
@@ -199,6 +221,11 @@ def exchanges(x: Tensor) -> Iterator[Tensor]:
     few = ordinary[: max(1, count - 2)]
     source[few[::2]], source[few[1::2]] = largest, smallest
     yield source
+    for _ in range(HALVES):
+        half = torch.randperm(num_rows, generator=generator)[: num_rows // 2]
+        source = torch.arange(num_rows)
+        source[half] = half.roll(1)
+        yield source
 
 
 def changed_rows(x: Tensor, source: Tensor) -> Tensor:

@@ -1,0 +1,59 @@
+r"""A model behind its first linear maps: all that it can know of its features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.logits import logits_match
+from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError, not_swallowed
+from pyg_hiersmooth.sampling.linear_maps import LinearMaps, linear_maps
+
+
+@dataclass(frozen=True)
+class HiddenModel:
+    r"""Logits of a model for products ``[N, H]`` of features with its first linear maps, in the
+    place of the features, of which it reads nothing else.
+
+    Probes of these products try a model as probes of the features do, without the cost of the
+    maps. Any other use of the features is a
+    :class:`~pyg_hiersmooth.sampling.linear_input.NotLinearError`.
+
+    Args:
+        prepared (IsolatedModel): The model.
+        maps (LinearMaps): Its first linear maps.
+    """
+
+    prepared: IsolatedModel
+    maps: LinearMaps
+
+    def answer(self, x: Tensor, copies: int = 1, seed: int = 0, graph: Any = None) -> Any:
+        r"""As :meth:`IsolatedModel.answer`."""
+        return self.prepared.answer(self.maps.stand_in(x), copies, seed, graph)
+
+    def answer_probe(self, x: Tensor, seed: int = 0) -> Any:
+        r"""As :meth:`IsolatedModel.answer_probe`."""
+        return self.prepared.answer_probe(self.maps.stand_in(x), seed)
+
+
+def behind_first_maps(prepared: IsolatedModel, draw: Tensor) -> tuple[HiddenModel, Tensor] | None:
+    r"""A model behind its first linear maps, and the products of a draw; :obj:`None` where it reads
+    features in other ways, or answers differently.
+
+    Args:
+        prepared (IsolatedModel): The model.
+        draw (torch.Tensor): A draw of features ``[N, D (+ 1)]``.
+    """
+    if isinstance(draw, LinearInput) or not draw.is_floating_point():
+        return None
+    try:
+        maps = linear_maps(prepared, (draw.size(0), draw.size(1)), draw[:0])
+        hidden, products = HiddenModel(prepared, maps), draw @ maps.matrix
+        plain = prepared.answer(draw)
+        with not_swallowed():
+            return (hidden, products) if logits_match(hidden.answer(products), plain) else None
+    except NotLinearError:
+        return None
