@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.attacks import AttackResult, SmoothedAttack
+from pyg_hiersmooth.attacks.plain_votes import PlainVotes
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.errors import ContradictionError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
@@ -228,6 +229,19 @@ def test_what_abstains_is_not_attacked_and_what_is_asked_for_is(
     assert result.index.tolist() == [3, 2] and result.fallen.tolist() == [True, False]
     assert result.accuracy([0, 0]) == 0.0 and result.clean_accuracy([0, 0]) == 0.5
     assert not SmoothedAttack(smoothed)(world, certificate, r=0, progress=False).fallen.any()
+
+
+def test_a_node_that_fell_is_judged_by_fresh_votes(world: Data, credulous: Making) -> None:
+    smoothed = credulous(BernoulliSelection(0.7), "messages")
+    certificate = certified(smoothed, world, [1], n0=10, n=50)
+    attack = SmoothedAttack(smoothed, 1, 100)
+    result = attack(world, certificate, r=4, progress=False)
+    first, fresh = (
+        PlainVotes(attack.model, result.attacked(0), 1, 0, purpose).count(range(100))
+        for purpose in (1, 2)
+    )
+    assert result.fallen.all() and np.array_equal(result.votes[0], fresh)
+    assert not np.array_equal(first, fresh)
 
 
 def test_the_same_seed_attacks_alike(world: Data, credulous: Making) -> None:
