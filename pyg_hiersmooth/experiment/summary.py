@@ -18,6 +18,10 @@ CHANGED_IN_ALL = tuple(range(1, 21))
 r"""Numbers of changed entities that are certified where one attack is on all objects."""
 REPORTED_IN_ALL = (1, 2, 3, 5, 10, 20)
 r"""Those of them that a table shows."""
+CHANGED_FOR_SETS = tuple(range(11))
+r"""Numbers of changed entities for which there are prediction sets."""
+REPORTED_FOR_SETS = (0, 1, 2, 3, 5)
+r"""Those of them that a table shows."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +149,7 @@ class SetsSummary:
         num_calibration (int): Number of calibration objects.
         num_classes (int): Number of classes.
         statement (str): What is guaranteed where one entity is changed.
-        sizes (list of SizeOfSets): Budget after budget, over :math:`r = 0, 1, 2, 3, 5`.
+        sizes (list of SizeOfSets): Budget after budget, over :obj:`CHANGED_FOR_SETS`.
     """
 
     nominal: float
@@ -165,11 +169,16 @@ class SetsSummary:
         sizes = [
             SizeOfSets(budget=budget, changes=noise.describe(**budget), **row)
             for budget in budgets
-            for row in sets.rows(certificate, y, **budget)
+            for row in sets.rows(certificate, y, CHANGED_FOR_SETS, **budget)
         ]
         statement = sets.statement(1, **budgets[0])
         known = sets.nominal, sets.approve, len(sets.index), sets.num_classes
         return cls(*known, statement, sizes)
+
+    @property
+    def reported(self) -> SetsSummary:
+        r"""The part of it that a table shows."""
+        return replace(self, sizes=[cell for cell in self.sizes if cell.r in REPORTED_FOR_SETS])
 
     @property
     def changed(self) -> list[int]:
