@@ -505,14 +505,16 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         options: VoterOptions,
         path: tuple[int, ...] = (),
         transform: HierarchicalNodeFeatureNoise | None = None,
+        tried: Callable[[], ForwardVoter | None] = lambda: None,
     ) -> ForwardVoter:
+        r"""That of what was tried before, or what :obj:`tried` finds, or of a new trial."""
         transform, targets = transform or self.transform, targets.to(self.device)
         key = self._key(forward, x, sizes, options, transform)
         kept = self._prepared.get(path)
         if kept is not None and kept[0] == key and kept[1].is_unchanged(x):
             voter = kept[1].again(options, targets)
         else:
-            voter = ForwardVoter.tried(
+            voter = tried() or ForwardVoter.tried(
                 self.model, forward, transform, x, sizes, targets, self.num_classes, options, path
             )
             self._prepared[path] = key, voter

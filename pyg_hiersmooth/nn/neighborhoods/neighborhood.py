@@ -195,6 +195,26 @@ def check_cut(graph: Data, keep: Collection[str]) -> None:
                 raise NotTaken(f"the graph has 'adj_t' and '{name}'")
 
 
+def telling_nodes(edges: CSC, count: int) -> np.ndarray:
+    r"""About so many nodes, int64, ascending, on which a model shows how it takes edges: some with
+    self-loops, with edges that occur more than once and without in-edges, and others far apart in
+    their order.
+    """
+    place = np.sort(edges.destination * edges.num_nodes + edges.source)
+    kinds = (
+        edges.destination[edges.source == edges.destination],
+        place[1:][place[1:] == place[:-1]] // edges.num_nodes,
+        np.flatnonzero(edges.start[1:] == edges.start[:-1]),
+        np.arange(edges.num_nodes),
+    )
+    chosen = [
+        kind[np.linspace(0, len(kind) - 1, count // 4).astype(np.int64)]
+        for kind in kinds
+        if len(kind)
+    ]
+    return np.unique(np.concatenate(chosen))
+
+
 def rows_of(x: Tensor, rows: Tensor) -> Tensor:
     r"""Some rows of features, without a look at the others: dense, or COO from a sparse layout.
 
