@@ -237,6 +237,22 @@ def test_nodes_that_hear_nobody_on_a_dense_graph(num_nodes: int) -> None:
     leaks(lambda: ask(seeded(ColdStart), data))
 
 
+class Guarded(nn.Module):
+    """Does something else on a graph without edges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.alone = gnn.SAGEConv(WIDTH, C), nn.Linear(WIDTH, C)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.conv(x, edge_index) if edge_index.numel() > 0 else self.alone(x)
+
+
+def test_a_graph_on_which_only_silent_nodes_hear() -> None:
+    leaks(lambda: ask(seeded(Guarded)))
+    leaks(lambda: ask(seeded(Guarded), make_graph(200)))
+
+
 class StepsOfSize(nn.Module):
     """Takes more steps on larger graphs."""
 

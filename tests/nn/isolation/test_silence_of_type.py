@@ -13,11 +13,13 @@ from torch_geometric.data import HeteroData
 
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.isolation.silence import Carried
 from pyg_hiersmooth.nn.isolation.silence_of_type import with_typed_edges
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
+SEVENFOLD = Carried(lambda values: 7.0 * values[:1], lambda values: values[:1], True)
 WRITES, CITES = ("author", "writes", "paper"), ("paper", "cites", "paper")
 WRITTEN, KNOWS = ("paper", "written", "author"), ("author", "knows", "author")
 NOISE = HierarchicalNodeFeatureNoise(
@@ -160,7 +162,7 @@ def test_more_edges_and_nodes_in_each_form(layout: Any) -> None:
     if layout is not None:
         given = T.ToSparseTensor(layout=layout, attr="edge_weight")(data.clone())
     more = {WRITTEN: torch.tensor([[0, 11], [9, 2]]), KNOWS: torch.tensor([[8], [9]])}
-    larger = with_typed_edges(given, "author", more, num_added=1)
+    larger = with_typed_edges(given, "author", more, num_added=1, carried=SEVENFOLD)
     assert larger["author"].num_nodes == 10 and larger["paper"].num_nodes == 12
     assert larger["author"].group.tolist() == [*range(9), 0]
     assert given["author"].num_nodes == 9  # the graph itself stays
