@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#000000")
-r"""Told apart by the color-blind (Okabe & Ito 2008)."""
+r"""Distinguishable for color-blind readers (Okabe & Ito 2008)."""
 
 MARKERS = "os^DvPX*"
 MOST_CHANGED, MOST_SHOWN = 3, 60
@@ -43,17 +43,20 @@ LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 
 MOST_COLUMNS = 4
 BESIDE: dict[str, Any] = {
-    "loc": "outside right upper",
+    "loc": "outside right center",
     "frameon": False,
     "fontsize": "small",
     "handlelength": 2.8,
 }
-r"""How a legend stands where no curve can cross it."""
+r"""How a legend stands where neither a curve nor a title can cross it."""
 
 MOST_IN_LEGEND = 60
-r"""Letters of a line of a legend."""
+r"""Most letters in a line of a legend."""
 
 IN_WORDS = {"p_plus": "$p_+$", "p_minus": "$p_-$", "std": r"$\sigma$", "p": "$p$"}
+COUNTED = {"num_groups": "groups", "num_partitions": "partitions"}
+UNTITLED = ("seed", "dealing")
+r"""What a title leaves out."""
 
 
 @cache
@@ -115,9 +118,9 @@ def plot_certificates(
     r"""Draws the certified accuracy of one or more certificates over the adversary's budget.
 
     There is a panel for each budget of the noise, such as deletions and additions, with a curve
-    for each of :math:`r = 1, 2, 3` changed entities, or one panel over :math:`r` where the noise
-    takes no budget. The curves are exact steps. Thin lines mark the accuracy without an
-    adversary. Needs the extra ``plot``, and no display.
+    for each of :math:`r = 1, 2, 3` changed nodes, or one panel over :math:`r` if the noise takes no
+    budget. The curves are exact steps. Thin lines mark the accuracy without an adversary. Needs the
+    extra ``plot``, and no display.
 
     Args:
         runs (Mapping): For each name, a certificate and the labels of its objects, integers
@@ -171,8 +174,8 @@ def _check_budgets(charts: Mapping[str, Chart]) -> None:
 
 
 def _draw_panels(ax: Axes, panels: Sequence[Panel]) -> None:
-    r"""Draws the panels of several runs over each other; of curves that coincide, the lower ones
-    are wider.
+    r"""Draws the panels of several runs over each other. If curves coincide, the lower ones are
+    wider.
     """
     for run, panel in enumerate(panels):
         for i, curve in enumerate(panel.curves):
@@ -240,7 +243,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
 
 
 def _names(charts: Mapping[str, Chart]) -> list[str]:
-    r"""What runs are called, with their adversaries where they have different ones."""
+    r"""The names of runs, with their adversaries if these differ."""
     if len({chart.threat for chart in charts.values()}) == 1:
         return list(charts)
     return [
@@ -267,16 +270,22 @@ def _in_words(smoothing: str) -> str:
         if not inside:
             return str(name).removesuffix("Noise").lower()
         pairs = (pair.split("=", 1) for pair in inside.split(", "))
-        return ", ".join(
-            f"{IN_WORDS.get(key, key)} = {value[0]}" if value else key for key, *value in pairs
-        )
+        return ", ".join(_setting(*pair) for pair in pairs if pair[0] not in UNTITLED)
 
     return re.sub(r"(\w+)\(([^()]*)\)", words, smoothing)
 
 
+def _setting(name: str, value: str | None = None) -> str:
+    if value is None:
+        return name
+    if name in COUNTED:
+        return f"{value} {COUNTED[name]}"
+    return f"{IN_WORDS.get(name, name)} = {value}"
+
+
 def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:
-    r"""Draws what one object withstands: how many changed entities over additions and deletions,
-    the radius over the number of changed entities, or whether so many may be changed at will.
+    r"""Draws what one object withstands: the number of changed nodes over additions and deletions,
+    the radius over the number of changed nodes, or whether it withstands any change of that many.
 
     Args:
         explanation (Explanation): What a certificate says about it.
@@ -303,7 +312,7 @@ def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:
         ax.set_ylabel("withstands any change")
     ax.bar(changed, np.nan_to_num(strengths), color=COLORS[0], width=0.6)
     ax.set_xticks(changed)
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel(f"Changed {certificate.counted} $r$")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -320,7 +329,7 @@ def _draw_region(ax: Axes, explanation: Explained) -> None:
     ax.set_ylabel("additions")
     ax.locator_params(integer=True)
     bar = ax.figure.colorbar(image, ax=ax, ticks=range(MOST_CHANGED + 1))
-    bar.set_label("at this many changed entities $r$")
+    bar.set_label(f"changed {explanation.certificate.counted} $r$")
 
 
 def plot_collective(
@@ -331,8 +340,8 @@ def plot_collective(
     path: str | os.PathLike[str] | None = None,
     per_color: int = 1,
 ) -> Figure:
-    r"""Draws certified accuracies over the number of changed entities; between two numbers, what
-    holds for the larger.
+    r"""Draws certified accuracies over the number of changed nodes. Between two numbers, a curve
+    shows what holds for the larger.
 
     Args:
         changed (sequence of int): Numbers of changed entities ``[L]``.
@@ -341,7 +350,7 @@ def plot_collective(
         title (str): What stands above. (default: :obj:`"Certified accuracy"`)
         path (str or os.PathLike, optional): As in :func:`plot_certificates`.
             (default: :obj:`None`)
-        per_color (int): So many curves in a row have one color and differ in their lines.
+        per_color (int): How many consecutive curves share a color and differ in line style.
             (default: :obj:`1`)
 
     Raises:
@@ -356,7 +365,7 @@ def plot_collective(
         look: dict[str, Any] = {"color": color, "linestyle": style, "linewidth": LINE_WIDTH}
         look |= {"marker": "o", "markersize": 3.5}
         ax.step(changed, accuracy, where="pre", label=name, **look)
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel("Changed nodes $r$")
     ax.set_ylabel("Certified accuracy")
     _set_look(ax, True)
     figure.legend(**BESIDE)
@@ -371,9 +380,10 @@ def plot_set_sizes(
     title: str = "Prediction sets",
     path: str | os.PathLike[str] | None = None,
     ax: Axes | None = None,
+    entities: str = "nodes",
 ) -> Figure:
-    r"""Draws average sizes of prediction sets over the number of changed entities; between two
-    numbers, what holds for the larger. A thin line marks sets of all classes.
+    r"""Draws average sizes of prediction sets over the number of changed nodes. Between two
+    numbers, a curve shows what holds for the larger. A thin line marks sets of all classes.
 
     Args:
         changed (sequence of int): Numbers of changed entities ``[L]``.
@@ -383,6 +393,7 @@ def plot_set_sizes(
         path (str or os.PathLike, optional): As in :func:`plot_certificates`.
             (default: :obj:`None`)
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure)
+        entities (str): What changes, in the plural. (default: :obj:`"nodes"`)
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -396,7 +407,7 @@ def plot_set_sizes(
         ax.step(
             changed, sizes, where="pre", label=name, color=color, linewidth=LINE_WIDTH, marker="o"
         )
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel(f"Changed {entities} $r$")
     ax.set_ylabel("Average size of a set")
     _set_look(ax, True)
     ax.set_ylim(0.0, 1.05 * num_classes)

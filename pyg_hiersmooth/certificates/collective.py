@@ -27,6 +27,7 @@ from pyg_hiersmooth.certificates.checks import (
 from pyg_hiersmooth.certificates.exposures import check_exposure, exposed_needs, with_own
 from pyg_hiersmooth.certificates.views import display
 from pyg_hiersmooth.choices import AttackMethod, check_choice
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
@@ -34,17 +35,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHANGED = (0, 1, 2, 3, 5, 10, 20)
-r"""Numbers of changed entities that a table shows."""
+r"""Numbers of changed nodes that a table shows."""
 
 
 class CollectiveCertificate:
     r"""How many of the predictions of a graph no single attack can change.
 
-    Certificates one by one let the adversary aim at every target anew. One attack spends what it
-    has somewhere, and changes a prediction only if enough of it lies in that target's receptive
-    field. The most that can fall is an integer program; every upper bound of it is a proof
-    (Schuchardt et al. 2021, *Collective Robustness Certificates*). A prediction that is certified
-    by itself never counts as fallen, so there are never fewer than one by one.
+    Separate certificates let the adversary attack every target with the full budget. A single
+    attack has one budget, and changes a prediction only if enough of it is spent in that target's
+    receptive field. The most that can fall is an integer program; every upper bound of it is a
+    proof (Schuchardt et al. 2021, *Collective Robustness Certificates*). A prediction that is
+    certified by itself never counts as fallen, so there are never fewer than one by one.
 
     Where messages are ablated, the certificates are about *other* nodes, and of all targets those
     that are themselves changed count as fallen. Then there are two adversaries:
@@ -79,9 +80,15 @@ class CollectiveCertificate:
                 "PartitionSelection and AblationNoise"
             )
         if certificate.noise.changes_pairs:
-            raise ValueError(
+            raise NotCertifiableError(
                 "collective certificates count changed nodes, not pairs of them "
                 f"(got {certificate.noise})"
+            )
+        of_one_type = certificate.noise.spares_target and not certificate.noise.bears_exposures
+        if receptive_field is not None and of_one_type:
+            raise ValueError(
+                "'receptive_field' is for homogeneous graphs where messages are ablated (got "
+                f"{certificate.noise}): leave it out"
             )
         sizes = certificate.num_entities
         if sizes is not None and len(np.unique(sizes)) > 1:
@@ -120,7 +127,8 @@ class CollectiveCertificate:
         max_per_node: Mapping[str, ArrayLike] | None = None,
         **budget: Any,
     ) -> int:
-        r"""At least so many predictions stay, whatever one adversary within budget does.
+        r"""A lower bound on the number of predictions that stay, whatever one attack within budget
+        does.
 
         Args:
             r (int): Most entities that the adversary changes in total.
@@ -193,14 +201,8 @@ class CollectiveCertificate:
     def threat(self) -> str:
         r"""The adversary that this certificate is about, in one sentence."""
         noise = self.certificate.noise
-        if not noise.spares_target:
-            return f"{noise.threat()}; one attack on all targets"
-        if self.receptive_field is None:
-            return (
-                "at most r nodes are taken over or edges changed, in any mix, nodes added at the "
-                "end among them; one attack on all targets, of which those taken over count as "
-                "fallen"
-            )
+        if not noise.spares_target or self.receptive_field is None:
+            return noise.threat_to_all(self.certificate.entities)
         return (
             "the features of at most r nodes change to anything, the graph is fixed; one attack on "
             "all targets, of which those that are changed count as fallen"
@@ -260,9 +262,8 @@ class CollectiveCertificate:
     def one_by_one(
         self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
     ) -> np.ndarray:
-        r"""The same where every target has an attack of its own (if messages are ablated, on others
-        than itself): what the certificates say one by one. Arguments and result as in
-        :meth:`curve`.
+        r"""The same for a separate attack on every target (if messages are ablated, on others than
+        itself): what the certificates say one by one. Arguments and result as in :meth:`curve`.
         """
         certificate, budget = self.certificate, self._budget(options)
         if self.exposes:

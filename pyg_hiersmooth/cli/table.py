@@ -41,12 +41,12 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
     )
     if summary.mean_samples is not None:
         table.add_row(
-            f"Samples of one of the {noun}",
+            f"Samples per {noun[:-1]}",
             f"{summary.mean_samples:,.0f} on average, {summary.median_samples:,.0f} in the median",
         )
     for answer in summary.asked:
         table.add_row(
-            f"Right, robust to r = {answer.r}, {answer.changes}", f"{answer.accuracy:.1%}"
+            f"Correct and robust to r = {answer.r}, {answer.changes}", f"{answer.accuracy:.1%}"
         )
     table.add_row("Features", summary.feature_path)
     return table
@@ -79,6 +79,7 @@ def _collective(summary: CollectiveSummary, noun: str) -> Table:
 
 
 def _sets(summary: SetsSummary) -> Table:
+    summary = summary.reported
     title = f"Prediction sets, coverage {summary.nominal:g}"
     table = Table(title=title, box=box.SIMPLE, title_justify="left", caption_justify="left")
     table.add_column("Changes, in total")
@@ -90,5 +91,5 @@ def _sets(summary: SetsSummary) -> Table:
         table.add_row(changes, "size", *marked)
         table.add_row("", "coverage", *(f"{cell.coverage:.1%}" for cell in cells))
     if any(cell.uninformative for cell in summary.sizes):
-        table.caption = "* classes are in every set, whatever the votes"
+        table.caption = "* some classes are in every set, whatever the votes"
     return table

@@ -1,4 +1,4 @@
-r"""One experiment, from data to certificate, in a folder that keeps all of it."""
+r"""One experiment, from data to certificate, in a folder that keeps everything."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
 from pyg_hiersmooth.experiment.run_folder import RunFolder
@@ -40,15 +42,15 @@ class Outcome:
 
 
 class Experiment:
-    r"""Seeds, builds, trains and certifies what the settings say.
+    r"""Sets the seed, builds, trains and certifies according to the settings.
 
-    A folder that holds this experiment already is gone on with: what is done is not done again,
-    and the votes are those of an undisturbed run. In a group of ranks
+    A folder that already holds this experiment is continued: finished work is not repeated, and the
+    votes are those of an uninterrupted run. In a group of ranks
     (:func:`~pyg_hiersmooth.sampling.process_group`) all of them run it; the first one alone trains
     the model, and reads and writes the folder.
 
     Args:
-        settings (Settings): What to do. All that can be wrong with them shows here.
+        settings (Settings): What to do. They are checked here.
         folder (str, os.PathLike or RunFolder): Where it is kept.
 
     Raises:
@@ -86,7 +88,8 @@ class Experiment:
 
         Args:
             progress (bool): Whether to show progress bars. (default: :obj:`True`)
-            say (Callable): Is told, in a sentence, how training went. (default: nobody is)
+            say (Callable): Called with a sentence on how training went. (default: nothing is
+                called)
         """
         transform, ranks = self.task.transform, current_ranks()
         if self.needs_training:
@@ -118,18 +121,8 @@ class Experiment:
     def _certify(self, transform: Transform, progress: bool) -> Outcome:
         settings, task = self.settings, self.task
         smoothed = task.smooth(self.model, transform)
-        asked = settings.prediction_sets
         num_before, start = self.folder.num_samples(), time.perf_counter()
-        certificate = smoothed.certify(
-            **task.targets,
-            **settings.sampling.arguments if settings.sampling else {},
-            seed=settings.seed,
-            progress=progress,
-            kind=settings.kind,
-            num_workers=settings.num_workers,
-            checkpoint=self.folder.path,
-            approve=None if asked is None else asked.approve,
-        )
+        certificate = self._voted(smoothed, task.index, self.folder.path, progress)
         seconds = time.perf_counter() - start
         labels = task.labels.numpy()
         sets = self._calibrated(smoothed, progress)
@@ -151,25 +144,37 @@ class Experiment:
         summary = current_ranks().from_rank_zero(summarize)
         return Outcome(certificate.prediction, labels, certificate, summary)
 
-    def _calibrated(
-        self, smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier, progress: bool
-    ) -> PredictionSets | None:
-        r"""Prediction sets that are calibrated on nodes of their own, if they are asked for."""
-        settings, task = self.settings, self.task
-        asked = settings.prediction_sets
-        if asked is None:
-            return None
-        index = task.split.calibration_index
+    def _voted(
+        self,
+        smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier,
+        index: Tensor,
+        checkpoint: Path,
+        progress: bool,
+    ) -> Certificate:
+        r"""The certificate of some objects."""
+        settings = self.settings
+        sets = settings.prediction_sets
         certificate = smoothed.certify(
-            task.data,
-            index=index,
+            **self.task.targets(index),
             **settings.sampling.arguments if settings.sampling else {},
             seed=settings.seed,
             progress=progress,
+            kind=settings.kind,
             num_workers=settings.num_workers,
-            checkpoint=self.folder.calibration,
-            approve=asked.approve,
+            checkpoint=checkpoint,
+            approve=None if sets is None else sets.approve,
         )
+        return replace(certificate, index=index.numpy())
+
+    def _calibrated(
+        self, smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier, progress: bool
+    ) -> PredictionSets | None:
+        r"""Prediction sets that are calibrated on objects of their own, if they are asked for."""
+        asked, task = self.settings.prediction_sets, self.task
+        if asked is None:
+            return None
+        index = task.split.calibration_index
+        certificate = self._voted(smoothed, index, self.folder.calibration, progress)
         labels = task.y[index].numpy()
         return PredictionSets.calibrate(certificate, labels, asked.sets, split=task.split)
 
@@ -179,7 +184,9 @@ class Experiment:
         certificate: Certificate,
         progress: bool,
     ) -> CollectiveSummary | None:
-        r"""What one attack on all nodes leaves, as kept unless it is asked for in another way."""
+        r"""The accuracy under one attack on all nodes: the stored one, unless its settings have
+        changed.
+        """
         kept, asked = self.folder.read_summary(), self.settings.collective
         known = None if kept is None else kept.collective
         if asked is None or not isinstance(smoothed, SmoothedNodeClassifier):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as gnn
 from torch_geometric.data import Data
+from torch_geometric.utils import to_dense_adj
 
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 
@@ -77,3 +78,19 @@ def test_what_few_nodes_see_of_nodes_far_away_is_found(build: Any, asked: str) -
     if asked == "sample_votes":
         arguments = {"num_samples": 10, "progress": False, "num_workers": 0}
     refused(lambda: getattr(smoothed, asked)(data, **arguments), "features further away")
+
+
+class Dense(nn.Module):
+    """One hop, by a matrix that holds zeros: an infinite number gets past them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin = nn.Linear(D + 1, C)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return to_dense_adj(edge_index, max_num_nodes=x.size(0))[0].t().to(x) @ self.lin(x)
+
+
+def test_features_that_overflow_reach_all_through_a_dense_matrix() -> None:
+    smoothed = SmoothedNodeClassifier(seeded(Dense), ABLATION, C, num_hops=1)
+    refused(lambda: smoothed.receptive_field(unweighted()), "features further away")

@@ -12,7 +12,7 @@ from torch_geometric import nn as gnn
 from torch_geometric.data import Data
 from torch_geometric.nn import aggr, conv, norm
 from torch_geometric.typing import WITH_TORCH_SPARSE, SparseTensor
-from torch_geometric.utils import degree, to_undirected
+from torch_geometric.utils import degree, to_dense_adj, to_undirected
 
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
@@ -148,6 +148,127 @@ def test_weights_of_edges_that_are_scaled_by_all(name: str, ones: bool) -> None:
     if ones:
         data.edge_weight = torch.ones_like(data.edge_weight)
     leaks(lambda: ask(seeded(Weighted, WEIGHTS[name]), data))
+
+
+class Dated(nn.Module):
+    """Attends to edges by their age, counted from the newest of all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv.GATConv(WIDTH, C, edge_dim=1)
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        age = (edge_attr.max() - edge_attr).view(-1, 1) / 5
+        return self.conv(x, edge_index, age.to(x))
+
+
+class Kinds(nn.Module):
+    """Divides by the number of kinds of edges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = conv.RGCNConv(WIDTH, C, 4)
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_type: Tensor) -> Tensor:
+        return self.conv(x, edge_index, edge_type) / edge_type.unique().numel()
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", ["edge_attr", "edge_type"])
+def test_integers_of_edges_that_are_compared_with_all(name: str, seed: int) -> None:
+    data = Data(x=DATA.x, edge_index=DATA.edge_index)
+    numbers = torch.randint(0, 3, (data.num_edges,), generator=torch.manual_seed(seed))
+    data[name] = numbers
+    leaks(lambda: ask(seeded(Dated if name == "edge_attr" else Kinds), data))
+    ask(
+        seeded(conv.RGCNConv, WIDTH, C, 3),
+        Data(x=DATA.x, edge_index=DATA.edge_index, edge_type=numbers),
+    )
+
+
+def placed(model: nn.Module, x: Tensor, data: Data) -> Tensor:
+    """Positions as shares of the largest one."""
+    return model(x, data.edge_index) + data.pos / data.pos.max()
+
+
+def test_attributes_of_added_nodes() -> None:
+    data = make_graph()
+    data.pos = torch.rand(N, C, generator=torch.manual_seed(0))
+    leaks(lambda: ask(seeded(gnn.GCN, WIDTH, 8, 2, C), data, keep=("pos",), forward=placed))
+
+
+class Dense(nn.Module):
+    """A matrix that holds zeros, which an infinite number gets past."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.other = nn.Linear(WIDTH, C), nn.Linear(WIDTH, C)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        matrix = to_dense_adj(edge_index, max_num_nodes=x.size(0))[0].t().to(x)
+        return self.own(x) + matrix @ self.other(x)
+
+
+def test_zeros_that_features_overflow() -> None:
+    """One silent node with finite features leaves no logits of all the others."""
+    model, x, silent = seeded(Dense), DATA.x.clone(), torch.zeros(N, 1)
+    x[3], silent[3] = 3e38 * model.other.weight[0, :D].sign(), 1.0
+    edges = DATA.edge_index[:, DATA.edge_index[0] != 3]
+    assert not model(torch.cat([x, silent], 1), edges).isfinite().all(1).any()
+    leaks(lambda: ask(model))
+
+
+class ColdStart(nn.Module):
+    """Gives nodes to which nobody sends the mean of all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.cold = gnn.SAGEConv(WIDTH, C), nn.Linear(WIDTH, C)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        alone = in_degree(x, edge_index) == 0
+        return torch.where(alone.view(-1, 1), self.cold(x.mean(0)), self.conv(x, edge_index))
+
+
+@pytest.mark.parametrize("num_nodes", [3, 8, 60])
+def test_nodes_that_hear_nobody_on_a_dense_graph(num_nodes: int) -> None:
+    data = Data(x=torch.randn(num_nodes, D, generator=torch.manual_seed(0)))
+    data.edge_index = torch.ones(num_nodes, num_nodes).nonzero().t()
+    leaks(lambda: ask(seeded(ColdStart), data))
+
+
+class Guarded(nn.Module):
+    """Does something else on a graph without edges."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.alone = gnn.SAGEConv(WIDTH, C), nn.Linear(WIDTH, C)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.conv(x, edge_index) if edge_index.numel() > 0 else self.alone(x)
+
+
+def test_a_graph_on_which_only_silent_nodes_hear() -> None:
+    leaks(lambda: ask(seeded(Guarded)))
+    leaks(lambda: ask(seeded(Guarded), make_graph(200)))
+
+
+class StepsOfSize(nn.Module):
+    """Takes more steps on larger graphs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lin, self.conv = nn.Linear(WIDTH, C), conv.SimpleConv("mean")
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        h = self.lin(x)
+        for _ in range(x.size(0).bit_length()):
+            h = self.lin(x) + self.conv(h, edge_index)
+        return h
+
+
+def test_steps_that_many_added_nodes_change() -> None:
+    leaks(lambda: ask(seeded(StepsOfSize)))
 
 
 def stack(*steps: Any) -> nn.Module:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.certificates.prediction_sets import PredictionSets
 
 CHANGED = (0, 1, 2, 3, 5)
-r"""Numbers of changed entities that a table shows."""
+r"""Numbers of changed nodes that a table shows."""
 
 
 def share_covered(approved: np.ndarray, labels: np.ndarray) -> float:
@@ -63,13 +63,14 @@ def plot(
     rows: Sequence[Mapping[str, Any]],
     path: str | os.PathLike[str] | None,
     ax: Axes | None,
+    counted: str,
 ) -> Figure:
-    r"""Draws the average sizes in some :func:`rows`."""
+    r"""Draws the average sizes in some :func:`rows` over the number of what is counted."""
     from pyg_hiersmooth.plotting import plot_set_sizes
 
     changed, sizes = [row["r"] for row in rows], [row["size"] for row in rows]
     title = f"{sets.nominal:.4g} coverage, {sets.selection}, {sets.noise}"
-    return plot_set_sizes(changed, {"sets": sizes}, sets.num_classes, title, path, ax)
+    return plot_set_sizes(changed, {"sets": sizes}, sets.num_classes, title, path, ax, counted)
 
 
 def statement(sets: PredictionSets, r: int, budget: Mapping[str, Any]) -> str:

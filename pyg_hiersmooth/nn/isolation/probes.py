@@ -1,4 +1,4 @@
-r"""Features that a model is tried on besides those of real draws."""
+r"""Features on which a model is tested, in addition to real draws."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def enormous_probe(x: Tensor, seed: int) -> Tensor:
     if not x.is_floating_point():
         return unrelated
     return unrelated / unrelated.abs().max() * torch.finfo(x.dtype).max ** 0.4
+
+
+def infinite_probe(x: Tensor) -> Tensor:
+    r"""Infinite features of the shape and dtype of :obj:`x`, as large ones overflow to, which show
+    behind a weight of 0; :obj:`x` where they are integers.
+    """
+    return torch.full_like(x, torch.inf) if x.is_floating_point() else x
 
 
 def shuffled_probe(x: Tensor, seed: int) -> Tensor:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import math
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,12 +21,14 @@ from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
     enormous_probe,
+    infinite_probe,
     mixed_probe,
     shuffled_probe,
     stretched_probe,
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
+    edge_attributes,
     edge_ends,
     edge_index_like,
     entries,
@@ -110,53 +112,77 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
         return
-    choices = itertools.islice(_taken_over(draw.size(0)), 1 if quick else None)
-    for number, changed in enumerate(choices):
+    for number, changed, selected, is_empty, is_thorough in cases(draw, quick):
         stream = RandomStream(number, SILENCE, device=draw.device)
-        changed = changed.to(draw.device)
-        selected = changed.clone() if number % 2 else changed | stream.bernoulli(0.5, len(changed))
         others = (~changed).nonzero().view(-1)
         graph = without_messages(graph_of.graph, selected)
+        if is_empty:
+            graph = without_edges_into(graph, torch.ones_like(changed))
 
         def marked(x: Tensor, of: Tensor = selected) -> Tensor:
             return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
 
-        clean = marked(draw)
-        logits = prepared.answer(clean, graph=graph)[others]
-        rows = changed.view(-1, 1)
         # A model may refuse probes, but not real rows in other places.
-        moved = prepared.answer(
-            marked(torch.where(rows, shuffled_probe(draw, number), draw)), graph=graph
-        )
-        _compare(prepared, moved[others], logits, "by its features")
-        thorough = number < THOROUGH and not quick
-        attacks = _attacks if thorough else _quick_attacks
-        for what, x, attacked in attacks(draw, graph, selected, changed, stream):
+        shuffled = torch.where(changed.view(-1, 1), shuffled_probe(draw, number), draw)
+        try:
+            logits, moved = (
+                prepared.answer(marked(x), graph=graph)[others] for x in (draw, shuffled)
+            )
+        except (MemoryError, torch.cuda.OutOfMemoryError):
+            raise
+        except Exception:
+            if has_edges(graph):
+                raise
+            continue  # a model may refuse to be without edges
+        compare(prepared, moved, logits, "by its features")
+        attacks = _attacks if is_thorough else _quick_attacks
+        for what, x, attacked, is_real in attacks(draw, graph, selected, changed, stream):
             silent = pad(selected, (0, len(x) - len(draw)), value=True)
             try:
                 moved = prepared.answer(marked(x, silent), graph=attacked)
             except (MemoryError, torch.cuda.OutOfMemoryError):
                 raise
             except Exception as error:
-                if _is_made_up(x, draw):  # a model says in any way that it takes no such features
+                if not is_real:  # a model says in any way that it takes no such features
                     continue
                 where = "an added node" if len(x) > len(draw) else "other edges"
                 raise ImpureModelError(
                     f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
                     f"message ablation cannot be tried on it: {one_line(error)}"
                 ) from error
-            _compare(prepared, moved[: len(draw)][others], logits, what)
+            compare(prepared, moved[: len(draw)][others], logits, what)
 
 
-def _is_made_up(x: Tensor, draw: Tensor) -> bool:
-    r"""Whether features, perhaps of an added node as well, are other ones than those of a draw."""
-    return not (
-        torch.equal(x[: len(draw)], draw)
-        and torch.equal(x[len(draw) :], draw[: len(x) - len(draw)])
-    )
+class Case(NamedTuple):
+    r"""A choice of nodes that change."""
+
+    number: int
+    r"""The number of the choice."""
+    changed: Tensor
+    r"""The nodes that change, bool ``[N]``."""
+    silent: Tensor
+    r"""The nodes that are silent, some others among them, bool ``[N]``."""
+    is_empty: bool
+    r"""Whether no edges are left: a model may do something else then."""
+    is_thorough: bool
+    r"""Whether one thing is tried at a time, or much at once."""
 
 
-def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+def cases(draw: Tensor, quick: bool = False) -> Iterator[Case]:
+    r"""What is tried on a draw of features ``[N, D (+ 1)]``."""
+    choices = itertools.islice(_taken_over(draw.size(0)), 1 if quick else None)
+    for number, changed in enumerate(choices):
+        changed = changed.to(draw.device)
+        stream = RandomStream(number, SILENCE, 0, device=draw.device)
+        silent = changed if number % 2 else changed | stream.bernoulli(0.5, len(changed))
+        first = number < THOROUGH
+        yield Case(number, changed, silent, False, first and not quick)
+        if first:
+            yield Case(number, changed, silent, True, False)
+
+
+def compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+    r"""Refuses a model whose logits moved by what silent nodes did, in words."""
     if not logits_match(moved, logits):
         raise ImpureModelError(
             f"'{type(prepared.model).__name__}' lets a node that sends no messages reach others "
@@ -175,30 +201,52 @@ def _taken_over(num_nodes: int) -> Iterator[Tensor]:
         yield (members == choice).any(1)
 
 
+class Attack(NamedTuple):
+    r"""What an adversary may do with the changed nodes."""
+
+    what: str
+    r"""In words."""
+    x: Tensor
+    r"""Features, of added nodes as well."""
+    graph: Data
+    is_real: bool
+    r"""Whether a model must take it: it holds nothing but what the graph holds elsewhere."""
+
+
+Attacks = Callable[[Tensor, Data, Tensor, Tensor, RandomStream], Iterator[Attack]]
+
+
 def _attacks(
     draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
-) -> Iterator[tuple[str, Tensor, Data]]:
-    r"""What an adversary may do with the changed nodes: in words, features and graph."""
+) -> Iterator[Attack]:
+    r"""What an adversary may do, one thing at a time."""
     rows = changed.view(-1, 1)
     for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
-        yield "by its features", torch.where(rows, probe, draw), graph
+        yield Attack("by its features", torch.where(rows, probe, draw), graph, False)
+    infinite = torch.where(rows, infinite_probe(draw), draw)
+    yield Attack("by features so large that they overflow", infinite, graph, False)
     edges = _in_edges(selected, changed, stream)
-    for factor in (1.0, 1_000.0, 0.001):
-        yield "by its in-edges", draw, with_edges(graph, edges, factor=factor)
-    yield "by its in-edges", draw, without_edges_into(graph, changed)
+    for carried in kinds(edge_values(graph._store)):
+        attacked = with_edges(graph, edges, carried=carried)
+        yield Attack("by its in-edges", draw, attacked, carried.is_real)
+    yield Attack("by its in-edges", draw, without_edges_into(graph, changed), True)
     new, ends = draw.size(0), (~selected).nonzero().view(-1)[:3]
-    larger = with_edges(graph, torch.stack([ends, torch.full_like(ends, new)]), num_added=1)
-    for probe in (draw[:1], stretched_probe(draw[:1])):
-        yield "as an added node", torch.cat([draw, probe]), larger
+    edges = torch.stack([ends, torch.full_like(ends, new)])
+    for num_added in (1, 3 * new):
+        x = torch.cat([draw, draw[:1].expand(num_added, -1)])
+        yield Attack("as an added node", x, with_edges(graph, edges, num_added), True)
+    x = torch.cat([draw, stretched_probe(draw[:1])])
+    for carried in kinds(_node_values(graph)):
+        yield Attack("as an added node", x, with_edges(graph, edges, 1, carried), False)
 
 
 def _quick_attacks(
     draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
-) -> Iterator[tuple[str, Tensor, Data]]:
+) -> Iterator[Attack]:
     r"""Much of it at once."""
     x = torch.where(changed.view(-1, 1), mixed_probe(draw, 0), draw)
     edges = _in_edges(selected, changed, stream)
-    yield "by its features or in-edges", x, with_edges(graph, edges, factor=1_000.0)
+    yield Attack("by its features or in-edges", x, with_edges(graph, edges, carried=ABOVE), False)
 
 
 def _in_edges(selected: Tensor, changed: Tensor, stream: RandomStream) -> Tensor:
@@ -213,6 +261,12 @@ def _in_edges(selected: Tensor, changed: Tensor, stream: RandomStream) -> Tensor
     return torch.stack([torch.cat([sending, picked]), torch.cat([first, nodes, nodes.flip(0)])])
 
 
+def has_edges(graph: Any) -> bool:
+    r"""Whether a graph, of one type of nodes or several, has any edges."""
+    ends = (end for store in graph.edge_stores for end in edge_ends(store).values())
+    return any(len(source) > 0 for source, _ in ends)
+
+
 def without_edges_into(graph: Data, nodes: Tensor) -> Data:
     r"""A graph without the edges into some of its nodes, bool ``[N]``."""
     fewer = shallow_copy(graph)
@@ -222,32 +276,96 @@ def without_edges_into(graph: Data, nodes: Tensor) -> Data:
     return fewer
 
 
-def with_edges(graph: Data, edges: Tensor, num_added: int = 0, factor: float = 1.0) -> Data:
+class Carried(NamedTuple):
+    r"""What edges and nodes that are added carry, made of what the others do, ``[K, ...]``."""
+
+    floats: Callable[[Tensor], Tensor]
+    integers: Callable[[Tensor], Tensor]
+    is_real: bool
+    r"""Whether a model must take it."""
+
+
+def _first(values: Tensor) -> Tensor:
+    return values[:1]
+
+
+def _large(values: Tensor) -> Tensor:
+    return 1_000 * (values.abs().amax(0, keepdim=True) + 1)
+
+
+FIRST = Carried(_first, _first, True)
+ABOVE = Carried(_large, _first, True)
+FLOATS = (
+    ABOVE,
+    Carried(lambda values: 0 * values[:1], _first, True),
+    Carried(lambda values: -_large(values), _first, False),
+)
+INTEGERS = (
+    Carried(_first, lambda values: values.amax(0, keepdim=True) + 1, False),
+    Carried(_first, lambda values: values.amin(0, keepdim=True) - 1, False),
+    Carried(_first, _large, False),
+)
+
+
+def kinds(values: list[Tensor]) -> list[Carried]:
+    r"""What may be carried where others carry such values."""
+    kinds = [FIRST]
+    if any(value.is_floating_point() for value in values):
+        kinds += FLOATS
+    if any(_is_integer(value) for value in values):
+        kinds += INTEGERS
+    return kinds
+
+
+def _is_integer(value: Tensor) -> bool:
+    return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+
+
+def edge_values(store: Any) -> list[Tensor]:
+    r"""What edges carry."""
+    values = [store[name] for name in edge_attributes(store)]
+    if "adj_t" in store:
+        values.append(entries(store.adj_t)[2])
+    return [value for value in values if isinstance(value, Tensor)]
+
+
+def _node_values(graph: Data) -> list[Tensor]:
+    r"""What nodes carry besides their features."""
+    names = [name for name in graph.keys() if name != "num_nodes" and graph.is_node_attr(name)]  # noqa: SIM118
+    return [graph[name] for name in names if isinstance(graph[name], Tensor)]
+
+
+def with_edges(graph: Data, edges: Tensor, num_added: int = 0, carried: Carried = FIRST) -> Data:
     r"""A graph with more edges, from row 0 to row 1 of ``[2, K]``, and perhaps with nodes added at
-    the end; these carry what the first edge and the first node do, and edges so many times that.
+    the end.
     """
     size = int(graph.num_nodes or 0) + num_added
     larger = copy.copy(graph)
-    order = _order(graph, edges)
+    order = order_with(graph, edges)
     for name in list(graph.keys()):
         value = graph[name]
         if name == "adj_t":
-            larger.adj_t = _with_entries(value, edges, size, factor)
+            larger.adj_t = with_entries(value, edges, (size, size), carried)
         elif name == "edge_index":
             index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
             larger.edge_index = edge_index_like(value, index, (size, size))
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_edge_attr(name):
-            carried = value[:1] if len(value) else value.new_ones(1, *value.shape[1:])
-            carried = carried * factor if value.is_floating_point() else carried
-            more = carried.expand(edges.size(1), *value.shape[1:])
-            larger[name] = torch.cat([value, more])[order]
+            larger[name] = with_more(value, edges.size(1), carried)[order]
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_node_attr(name):
-            larger[name] = torch.cat([value, value[:1].expand(num_added, *value.shape[1:])])
+            larger[name] = with_more(value, num_added, carried)
     larger.num_nodes = size
     return larger
 
 
-def _order(graph: Data, edges: Tensor) -> Tensor | slice:
+def with_more(values: Tensor, count: int, carried: Carried) -> Tensor:
+    r"""Values ``[K, ...]``, and more of them at the end."""
+    some = values if len(values) else values.new_ones(1, *values.shape[1:])
+    own = carried.floats if values.is_floating_point() else carried.integers
+    more = own(some) if values.is_floating_point() or _is_integer(values) else some[:1]
+    return torch.cat([values, more.expand(count, *values.shape[1:])])
+
+
+def order_with(graph: Any, edges: Tensor) -> Tensor | slice:
     r"""Where edges go that are added: to the end, or in between where the others are sorted by
     their targets or sources, which some aggregations need.
     """
@@ -260,20 +378,21 @@ def _order(graph: Data, edges: Tensor) -> Tensor | slice:
     return slice(None)
 
 
-def _with_entries(adj_t: Any, edges: Tensor, size: int, factor: float) -> Any:
+def with_entries(adj_t: Any, edges: Tensor, sizes: tuple[int, int], carried: Carried) -> Any:
+    r"""A sparse matrix of given sizes with more entries, in column row 0 and row row 1 of
+    ``[2, K]``.
+    """
     row, col, value = entries(adj_t)
     row, col = torch.cat([row, edges[1]]), torch.cat([col, edges[0]])
-    order = (row * size + col).argsort()
+    order = (row * sizes[1] + col).argsort()
     if value is not None:
-        carried = value.new_ones(edges.size(1), *value.shape[1:])
-        carried = carried * factor if value.is_floating_point() else carried
-        value = torch.cat([value, carried])[order]
-    return matrix_like(adj_t, row[order], col[order], value, (size, size))
+        value = with_more(value, edges.size(1), carried)[order]
+    return matrix_like(adj_t, row[order], col[order], value, sizes)
 
 
 OVER_ALL_NODES = (
     *(gnn.GraphNorm, gnn.PairNorm, gnn.InstanceNorm, gnn.GraphSizeNorm, gnn.MeanSubtractionNorm),
-    *(gnn.DiffGroupNorm, gnn.GPSConv),
+    *(gnn.DiffGroupNorm, gnn.GPSConv, gnn.HANConv),
 )
 
 

@@ -81,7 +81,7 @@ class CSC:
         return self._edges[ranges(self.start[nodes], self.degree(nodes))].astype(np.int64)
 
     def field(self, targets: np.ndarray, hops: int) -> Field:
-        r"""The nodes that so many steps against the edges lead to from the targets."""
+        r"""The nodes from which a number of steps along the edges leads to the targets."""
         inner, boundary = np.empty(0, dtype=np.int64), np.unique(targets)
         for _ in range(hops):
             inner = np.union1d(inner, boundary)

@@ -18,6 +18,7 @@ from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
     constant_probes,
     enormous_probe,
+    infinite_probe,
     mixed_probe,
     shuffled_probe,
     stretched_probe,
@@ -44,8 +45,8 @@ def receptive_field(
     noised: str | None = None,
     target_type: str | None = None,
 ) -> Reach:
-    r"""The entities whose features can reach each target in so many steps of message passing,
-    along edges from source to destination, the target itself included.
+    r"""The entities whose features can reach each target within :obj:`num_hops` steps of message
+    passing, along edges from source to destination, the target itself included.
 
     Args:
         graph (Data or HeteroData): The graph.
@@ -158,7 +159,7 @@ def _check(
         else:
             yield from (shuffled_probe(draw, seed), smallest, largest, None)
             yield from (zeros, stretched_probe(draw), unrelated_probe(draw, seed))
-        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed))
+        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed), infinite_probe(draw))
 
     def stay(asked: Tensor, replaced: np.ndarray, seed: int) -> bool:
         rows = torch.from_numpy(replaced).to(draw.device).view(-1, 1)
@@ -205,8 +206,8 @@ def targets_to_try(
     noised: str | None = None,
     target_type: str | None = None,
 ) -> Tensor:
-    r"""Targets whose fields grow beyond so many hops, since on others a model that looks further
-    does not show; any, where there are none.
+    r"""Targets whose fields grow beyond :obj:`num_hops`, since a model that reaches further shows
+    only there; any targets if there are none.
 
     Args:
         graph, targets, num_hops, noised, target_type: As in :func:`receptive_field`.

@@ -1,7 +1,8 @@
-r"""Tries a model on neighborhoods before sampling: are its logits those on the whole graph?
+r"""Tests a model on neighborhoods before sampling: are its logits those on the whole graph?
 
-Outside of neighborhoods features are the graph's own, a thousandfold, and zeros, so that every
-statistic of all nodes moves. A model that looks further than it says answers differently.
+Outside of neighborhoods, features are the graph's own, multiplied by a thousand, and zeros, so that
+every statistic over all nodes changes. A model that reaches further than it claims gives other
+logits.
 """
 
 from __future__ import annotations

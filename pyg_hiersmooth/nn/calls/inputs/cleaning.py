@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch_geometric.transforms import Compose
 
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn.calls.inputs.graph import Graph, as_graph
 from pyg_hiersmooth.nn.calls.inputs.items import same
 from pyg_hiersmooth.nn.calls.structure import STRUCTURE
@@ -41,7 +42,10 @@ REMOVALS: tuple[Removal, ...] = (
 r"""Each pair is removed once, with a third of all; then all pairs of a third of the nodes."""
 
 CHANGED = 8
-r"""The most rows that are changed in a trial."""
+r"""The most rows that are changed in a trial of few rows."""
+
+HALVES = 4
+r"""Trials in which half of all rows are changed."""
 
 
 class Cleaning:
@@ -72,8 +76,9 @@ class Cleaning:
         r"""The graph that the noise is added to.
 
         Raises:
-            ValueError: If the transform draws random numbers, mixes rows, makes edges of features,
-                or changes which nodes there are.
+            NotCertifiableError: If the transform draws random numbers, mixes rows, or makes edges
+                of features.
+            ValueError: If it changes which nodes there are.
         """
         graph = as_graph(graph)
         x = self._store(graph).x
@@ -108,8 +113,8 @@ class Cleaning:
             others = (without_pairs(each, removed) for each in (cleaned, again))
             parts = [(self._store(each).x, self._rest(each)) for each in others]
             if not same(*parts):
-                raise ValueError(
-                    "what comes before the noise must make each edge of those between its ends "
+                raise NotCertifiableError(
+                    "transforms before the noise must make each edge of those between its ends "
                     "alone, and nothing else of edges, since the certificate counts changed edges "
                     f"(got {self.names}, and something else moved when a few edges were removed): "
                     "apply it to the data yourself, and certify changes of its result"
@@ -138,15 +143,15 @@ class Cleaning:
         stays = left == num_nodes and torch.equal(rows, before)
         if (self.node_level or self.edges_change) and not stays:
             raise ValueError(
-                "what comes before the noise must keep all nodes in their order, since those of "
-                "the given graph are asked about, or nodes added to it certified (got "
+                "transforms before the noise must keep all nodes in their order, since targets are "
+                "nodes of the given graph, and certificates may cover nodes added to it (got "
                 f"{left} of {num_nodes} nodes, or another order, from {self.names}): apply it to "
                 "the data yourself, and name the nodes of its result"
             )
         if len(rows) != left:
             raise ValueError(
-                "what comes before the noise must keep attributes of nodes with the nodes (got "
-                f"others from {self.names}): apply it to the data yourself"
+                "transforms before the noise must reorder attributes of nodes like the nodes (got "
+                f"another order from {self.names}): apply them to the data yourself"
             )
         return rows
 
@@ -165,17 +170,17 @@ class Cleaning:
         parts = [(self._store(each).x, self._rest(each)) for each in (cleaned, once_more)]
         if not same(*parts):
             self._refuse_draws()
-        raise ValueError(
-            "what comes before the noise must do to each row of features what depends on that row "
-            f"alone, since the certificate counts changed rows (got {self.names}, and {what} when "
-            "a few rows were changed): apply it to the data yourself, and certify changes of its "
+        raise NotCertifiableError(
+            "transforms before the noise must compute each row of features from that row alone, "
+            f"since the certificate counts changed rows (got {self.names}, and {what} when a few "
+            "rows were changed): apply them to the data yourself, and certify changes of their "
             "result"
         )
 
     def _refuse_draws(self) -> None:
-        raise ValueError(
-            "what comes before the noise must do the same to the data every time (got random "
-            f"numbers in {self.names}): apply it to the data yourself"
+        raise NotCertifiableError(
+            "transforms before the noise must give the same result every time (got random numbers "
+            f"in {self.names}): apply them to the data yourself"
         )
 
 
@@ -191,7 +196,8 @@ def without_pairs(graph: Graph, removed: Removal) -> Graph:
 
 def exchanges(x: Tensor) -> Iterator[Tensor]:
     r"""Which row stands in for each row, int64 ``[N]``: once for the rows with the largest and
-    smallest number and a few more, and once these two in place of a few others.
+    smallest number and a few more, once these two in place of a few others, and a few times for
+    half of all rows, among which are some whose features would reach the other half.
     """
     num_rows = x.size(0)
     if num_rows < 2 or x.size(1) == 0:
@@ -215,6 +221,11 @@ def exchanges(x: Tensor) -> Iterator[Tensor]:
     few = ordinary[: max(1, count - 2)]
     source[few[::2]], source[few[1::2]] = largest, smallest
     yield source
+    for _ in range(HALVES):
+        half = torch.randperm(num_rows, generator=generator)[: num_rows // 2]
+        source = torch.arange(num_rows)
+        source[half] = half.roll(1)
+        yield source
 
 
 def changed_rows(x: Tensor, source: Tensor) -> Tensor:

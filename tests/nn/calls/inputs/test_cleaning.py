@@ -53,6 +53,15 @@ class Rows(BaseTransform):
         return data
 
 
+class SumsOfNeighbors(BaseTransform):
+    """Adds the features of neighbors."""
+
+    def forward(self, data: Data) -> Data:
+        source, target = data.edge_index
+        data.x = data.x.index_add(0, target, data.x[source])
+        return data
+
+
 class EdgesOfFeatures(BaseTransform):
     """An edge for each pair of nodes that look alike."""
 
@@ -111,7 +120,7 @@ def test_rows_that_stay_apart_are_taken(transform: BaseTransform) -> None:
 
 @pytest.mark.parametrize(("transform", "words"), MIXED)
 def test_rows_that_mix_are_refused(transform: BaseTransform, words: bool) -> None:
-    with pytest.raises(ValueError, match=r"each row of features .* apply it to the data yourself"):
+    with pytest.raises(ValueError, match=r"each row of features .* apply them to the data"):
         Cleaning(Compose([transform]))(graph(words))
 
 
@@ -122,6 +131,15 @@ def test_normalizing_mixes_where_one_row_holds_the_smallest_number() -> None:
     data.x[7, 2] = 0.05
     with pytest.raises(ValueError, match="rows of other nodes moved"):
         Cleaning(Compose([NormalizeFeatures()]))(data)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rows_that_reach_few_others_are_found(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    data = Data(x=torch.rand(300, D, generator=generator))
+    data.edge_index = torch.randint(300, (2, 40), generator=generator)
+    with pytest.raises(ValueError, match="rows of other nodes moved"):
+        Cleaning(Compose([SumsOfNeighbors()]))(data)
 
 
 def test_what_the_model_is_kept_may_not_move_either() -> None:
@@ -162,7 +180,7 @@ def test_nodes_stay_where_nodes_may_be_added(transform: BaseTransform) -> None:
     """A node that is appended would not be the last one of the result."""
     data = graph()
     data.edge_index = data.edge_index[:, (data.edge_index > 3).all(0)]
-    with pytest.raises(ValueError, match=r"in their order, .* or nodes added to it certified"):
+    with pytest.raises(ValueError, match=r"in their order, .* may cover nodes added to it"):
         Cleaning(Compose([transform]), node_level=False, edges_change=True)(data)
 
 
@@ -230,13 +248,15 @@ def test_of_other_types_nothing_may_move() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(num_rows=st.integers(2, 60), seed=st.integers(0, 100), layout=st.booleans())
-def test_few_rows_are_exchanged_for_others(num_rows: int, seed: int, layout: bool) -> None:
+def test_at_most_half_of_the_rows_are_exchanged_for_others(
+    num_rows: int, seed: int, layout: bool
+) -> None:
     x = torch.randn(num_rows, 3, generator=torch.Generator().manual_seed(seed))
     given = x.to_sparse_csr() if layout else x
     extremes = set()
     for source in exchanges(given):
         changed = (source != torch.arange(num_rows)).nonzero().view(-1)
-        assert 0 < len(changed) <= max(1, min(8, num_rows // 2))
+        assert 0 < len(changed) <= max(1, num_rows // 2)
         other = changed_rows(given, source)
         assert torch.equal(other.to_dense(), x[source])
         assert set(differing_rows(given, other).tolist()) == set(changed.tolist())
