@@ -320,6 +320,12 @@ def found(**wanted: Any) -> list[dict[str, Any]]:
     return list({each["seed"]: each for each in kept}.values())
 
 
+def rows_of(models: list[dict[str, Any]], groups: int) -> list[dict[str, Any]]:
+    r"""The rows of so many groups of all models; none where a model lacks it."""
+    rows = [row for each in models for row in each["rows"] if row["T"] == groups]
+    return rows if len(rows) == len(models) else []
+
+
 def percent(shares: Any) -> str:
     return f"{100.0 * shares:.1f}"
 
@@ -332,8 +338,11 @@ def table_of_structure(dataset: str) -> Table:
         wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0}
         named = f"{setting}, {teaching}"
         models = found(dataset=dataset, p=0.95, **wanted)
-        for number, groups in enumerate(GROUPS if models else ()):
-            curve = np.mean([each["rows"][number]["test"] for each in models], axis=0)
+        for groups in GROUPS:
+            rows = rows_of(models, groups)
+            if not rows:
+                continue
+            curve = np.mean([each["test"] for each in rows], axis=0)
             row = named, "GCN", str(groups), str(len(models)), *map(percent, curve)
             table.add_row(*row)
         models = found(dataset=dataset, p=SILENT, **wanted)
@@ -352,13 +361,16 @@ def table_of_validation(dataset: str) -> Table:
         models = found(dataset=dataset, **wanted)
         if not models:
             continue
+        done = [groups for groups in GROUPS if rows_of(models, groups)]
         mean = {
-            part: np.mean([[row[part] for row in each["rows"]] for each in models], axis=0)
+            part: np.array(
+                [np.mean([row[part] for row in rows_of(models, T)], axis=0) for T in done]
+            )
             for part in ("val", "test")
         }
         best = mean["val"].argmax(0)
         shares = mean["test"][best, np.arange(len(CHANGED))]
-        cells = (f"{percent(share)} (T={GROUPS[i]})" for share, i in zip(shares, best, strict=True))
+        cells = (f"{percent(share)} (T={done[i]})" for share, i in zip(shares, best, strict=True))
         table.add_row(f"{setting}, {teaching}", *cells)
     return table
 
@@ -370,12 +382,13 @@ def table_at_once(dataset: str) -> Table:
     for setting, teaching in itertools.product(SETTINGS, TEACHING):
         wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0, "p": 0.95}
         models = found(dataset=dataset, **wanted)
-        for groups, adversary in itertools.product(
-            MOST_TELLING if models else (), ("features", "structure")
-        ):
-            number = GROUPS.index(groups)
+        for groups, adversary in itertools.product(MOST_TELLING, ("features", "structure")):
+            rows = rows_of(models, groups)
+            if not rows:
+                continue
+            kinds = [adversary, "structure"]  # who may also rewire may rewrite features, too
             shares = np.mean(
-                [each["rows"][number]["at_once"][adversary] for each in models], axis=0
+                [np.max([each["at_once"][kind] for kind in kinds], axis=0) for each in rows], axis=0
             )
             table.add_row(f"{setting}, {teaching}", str(groups), adversary, *map(percent, shares))
     return table
@@ -389,10 +402,12 @@ def table_of_new_nodes(dataset: str) -> Table:
         wanted = {"setting": setting, "teaching": teaching, "consistency": 1.0, "p": 0.95}
         models = found(dataset=dataset, **wanted)
         for groups, (adversary, key) in itertools.product(
-            MOST_TELLING if models else (), (("new nodes", "new_nodes"), ("any", "test"))
+            MOST_TELLING, (("new nodes", "new_nodes"), ("any", "test"))
         ):
-            number = GROUPS.index(groups)
-            shares = np.mean([each["rows"][number][key] for each in models], axis=0)
+            rows = rows_of(models, groups)
+            if not rows:
+                continue
+            shares = np.mean([each[key] for each in rows], axis=0)
             table.add_row(f"{setting}, {teaching}", str(groups), adversary, *map(percent, shares))
     return table
 
@@ -404,9 +419,9 @@ def table_of_tried(dataset: str) -> Table:
     for (p, consistency), groups in itertools.product(((0.95, 1.0), *TRIED), GROUPS):
         wanted = {"setting": SETTINGS[1], "teaching": TEACHING[1], "p": p}
         models = found(dataset=dataset, consistency=consistency, **wanted)
-        number = GROUPS.index(groups)
-        for part in ("val", "test") if models else ():
-            shares = np.mean([each["rows"][number][part] for each in models], axis=0)
+        rows = rows_of(models, groups)
+        for part in ("val", "test") if rows else ():
+            shares = np.mean([each[part] for each in rows], axis=0)
             table.add_row(
                 f"{p:.3f}",
                 f"{consistency:g}",

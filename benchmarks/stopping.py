@@ -53,7 +53,7 @@ def certify(experiment: Experiment, **how: Any) -> tuple[Certificate, float]:
         raise ValueError("the settings must have a noise")
     smoothed = task.smooth(experiment.model, task.transform)
     start = time.perf_counter()
-    certificate = smoothed.certify(**task.targets, progress=False, **how)
+    certificate = smoothed.certify(**task.targets(task.index), progress=False, **how)
     return certificate, time.perf_counter() - start
 
 

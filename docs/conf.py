@@ -64,7 +64,7 @@ TOCTREE = re.compile(r"<!-- toctree: *(.*)\n([^>]*)-->")
 
 
 def show_toctrees(app: Sphinx, page: str, source: list[str]) -> None:
-    r"""Reads tables of contents from comments, which GitHub hides; it would show directives."""
+    r"""Reads tables of contents from comments, since GitHub would show directives as text."""
     form = r"```{toctree}\n:caption: \1\n:maxdepth: 1\n:hidden:\n\n\2```"
     source[0] = TOCTREE.sub(form, source[0])
 

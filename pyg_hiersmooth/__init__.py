@@ -8,6 +8,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "certificates": ("Certificate", "CollectiveCertificate", "certify_votes"),
     "datasets": ("CitationSBM", "NodeSplit", "load_dataset", "split_nodes"),
+    "errors": ("AuditError", "ImpureModelError", "NotCertifiableError", "Problem"),
     "nn": ("SmoothedGraphClassifier", "SmoothedImageClassifier", "SmoothedNodeClassifier"),
     "noise": ("AblationNoise", "GaussianNoise", "LaplaceNoise", "SparseFlipNoise", "UniformNoise"),
     "selection": ("BernoulliSelection", "FixedSizeSelection", "PartitionSelection"),

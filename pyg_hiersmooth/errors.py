@@ -1,7 +1,8 @@
-r"""Errors that a program may want to tell apart."""
+r"""Errors that a program may want to tell apart, and what a validation finds."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -27,3 +28,27 @@ class ContradictionError(RuntimeError):
     def __init__(self, message: str, result: Any) -> None:
         super().__init__(message)
         self.result = result
+
+
+class NotCertifiableError(ValueError):
+    r"""No certificate exists for this combination of smoothing, data and adversary, whatever the
+    model: choose another one of them.
+    """
+
+
+@dataclass(frozen=True)
+class Problem:
+    r"""What a validation found.
+
+    Args:
+        kind (type): The error that certification would stop with, such as
+            :class:`ImpureModelError`; a plain :class:`ValueError` or :class:`TypeError` where an
+            argument is not in order.
+        message (str): What is wrong, and what to do.
+    """
+
+    kind: type[Exception]
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.kind.__name__}: {self.message}"

@@ -43,17 +43,20 @@ LINE_STYLES: tuple[str | tuple[int, tuple[int, ...]], ...] = (
 
 MOST_COLUMNS = 4
 BESIDE: dict[str, Any] = {
-    "loc": "outside right upper",
+    "loc": "outside right center",
     "frameon": False,
     "fontsize": "small",
     "handlelength": 2.8,
 }
-r"""How a legend stands where no curve can cross it."""
+r"""How a legend stands where neither a curve nor a title can cross it."""
 
 MOST_IN_LEGEND = 60
 r"""Letters of a line of a legend."""
 
 IN_WORDS = {"p_plus": "$p_+$", "p_minus": "$p_-$", "std": r"$\sigma$", "p": "$p$"}
+COUNTED = {"num_groups": "groups", "num_partitions": "partitions"}
+UNTITLED = ("seed", "dealing")
+r"""What a title leaves out."""
 
 
 @cache
@@ -267,11 +270,17 @@ def _in_words(smoothing: str) -> str:
         if not inside:
             return str(name).removesuffix("Noise").lower()
         pairs = (pair.split("=", 1) for pair in inside.split(", "))
-        return ", ".join(
-            f"{IN_WORDS.get(key, key)} = {value[0]}" if value else key for key, *value in pairs
-        )
+        return ", ".join(_setting(*pair) for pair in pairs if pair[0] not in UNTITLED)
 
     return re.sub(r"(\w+)\(([^()]*)\)", words, smoothing)
+
+
+def _setting(name: str, value: str | None = None) -> str:
+    if value is None:
+        return name
+    if name in COUNTED:
+        return f"{value} {COUNTED[name]}"
+    return f"{IN_WORDS.get(name, name)} = {value}"
 
 
 def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:
@@ -303,7 +312,7 @@ def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:
         ax.set_ylabel("withstands any change")
     ax.bar(changed, np.nan_to_num(strengths), color=COLORS[0], width=0.6)
     ax.set_xticks(changed)
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel(f"Changed {certificate.counted} $r$")
     ax.spines[["top", "right"]].set_visible(False)
     return figure
 
@@ -320,7 +329,7 @@ def _draw_region(ax: Axes, explanation: Explained) -> None:
     ax.set_ylabel("additions")
     ax.locator_params(integer=True)
     bar = ax.figure.colorbar(image, ax=ax, ticks=range(MOST_CHANGED + 1))
-    bar.set_label("at this many changed entities $r$")
+    bar.set_label(f"changed {explanation.certificate.counted} $r$")
 
 
 def plot_collective(
@@ -356,7 +365,7 @@ def plot_collective(
         look: dict[str, Any] = {"color": color, "linestyle": style, "linewidth": LINE_WIDTH}
         look |= {"marker": "o", "markersize": 3.5}
         ax.step(changed, accuracy, where="pre", label=name, **look)
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel("Changed nodes $r$")
     ax.set_ylabel("Certified accuracy")
     _set_look(ax, True)
     figure.legend(**BESIDE)
@@ -371,9 +380,10 @@ def plot_set_sizes(
     title: str = "Prediction sets",
     path: str | os.PathLike[str] | None = None,
     ax: Axes | None = None,
+    entities: str = "nodes",
 ) -> Figure:
-    r"""Draws average sizes of prediction sets over the number of changed entities; between two
-    numbers, what holds for the larger. A thin line marks sets of all classes.
+    r"""Draws average sizes of prediction sets over the number of changed nodes. Between two
+    numbers, a curve shows what holds for the larger. A thin line marks sets of all classes.
 
     Args:
         changed (sequence of int): Numbers of changed entities ``[L]``.
@@ -383,6 +393,7 @@ def plot_set_sizes(
         path (str or os.PathLike, optional): As in :func:`plot_certificates`.
             (default: :obj:`None`)
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure)
+        entities (str): What changes, in the plural. (default: :obj:`"nodes"`)
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -396,7 +407,7 @@ def plot_set_sizes(
         ax.step(
             changed, sizes, where="pre", label=name, color=color, linewidth=LINE_WIDTH, marker="o"
         )
-    ax.set_xlabel("Changed entities $r$")
+    ax.set_xlabel(f"Changed {entities} $r$")
     ax.set_ylabel("Average size of a set")
     _set_look(ax, True)
     ax.set_ylim(0.0, 1.05 * num_classes)

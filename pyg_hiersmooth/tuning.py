@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,9 +22,16 @@ from tqdm.auto import tqdm
 from pyg_hiersmooth.certificates import Certificate, StoppingRule, certify_anytime
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha
-from pyg_hiersmooth.choices import Ablated, EdgesNoise, Kind, SelectionName, check_choice
+from pyg_hiersmooth.choices import Kind, SelectionName
 from pyg_hiersmooth.datasets.labels import as_labels
-from pyg_hiersmooth.experiment.settings import SamplingSettings, Settings, differences
+from pyg_hiersmooth.experiment.settings import (
+    EdgesSettings,
+    SamplingSettings,
+    Settings,
+    SmoothingSettings,
+    differences,
+    names,
+)
 from pyg_hiersmooth.experiment.smoothing import (
     build_edges,
     build_nodes,
@@ -44,8 +51,14 @@ from pyg_hiersmooth.sampling.ranks import refuse_ranks
 if TYPE_CHECKING:
     import optuna
 
-N0, N = 200, 1_000
+FEW = SamplingSettings(n0=200, n=1_000)
 r"""Samples of a trial, fewer than of a certificate."""
+
+KEPT = (
+    *("noise", "selection", "partitions", "ablate", "indicator"),
+    *("edges", "edges_selection", "edges_partitions", "directed"),
+)
+r"""Settings of a smoothing that no search changes."""
 
 LEAST_GROUPS, MOST_GROUPS = 4, 24
 r"""Groups of a partition that are tried."""
@@ -75,23 +88,14 @@ def tune_smoothing(
     data: Data,
     node_index: ArrayLike | Tensor,
     num_classes: int,
-    noise: str,
+    smoothing: SmoothingSettings | str,
     r: int = 1,
     *,
-    r_edges: int | None = None,
+    pairs: EdgesSettings | None = None,
+    sampling: SamplingSettings | None = None,
+    kind: Kind = "multiclass",
     min_clean_accuracy: float = 0.0,
     num_trials: int = 30,
-    selection: SelectionName = "bernoulli",
-    partitions: int | None = None,
-    ablate: Ablated | None = None,
-    edges: EdgesNoise | None = None,
-    edges_selection: SelectionName | None = None,
-    edges_partitions: int | None = None,
-    directed: bool = False,
-    n0: int | None = None,
-    n: int | None = None,
-    alpha: float | None = None,
-    kind: Kind = "multiclass",
     seed: int = 0,
     num_workers: int | None = None,
     storage: str | os.PathLike[str] | None = None,
@@ -100,15 +104,13 @@ def tune_smoothing(
     **budget: Any,
 ) -> list[TunedSmoothing]:
     r"""Searches the selection probability, or the groups of a partition, and the parameters of a
-    noise for the highest certified
-    accuracy against one adversary, with the tree-structured Parzen estimator of `Optuna
-    <https://optuna.org>`_. Needs the extra ``tune``.
+    noise for the highest certified accuracy against one adversary, with the tree-structured Parzen
+    estimator of `Optuna <https://optuna.org>`_. Needs the extra ``tune``.
 
-    Every trial trains a model under the smoothing it tries, and certifies it with :obj:`n0` and
-    :obj:`n` samples, or exactly where a partition is ablated: these three, and :obj:`alpha`, are
-    not taken then. A trial that cannot certify more than the best one did, by its first :obj:`n0`
-    votes and bounds that hold at any time, ends with these. Judge on validation nodes: accuracies
-    of nodes that settings were chosen on are too good to report.
+    Every trial trains a model under the smoothing it tries, and certifies it from samples, or
+    exactly where a partition is ablated. A trial that cannot certify more than the best one did, by
+    its first :obj:`n0` votes and bounds that hold at any time, ends with these. Judge on validation
+    nodes: accuracies of nodes that settings were chosen on are too good to report.
 
     Args:
         train (callable): Takes a transform and returns a model trained under it, of
@@ -118,31 +120,21 @@ def tune_smoothing(
         node_index (torch.Tensor): Mask ``[num_nodes]`` or indices ``[M]`` of the nodes that
             smoothings are judged on.
         num_classes (int): Number of classes.
-        noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; ``"none"`` if edges alone get
-            noise.
+        smoothing (SmoothingSettings or str): The noise of nodes, its selection, and what is
+            ablated; a name stands for ``SmoothingSettings(name)``, and ``"none"`` for edges alone.
+            The other parameters are searched.
         r (int): Most nodes that the adversary changes, at least 1. If edges alone get noise, most
             pairs of nodes with other edges; flips of edges change as many as the budget says.
             (default: :obj:`1`)
-        r_edges (int, optional): Most pairs of nodes whose edges change beside nodes, where both
-            get noise. (default: :obj:`None`)
+        pairs (EdgesSettings, optional): The noise of edges; its other parameters are searched, too.
+            (default: :obj:`None`)
+        sampling (SamplingSettings, optional): The samples of a trial; a certificate with more
+            certifies more. (default: ``SamplingSettings(n0=200, n=1_000)``)
+        kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
         min_clean_accuracy (float): Least clean accuracy of a smoothing, in :math:`[0, 1]`; others
             rank last. (default: :obj:`0.0`)
         num_trials (int): Smoothings to try, those of an earlier search in :obj:`storage`
             included, at least 1. (default: :obj:`30`)
-        selection (str): ``"bernoulli"`` or ``"partition"``. (default: :obj:`"bernoulli"`)
-        partitions (int, optional): Partitions of the selection ``"partition"``, at least 1.
-            (default: :obj:`10`)
-        ablate (str, optional): What of selected nodes is ablated: ``"features"`` or
-            ``"messages"``. (default: ``"features"``)
-        edges (str, optional): Noise on edges, ``"ablation"`` or ``"flips"``. (default: none)
-        edges_selection, edges_partitions, directed: Of the noise on edges, as in
-            :class:`~pyg_hiersmooth.experiment.settings.EdgesSettings`.
-        n0 (int): Samples that select the class of a node. (default: :obj:`200`)
-        n (int): Samples that bound its probability; a certificate with more certifies more.
-            (default: :obj:`1_000`)
-        alpha (float): Error probability of a certificate, in :math:`(0, 1)`.
-            (default: :obj:`0.01`)
-        kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
         seed (int): Seed of the search, the samples and the partitions. Certify with another one:
             samples that chose a smoothing must not bound what it certifies. (default: :obj:`0`)
         num_workers (int, optional): Processes that sample on a CPU. (default: one per core)
@@ -151,8 +143,8 @@ def tune_smoothing(
         training (str): What :obj:`train` does, in words of yours: a search that was kept with
             other words is not gone on with. (default: :obj:`""`)
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
-        **budget: The adversary's budget in the vocabulary of the noise: :obj:`additions` and
-            :obj:`deletions`, or :obj:`eps`, or nothing for ablation.
+        **budget: The adversary's budget in the vocabulary of the certificate: :obj:`additions` and
+            :obj:`deletions`, or :obj:`eps`, or :obj:`edges` beside nodes, or nothing for ablation.
 
     Returns:
         All smoothings that were tried, the best one first: those with enough clean accuracy by
@@ -161,8 +153,8 @@ def tune_smoothing(
     Raises:
         ImportError: If Optuna is not installed.
         TypeError: If the budget does not belong to the noise.
-        ValueError: If an argument is out of range, or :obj:`storage` holds another search or
-            something else.
+        ValueError: If an argument is out of range, what is searched is given, or :obj:`storage`
+            holds another search or something else.
         OSError: If :obj:`storage` cannot be read or written.
     """
     num_trials = check_count("num_trials", num_trials, 1)
@@ -170,51 +162,29 @@ def tune_smoothing(
     refuse_ranks("tuning")
     if not 0.0 <= min_clean_accuracy <= 1.0:
         raise ValueError(f"'min_clean_accuracy' must be in [0, 1] (got {min_clean_accuracy})")
-    check_choice("noise", noise, NOISES if edges is None else (*NOISES, "none"))
     seed = check_count("seed", seed)
-    if partitions is not None:
-        partitions = check_count("partitions", partitions, 1)
-    of_edges: dict[str, Any] = {"edges": edges, "directed": True if directed else None}
-    of_edges |= {"edges_selection": edges_selection, "edges_partitions": edges_partitions}
-    settings = Settings.of(
-        noise=noise,
-        selection=selection,
-        partitions=partitions,
-        ablate=ablate,
-        kind=kind,
-        n0=n0,
-        n=n,
-        alpha=alpha,
-        seed=seed,
-        **of_edges,
-    )
-    statistics = _statistics(settings.sampling, n0, n)
+    settings = _settings(smoothing, pairs, sampling, kind, seed)
+    statistics = _statistics(settings.sampling)
 
-    def smoothing(**parameters: Any) -> Transform:
+    def built(**parameters: Any) -> Transform:
         transform = build_transform(settings.having(**parameters))
         assert transform is not None
         return transform
 
+    built()
     example = _certified_noise(settings)
-    if r_edges is not None:
-        if "edges" not in example.budget:
-            raise TypeError(f"'r_edges' is for 'edges' ablation beside 'noise' (got {r_edges})")
-        budget["edges"] = r_edges
     budget = example.check_budget(**budget)
     if example.budget_is_r:
         r = int(example.reach(**budget))
     suggest = partial(_suggest, levels=_levels(settings, example, r, budget))
     nodes, y = _nodes(data, node_index)
-    if noise != "none":
-        NOISES[noise].default().check_features(data.x)
-    more = {"ablate": ablate, **of_edges}
+    if settings.smoothing.noise != "none":
+        NOISES[settings.smoothing.noise].default().check_features(data.x)
     search = {
-        **{name: value for name, value in more.items() if value not in (None, "features")},
-        "noise": noise,
+        **_fixed(settings),
         "r": check_count("r", r),
         **budget,
         "min_clean_accuracy": float(min_clean_accuracy),
-        "partitions": settings.smoothing.partitions,
         **statistics,
         "kind": kind,
         "seed": seed,
@@ -232,7 +202,7 @@ def tune_smoothing(
         # own, which takes no account (constant_liar) of trials that never finished.
         study.sampler = optuna.samplers.TPESampler(seed=_seed(seed, number), constant_liar=False)
         trial = study.ask()
-        transform = smoothing(**suggest(trial))
+        transform = built(**suggest(trial))
         smoothed = SmoothedNodeClassifier(train(transform), transform, num_classes)
         how = {"seed": seed, "node_index": nodes, "progress": False, "num_workers": num_workers}
         question = {"r": r, **budget}
@@ -244,7 +214,7 @@ def tune_smoothing(
         # Short of clean accuracy, the nearer the better, and always below the others.
         study.tell(trial, certified if clean >= min_clean_accuracy else clean - 1.0)
         bar.set_postfix(best=f"{max(0.0, study.best_value):.1%}")
-    return _ranking(study, smoothing, suggest)
+    return _ranking(study, built, suggest)
 
 
 def _accuracies(
@@ -347,14 +317,61 @@ def _levels(settings: Settings, noise: Noise, r: int, budget: dict[str, Any]) ->
     return levels
 
 
-def _statistics(sampling: SamplingSettings | None, n0: int | None, n: int | None) -> dict[str, Any]:
-    r"""What sampling needs, with its defaults, and nothing where all outcomes are listed."""
+def _settings(
+    smoothing: SmoothingSettings | str,
+    pairs: EdgesSettings | None,
+    sampling: SamplingSettings | None,
+    kind: Kind,
+    seed: int,
+) -> Settings:
+    r"""What a search is about, as settings of an experiment."""
+    if isinstance(smoothing, str):
+        smoothing = SmoothingSettings(smoothing)
+    if smoothing.noise == "none" and pairs is None:
+        raise ValueError("'smoothing' must have a noise where there are no 'pairs' (got 'none')")
+    for part in (smoothing, pairs):
+        _check_open(part)
+    chosen = FEW if sampling is None else sampling
+    settings = Settings(smoothing=smoothing, pairs=pairs, sampling=chosen, kind=kind, seed=seed)
+    if not settings.exact:
+        return settings
+    if sampling is not None:
+        raise ValueError(
+            f"'sampling' does nothing where all outcomes are enumerated: leave it out (got "
+            f"{sampling})"
+        )
+    return replace(settings, sampling=None)
+
+
+def _check_open(part: SmoothingSettings | EdgesSettings | None) -> None:
+    r"""Refuses values of what is searched."""
+    if part is None:
+        return
+    kept = {name: getattr(part, name) for name in names(type(part)) if name in KEPT}
+    usual = type(part)(**kept)
+    for name in names(type(part)):
+        if getattr(part, name) != getattr(usual, name):
+            raise ValueError(f"'{name}' is searched: leave it out (got {getattr(part, name)})")
+
+
+def _fixed(settings: Settings) -> dict[str, Any]:
+    r"""The settings of the smoothing that a search keeps, where they are not the usual ones."""
+    kept = {name: settings.options[name] for name in KEPT}
+    return {name: value for name, value in kept.items() if value not in (None, "features")}
+
+
+def _statistics(sampling: SamplingSettings | None) -> dict[str, Any]:
+    r"""What sampling needs, and nothing where all outcomes are listed."""
     if sampling is None:
         return {}
+    if sampling.n0 is None or sampling.simultaneous:
+        raise ValueError(
+            "'sampling' of a search takes 'n0', 'n' and 'alpha' (got 'until' or 'simultaneous')"
+        )
     check_alpha(sampling.alpha)
     return {
-        "n0": check_count("n0", N0 if n0 is None else n0, 1),
-        "n": check_count("n", N if n is None else n, 1),
+        "n0": check_count("n0", sampling.n0, 1),
+        "n": check_count("n", sampling.n, 1),
         "alpha": float(sampling.alpha),
     }
 
@@ -448,7 +465,7 @@ def _of_level(trial: optuna.trial.BaseTrial, level: _Level) -> dict[str, Any]:
 
 def _ranking(
     study: optuna.Study,
-    smoothing: Callable[..., Transform],
+    built: Callable[..., Transform],
     suggest: Callable[[Any], dict[str, Any]],
 ) -> list[TunedSmoothing]:
     import optuna
@@ -458,6 +475,6 @@ def _ranking(
     ranking = []
     for trial in finished:
         parameters = suggest(optuna.trial.FixedTrial(trial.params))
-        transform = smoothing(**parameters)
+        transform = built(**parameters)
         ranking.append(TunedSmoothing(transform, parameters, **trial.user_attrs))
     return ranking

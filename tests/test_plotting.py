@@ -27,7 +27,7 @@ from pyg_hiersmooth.plotting import (
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 FLIPS = SparseFlipNoise(0.05, 0.8)
-AGAINST = f"against: {FLIPS.threat()}"
+AGAINST = f"against: {FLIPS.threat('nodes')}"
 Y = np.arange(60) % 4
 
 
@@ -227,7 +227,7 @@ def test_pyplot_stays_out() -> None:
 
 
 def check_legends(figure) -> None:
-    """Every legend lies in the picture and outside of all panels."""
+    """Every legend lies in the picture, and outside of all panels and the title."""
     figure.draw_without_rendering()
     assert figure.legends
     for legend in figure.legends:
@@ -236,6 +236,7 @@ def check_legends(figure) -> None:
         assert whole.x0 <= box.x0 and box.x1 <= whole.x1
         assert whole.y0 <= box.y0 and box.y1 <= whole.y1
         assert not any(ax.get_window_extent().overlaps(box) for ax in figure.axes)
+        assert not figure._suptitle.get_window_extent().overlaps(box)
     first, *others = figure.legends
     assert not any(
         first.get_window_extent().overlaps(other.get_window_extent()) for other in others
@@ -253,7 +254,8 @@ def test_legends_fit_and_no_line_crosses_them(number: int, length: int) -> None:
 @pytest.mark.parametrize("number", [2, 12])
 def test_legends_of_collective_certificates_fit(number: int) -> None:
     names = [f"{n} deletions, one attack on each" for n in range(number)]
-    check_legends(plot_collective(range(21), {key: np.full(21, 0.5) for key in names}, 0.5))
+    curves = {key: np.full(21, 0.5) for key in names}
+    check_legends(plot_collective(range(21), curves, 0.5, "a long title " * 8))
 
 
 def test_a_legend_in_axes_of_someone_else_covers_lines() -> None:
@@ -303,8 +305,8 @@ def test_titles_fit_into_the_picture(length: int) -> None:
         ("BernoulliSelection(p=0.9), AblationNoise()", "$p$ = 0.9, ablation"),
         ("FixedSizeSelection(size=3), GaussianNoise(std=0.1)", r"size = 3, $\sigma$ = 0.1"),
         (
-            "PartitionSelection(num_groups=5), AblationNoise(), exact",
-            "num_groups = 5, ablation, exact",
+            "PartitionSelection(num_groups=5, seed=0, dealing='blocks'), AblationNoise(), exact",
+            "5 groups, ablation, exact",
         ),
         ("BernoulliSelection(p=[30 values]), Mine(7)", "$p$ = [30 values], 7"),
         ("Certified accuracy", "Certified accuracy"),

@@ -16,6 +16,12 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
+from pyg_hiersmooth.experiment.settings import (
+    EdgesSettings,
+    SamplingSettings,
+    SmoothingSettings,
+    taken,
+)
 from pyg_hiersmooth.experiment.smoothing import shows_indicator
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import NOISES, AblationNoise
@@ -93,6 +99,12 @@ def outcome(ranking: list[TunedSmoothing]) -> list[tuple[dict[str, float], float
 
 def tune(data: Data, train: Train = counting, **arguments: Any) -> list[TunedSmoothing]:
     given: dict[str, Any] = {"node_index": JUDGED, "num_classes": NUM_CLASSES} | FEW | arguments
+    given["smoothing"] = SmoothingSettings(**taken(SmoothingSettings, given))
+    pairs, sampling = taken(EdgesSettings, given), taken(SamplingSettings, given)
+    given["pairs"] = EdgesSettings(**pairs) if pairs else None
+    given["sampling"] = None if sampling["n"] is None else SamplingSettings(**sampling)
+    if "r_edges" in given:
+        given["edges"] = given.pop("r_edges")
     return tune_smoothing(train, data, **given)
 
 
@@ -419,7 +431,7 @@ def test_storage_of_a_study_of_the_user(data: Data, tmp_path: Path) -> None:
     )
     study = optuna.create_study(storage=journal, study_name="tuning", direction="maximize")
     study.optimize(lambda trial: trial.suggest_float("p", 0, 1), n_trials=1)
-    with pytest.raises(ValueError, match=rf"'{storage}' holds a search with another 'noise', 'r'"):
+    with pytest.raises(ValueError, match=rf"'{storage}' holds a search with another 'noise'"):
         tune(data, untrained, **FLIPS, storage=storage)
 
 
@@ -524,7 +536,13 @@ def test_without_optuna(data: Data, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     anew = import_module("pyg_hiersmooth.tuning")  # which does not need it
     with pytest.raises(ImportError, match=r"'optuna' is not installed: run pip install optuna"):
         anew.tune_smoothing(
-            untrained, data, JUDGED, NUM_CLASSES, **FLIPS, storage=tmp_path / "search.jsonl"
+            untrained,
+            data,
+            JUDGED,
+            NUM_CLASSES,
+            "flips",
+            deletions=1,
+            storage=tmp_path / "search.jsonl",
         )
     assert list(tmp_path.iterdir()) == []
 
@@ -613,7 +631,7 @@ def test_storage_of_a_search_with_another_selection(data: Data, tmp_path: Path) 
     kept: dict[str, Any] = {"storage": tmp_path / "search", "num_trials": 1}
     tune(data, **FLIPS, **kept)
     for other in (2, 3):
-        with pytest.raises(ValueError, match="holds a search with another 'partitions'"):
+        with pytest.raises(ValueError, match=r"holds a search with another .*'partitions'"):
             tune(data, **FLIPS, **kept, selection="partition", partitions=other)
 
 
@@ -625,15 +643,12 @@ EXACT: dict[str, Any] = {"selection": "partition", **dict.fromkeys(("n0", "n", "
     [
         ({"selection": "coin"}, "'selection' must be one of bernoulli, partition .got 'coin'"),
         ({"partitions": 3}, "'partitions' does nothing with 'selection' bernoulli"),
-        ({**EXACT, "partitions": -1}, "'partitions' must be"),
-        ({**EXACT, "partitions": 0}, "'partitions' must be"),
+        ({**EXACT, "partitions": -1}, "partitions' must be"),
+        ({**EXACT, "partitions": 0}, "partitions' must be"),
         ({**EXACT, "r": 12}, "'r' must be at most 11 for 'selection' partition"),
-        ({"selection": "partition"}, "'n0' does nothing with 'selection' partition and"),
-        ({"selection": "partition", "n0": None}, "'n' does nothing with 'selection' partition"),
-        (
-            {"selection": "partition", "n0": None, "n": None},
-            "'alpha' does nothing with 'selection'",
-        ),
+        ({"selection": "partition"}, "'sampling' does nothing where all outcomes are enumerated"),
+        ({"p": 0.7}, "'p' is searched: leave it out .got 0.7"),
+        ({**EXACT, "groups": 8}, "'groups' is searched: leave it out .got 8"),
     ],
 )
 def test_partitions_that_are_refused(arguments: dict[str, Any], message: str, data: Data) -> None:
@@ -702,9 +717,9 @@ def test_exact_accuracies_of_edges_are_those_of_a_certificate(data: Data) -> Non
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"noise": "none"}, ValueError, "'noise' must be one of flips"),
+        ({"noise": "none"}, ValueError, "'smoothing' must have a noise where there are no 'pairs'"),
         ({**EDGES, "r": 0}, ValueError, "'r' and the budget must allow a change"),
-        ({**EDGES, "r_edges": 2}, TypeError, "'r_edges' is for 'edges' ablation beside 'noise'"),
+        ({**EDGES, "r_edges": 2}, TypeError, r"takes no budget besides 'r' .got 'edges'"),
         ({**EDGES, "deletions": 2}, TypeError, "no budget besides 'r'"),
         (
             {**EDGES, **EXACT, "edges_selection": "partition", "selection": "bernoulli", "r": 12},

@@ -4,7 +4,7 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -145,12 +145,6 @@ class AttackResult:
             )
         except Exception as error:  # damage shows anywhere in zipfile, zlib, NumPy or JSON
             raise ValueError(f"'{path}' is not an attack of pyg_hiersmooth: {error}") from error
-
-    def subset(self, positions: ArrayLike) -> AttackResult:
-        r"""The result for the nodes at some positions, integers ``[K]``, or bool ``[M]``."""
-        chosen = np.arange(len(self))[np.asarray(positions)]
-        arrays = {name: getattr(self, name)[chosen] for name in ARRAYS}
-        return replace(self, **arrays, changes=[self.changes[i] for i in chosen])
 
     def _share(self, y: ArrayLike, stays: np.ndarray) -> float:
         right = (self.prediction == check_integers("y", y, len(self))) & (self.prediction >= 0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +21,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # PyG says that this part of it may change
     from torch_geometric.contrib.nn import GRBCDAttack, PRBCDAttack
 
-NUM_CANDIDATES, NUM_EPOCHS = 24, 20
+NUM_CANDIDATES, NUM_EPOCHS = 12, 20
+r"""Edges around a node that may change, and as many to others; epochs of an attack of PyG."""
 
 
 def edge_attacks(node: AttackedNode) -> Iterator[Changes]:
@@ -51,7 +51,7 @@ def candidates(node: AttackedNode, attempt: int) -> Tensor:
     near = torch.cat([source[target == node.node], source.new_tensor([node.node])])
     around = node.graph.edge_index[:, torch.isin(target, near) & (source != target)]
     others = node.donors[node.rival(attempt)]
-    others = others[(others != node.node) & ~torch.isin(others, near)]
+    others = others[(others != node.node) & ~torch.isin(others, near)][:NUM_CANDIDATES]
     wired = torch.stack([others, torch.full_like(others, node.node)])
     if node.budget.get("deletions", 1) == 0:
         around = around[:, :0]
@@ -140,22 +140,26 @@ class ExpectedVote(torch.nn.Module):
         self.pairs = NodePairs(torch.tensor([num_nodes], device=nodes.device), smoothing.undirected)
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
-        r"""Log probabilities ``[P, C]``."""
-        numbers = self.pairs.number(*self.nodes[edge_index])
-        total: Any = 0.0
-        for draw in self.draws:
-            weight = edge_weight * self._kept(numbers, draw)
-            total = total + self.model(x, edge_index, weight).softmax(-1)
-        return (total / len(self.draws)).clamp(min=1e-12).log()
+        r"""Log probabilities ``[P, C]``, from all draws side by side."""
+        copies = len(self.draws)
+        first = len(x) * torch.arange(copies, device=x.device).view(-1, 1, 1)
+        edges = (edge_index + first).transpose(0, 1).reshape(2, -1)
+        weight = (edge_weight * self._kept(edge_index)).view(-1)
+        votes = self.model(x.repeat(copies, 1), edges, weight).softmax(-1)
+        return votes.view(copies, len(x), -1).mean(0).clamp(min=1e-12).log()
 
-    def _kept(self, numbers: Tensor, draw: int) -> Tensor:
-        r"""Which pairs keep their edges."""
+    def _kept(self, edge_index: Tensor) -> Tensor:
+        r"""Which pairs keep their edges in each draw, bool ``[len(draws), E]``."""
+        numbers = self.pairs.number(*self.nodes[edge_index])
         if isinstance(self.selection, PartitionSelection):
-            partition, group = divmod(draw % self.selection.num_masks, self.selection.num_groups)
-            return self.pairs.groups(numbers, self.selection)[partition] == group
-        own, place = numbers.unique(return_inverse=True)
-        stream = RandomStream(self.seed, draw, device=numbers.device)
-        return ~stream.bernoulli(self.p_minus, own.numel())[place]
+            groups = self.pairs.groups(numbers, self.selection)
+            masks = (divmod(draw, self.selection.num_groups) for draw in self.draws)
+            own = [groups[i % len(groups)] == group for i, group in masks]
+            return torch.stack(own)
+        pairs, place = numbers.unique(return_inverse=True)
+        streams = (RandomStream(self.seed, draw, device=numbers.device) for draw in self.draws)
+        coins = [stream.bernoulli(self.p_minus, pairs.numel())[place] for stream in streams]
+        return ~torch.stack(coins)
 
 
 class _AmongPairs:
@@ -184,6 +188,8 @@ class _AmongPairs:
 
 class PRBCD(_AmongPairs, PRBCDAttack):
     r"""Projected randomized block coordinate descent, among given pairs."""
+
+    coeffs = {**PRBCDAttack.coeffs, "max_final_samples": 5}  # noqa: RUF012
 
 
 class GRBCD(_AmongPairs, GRBCDAttack):

@@ -49,9 +49,6 @@ class PlainVotes:
         hops = model.smoothed.num_hops
         self._hops = None if hops is None else hops + 1
         self._side_by_side = True
-        if not self._is_right():
-            self._hops, self._side_by_side = None, False
-            del self._neighborhood
 
     @property
     def reach(self) -> Tensor:
@@ -61,6 +58,9 @@ class PlainVotes:
     def count(self, draws: range) -> np.ndarray:
         r"""The votes of some draws, or of some of the listed outcomes: int64 ``[C]``."""
         with torch.no_grad():
+            if not self._is_right():
+                self._hops, self._side_by_side = None, False
+                del self._neighborhood
             classes = torch.cat([self.logits(block).argmax(1) for block in self.blocks(draws)])
         return np.bincount(classes.cpu().numpy(), minlength=self.model.smoothed.num_classes)
 
@@ -135,7 +135,6 @@ class PlainVotes:
         )
         return nodes, edges, int(place)
 
-    @torch.no_grad()
     def _is_right(self) -> bool:
         r"""Whether two draws side by side answer as the whole graph, where nothing is selected."""
         nodes, edge_index, place = self._neighborhood

@@ -15,14 +15,13 @@ def takeovers(node: AttackedNode) -> Iterator[Changes]:
     r"""Attempts in which :obj:`r` other nodes lose all their edges and send to the node alone,
     from features that speak for another class.
 
-    Old nodes and new ones take turns, as far as the selection knows new ones. Of old ones, those
-    are chosen that are worth most; new ones of one block of a partition are never united by it.
+    Old nodes and new ones take turns. Of old ones, those are chosen that are worth most; new ones
+    of one block of a partition are never united by it.
     """
     num_nodes = len(node.graph.x)
-    extends = node.model.smoothed.transform.selection.extends
     source, target = node.graph.edge_index
     for attempt in count():
-        if node.only_new or (extends and attempt % 2 == 1):
+        if node.only_new or attempt % 2 == 1:
             taken = torch.arange(num_nodes, num_nodes + node.r, device=source.device)
         else:
             others = torch.from_numpy(node.rng(attempt).permutation(num_nodes)).to(source.device)

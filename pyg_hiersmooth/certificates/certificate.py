@@ -56,6 +56,7 @@ class Known(TypedDict, total=False):
     approvals: ArrayLike | None
     approve: float | None
     mask_predictions: ArrayLike | None
+    entities: str
 
 
 @dataclass(eq=False, repr=False)
@@ -105,6 +106,7 @@ class Certificate:
         approve (float or None): The softmax probability from which on a class is approved.
         mask_predictions (numpy.ndarray or None): If exact, the class that each outcome votes for,
             integers ``[M, num_masks]``.
+        entities (str): What an adversary changes, in the plural: ``"nodes"`` or ``"pixels"``.
     """
 
     selection: Selection
@@ -125,6 +127,7 @@ class Certificate:
     approvals: np.ndarray | None = None
     approve: float | None = None
     mask_predictions: np.ndarray | None = None
+    entities: str = "nodes"
 
     @classmethod
     def from_bounds(
@@ -147,6 +150,7 @@ class Certificate:
         approvals: ArrayLike | None = None,
         approve: float | None = None,
         mask_predictions: ArrayLike | None = None,
+        entities: str = "nodes",
     ) -> Self:
         r"""A certificate from known bounds on vote probabilities.
 
@@ -183,6 +187,8 @@ class Certificate:
                 approved; needed with :obj:`approvals`. (default: :obj:`None`)
             mask_predictions (array_like, optional): If exact, the class that each outcome votes
                 for, to be kept, integers ``[M, num_masks]``. (default: :obj:`None`)
+            entities (str): What tables and figures call the entities, in the plural.
+                (default: :obj:`"nodes"`)
 
         Raises:
             TypeError: If :obj:`transform` is one of edges, not what certificates for it are made
@@ -242,6 +248,7 @@ class Certificate:
             largest_r,
             alpha=alpha,
             n0=n0,
+            entities=entities,
             **kept,
         )
 
@@ -294,7 +301,12 @@ class Certificate:
     @property
     def threat(self) -> str:
         r"""The adversary that this certificate is about, in one sentence."""
-        return self.noise.threat()
+        return self.noise.threat(self.entities)
+
+    @property
+    def counted(self) -> str:
+        r"""What :obj:`r` counts, in the plural: :attr:`entities`, or edges."""
+        return self.noise.counted or self.entities
 
     def is_robust(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import Selection
 
@@ -120,7 +121,7 @@ def check_listed(
     r"""The number of outcomes of a smoothing that draws nothing."""
     outcomes = selection.num_outcomes(num_entities)
     if outcomes is None or not noise.deterministic or noise.axes:
-        raise ValueError(
+        raise NotCertifiableError(
             "an exact certificate needs a selection that lists its outcomes and a noise that draws "
             f"nothing, such as PartitionSelection and AblationNoise (got {selection} and {noise})"
         )
@@ -135,7 +136,7 @@ def as_matrix(values: ReceptiveField) -> Any:
 def check_extends(selection: Selection, noise: Noise) -> None:
     r"""Refuses selections that do not bear the nodes which an adversary may add."""
     if not noise.fixes_graph and not selection.extends:
-        raise ValueError(
+        raise NotCertifiableError(
             f"an adversary against {noise} may add nodes, which needs a selection that leaves all "
             "other nodes as they were: one probability for all, or a PartitionSelection that deals "
             f"in blocks (got {selection})"

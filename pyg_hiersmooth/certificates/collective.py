@@ -27,6 +27,7 @@ from pyg_hiersmooth.certificates.checks import (
 from pyg_hiersmooth.certificates.exposures import check_exposure, exposed_needs, with_own
 from pyg_hiersmooth.certificates.views import display
 from pyg_hiersmooth.choices import AttackMethod, check_choice
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
@@ -79,9 +80,15 @@ class CollectiveCertificate:
                 "PartitionSelection and AblationNoise"
             )
         if certificate.noise.changes_pairs:
-            raise ValueError(
+            raise NotCertifiableError(
                 "collective certificates count changed nodes, not pairs of them "
                 f"(got {certificate.noise})"
+            )
+        of_one_type = certificate.noise.spares_target and not certificate.noise.bears_exposures
+        if receptive_field is not None and of_one_type:
+            raise ValueError(
+                "'receptive_field' is for homogeneous graphs where messages are ablated (got "
+                f"{certificate.noise}): leave it out"
             )
         sizes = certificate.num_entities
         if sizes is not None and len(np.unique(sizes)) > 1:
@@ -193,14 +200,8 @@ class CollectiveCertificate:
     def threat(self) -> str:
         r"""The adversary that this certificate is about, in one sentence."""
         noise = self.certificate.noise
-        if not noise.spares_target:
-            return f"{noise.threat()}; one attack on all targets"
-        if self.receptive_field is None:
-            return (
-                "at most r nodes are taken over or edges changed, in any mix, nodes added at the "
-                "end among them; one attack on all targets, of which those taken over count as "
-                "fallen"
-            )
+        if not noise.spares_target or self.receptive_field is None:
+            return noise.threat_to_all(self.certificate.entities)
         return (
             "the features of at most r nodes change to anything, the graph is fixed; one attack on "
             "all targets, of which those that are changed count as fallen"

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from pyg_hiersmooth.certificates.certificate import Smoothing
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.noise.axes import Axis
 from pyg_hiersmooth.random import RandomStream
@@ -121,7 +122,8 @@ class ComposedNoise(Noise):
             (default: :obj:`True`)
 
     Raises:
-        ValueError: If both draw noise, or edges are added to nodes whose messages are ablated.
+        NotCertifiableError: If both draw noise, or edges are added to nodes whose messages are
+            ablated.
     """
 
     axes = ()
@@ -132,12 +134,12 @@ class ComposedNoise(Noise):
         self, nodes: Noise, pairs: Selection, edges: Noise, undirected: bool = True
     ) -> None:
         if edges.axes and nodes.axes:
-            raise ValueError(
+            raise NotCertifiableError(
                 f"one of two smoothings may draw noise, the other must ablate (got {nodes} and "
                 f"{edges})"
             )
         if edges.axes and nodes.of == "messages":
-            raise ValueError(
+            raise NotCertifiableError(
                 "edges that noise adds to selected nodes would carry their messages: ablate "
                 f"edges, or features (got {nodes} and {edges})"
             )
@@ -198,7 +200,7 @@ class ComposedNoise(Noise):
         nodes = self.nodes.threat(entities).removesuffix("; all else stays")
         if self.edges.axes:
             return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'any number of')}"
-        return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'at most so many')}"
+        return f"{nodes}; and {_changed_edges(self.edges, self.undirected, 'a limited number of')}"
 
     def _parts(self, budget: dict[str, Any]) -> tuple[int, Noise, dict[str, Any]]:
         r"""The number of changed pairs, and the noise that draws with what bounds it."""
@@ -258,5 +260,7 @@ def _flipped_edges(budget: dict[str, int]) -> str:
 def _changed_edges(noise: Noise, undirected: bool, many: str = "at most r") -> str:
     pairs = f"{many} pairs of nodes" if undirected else f"{many} ordered pairs of nodes"
     if noise.axes:
-        return f"{pairs} get or lose an edge, at most so many additions and deletions in total"
+        return (
+            f"{pairs} get or lose an edge, by a limited number of additions and deletions in total"
+        )
     return f"{pairs} get other edges, added, removed or with other attributes"

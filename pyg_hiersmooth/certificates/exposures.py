@@ -9,6 +9,7 @@ from scipy import sparse
 
 from pyg_hiersmooth.certificates import robustness
 from pyg_hiersmooth.certificates.checks import ReceptiveField, as_matrix
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.selection import BernoulliSelection
 
 if TYPE_CHECKING:
@@ -87,8 +88,11 @@ def check_exposure(certificate: Certificate, exposure: ReceptiveField) -> sparse
         TypeError: If the noise does not ablate messages.
         ValueError: If it does not fit the certificate, or selection is not independent.
     """
-    if not certificate.noise.spares_target:
-        raise TypeError(f"'exposure' is for AblationNoise(of='messages') (got {certificate.noise})")
+    if not certificate.noise.bears_exposures:
+        raise TypeError(
+            "'exposure' is for AblationNoise(of='messages') of a homogeneous graph (got "
+            f"{certificate.noise})"
+        )
     given = as_matrix(exposure)
     sizes, shape = certificate.num_entities, tuple(given.shape)
     columns = shape[-1] if sizes is None or len(sizes) == 0 else int(sizes[0])
@@ -102,7 +106,7 @@ def check_exposure(certificate: Certificate, exposure: ReceptiveField) -> sparse
     else:
         kinds, always, said = "f", 1, "probabilities"
         if not isinstance(certificate.selection, BernoulliSelection):
-            raise ValueError(
+            raise NotCertifiableError(
                 "'exposure' needs nodes that are selected independently, or an exact certificate "
                 f"(got {certificate.selection})"
             )

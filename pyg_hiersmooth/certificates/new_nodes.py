@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pyg_hiersmooth.certificates import robustness
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 
@@ -81,7 +82,7 @@ def check_independent(selection: Selection) -> None:
         ValueError: If it is no :class:`~pyg_hiersmooth.selection.BernoulliSelection`.
     """
     if not isinstance(selection, BernoulliSelection):
-        raise ValueError(
+        raise NotCertifiableError(
             "'only' needs nodes that are selected independently, or an exact certificate (got "
             f"{selection})"
         )

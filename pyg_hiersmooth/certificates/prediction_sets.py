@@ -334,7 +334,7 @@ class PredictionSets:
             **budget: As in :meth:`sets`.
         """
         sizes = self.rows(certificate, None, changed, **budget)
-        return views.plot(self, sizes, path, ax)
+        return views.plot(self, sizes, path, ax, certificate.counted)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         r"""Writes a NumPy ``.npz`` file without pickled objects, atomically."""

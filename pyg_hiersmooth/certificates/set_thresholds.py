@@ -10,7 +10,7 @@ import numpy as np
 
 from pyg_hiersmooth.certificates import robustness
 from pyg_hiersmooth.certificates.checks import check_count
-from pyg_hiersmooth.certificates.new_nodes import check_adds_nodes, check_independent
+from pyg_hiersmooth.certificates.new_nodes import check_independent, check_only
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import Selection
 
@@ -45,10 +45,8 @@ class Attack:
         r = check_count("r", r)
         left = dict(budget)
         only = left.pop("only", None)
-        if only not in (None, "new_nodes"):
-            raise ValueError(f"'only' must be 'new_nodes' (got {only!r})")
         if only is not None:
-            check_adds_nodes(noise)
+            check_only(noise, only)
         norm = left.pop("norm", None) if noise.norm is not None else None
         if r == 0 and not left:
             return cls(0, {}, None, only is not None, nothing=True)

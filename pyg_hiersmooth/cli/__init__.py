@@ -3,6 +3,7 @@ r"""The command line program ``hiersmooth``."""
 import click
 
 from pyg_hiersmooth import __version__
+from pyg_hiersmooth.cli.attack import attack_command
 from pyg_hiersmooth.cli.benchmark import benchmark_command
 from pyg_hiersmooth.cli.certify import certify_command
 from pyg_hiersmooth.cli.plot import plot_command
@@ -35,6 +36,7 @@ def main() -> None:
     """
 
 
+main.add_command(attack_command)
 main.add_command(benchmark_command)
 main.add_command(certify_command)
 main.add_command(plot_command)

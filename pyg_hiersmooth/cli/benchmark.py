@@ -10,12 +10,12 @@ import click
 from pyg_hiersmooth.cli import options
 from pyg_hiersmooth.cli.failure import Interrupted, load_pytorch, one_sentence
 from pyg_hiersmooth.experiment.settings import DataSettings
-from pyg_hiersmooth.study.methods import METHODS, Method, random_methods
+from pyg_hiersmooth.study.methods import METHODS, OF_PAIRS, Method, random_methods
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.study.plan import Run
 
-METHOD_OPTIONS = ("p", "groups", "partitions", *options.PARAMETERS)
+METHOD_OPTIONS = ("p", "groups", "partitions", *options.PARAMETERS, *OF_PAIRS)
 r"""Options that replace a setting of the methods that have it."""
 
 WIDE = 160
@@ -58,7 +58,7 @@ QUICK: dict[str, Any] = {
     "method",
     click.Choice(list(METHODS)),
     "What is compared.",
-    "all that fit the features",
+    "all that fit the features; those about messages and edges only if they are named",
     multiple=True,
 )
 @options.setting("seed", options.SEED, "Seed of a run.", FULL["seed"], multiple=True)
@@ -70,6 +70,7 @@ QUICK: dict[str, Any] = {
 )
 @options.noise_options
 @options.partition_options
+@options.ablated_edges_options
 @options.sampling_options()
 @options.training_options("node")
 @click.option("--quick", is_flag=True, help="A small comparison on CitationSBM.")
@@ -98,6 +99,8 @@ def benchmark_command(
     Example:
       hiersmooth benchmark --quick
       hiersmooth benchmark --dataset Cora --method "node ablation" --p 0.88 --seed 13
+      hiersmooth benchmark --dataset Cora --method "exact message ablation" \\
+          --method "exact edge ablation" --edges-groups 30
       hiersmooth benchmark --dataset Cora_ML --model appnp --seed 13 --sweep 30 \\
           --num-pre-samples 200 -n 1000 --out runs/sweep
     """

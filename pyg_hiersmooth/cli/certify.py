@@ -194,7 +194,10 @@ def _draw(outcome: Outcome, title: str, folder: RunFolder) -> None:
     summary = outcome.summary
     if summary.collective is not None:
         curves = {
-            f"{changes}, one attack on {whom}": [summary.accuracy, *shares]
+            f"{'' if changes == 'anything' else f'{changes}, '}one attack on {whom}": [
+                summary.accuracy,
+                *shares,
+            ]
             for changes, rows in summary.collective.by_changes.items()
             for whom, shares in zip(("all", "each"), rows, strict=True)
         }

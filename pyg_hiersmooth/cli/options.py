@@ -179,7 +179,7 @@ def _default(name: str) -> Any:
     ]
     found = [Settings.of(**options).options[name] for options in ({}, more, *edges)]
     default = next((value for value in found if value is not None), None)
-    graphs = Settings.of(task="graph").options[name]
+    graphs = Settings.of(task="graph", sets=0.9).options[name]
     return (
         default
         if name == "task" or graphs in (default, None)
@@ -312,14 +312,17 @@ directed_option = click.option(
     default=None,
     help="Take both directions between two nodes for two pairs.",
 )
-tuned_edges_options = bundle(edges_option, edges_partitions_option, directed_option)
-edges_options = bundle(
-    edges_option,
+ablated_edges_options = bundle(
     setting(
         "edges_p", SELECTION, "Probability to select a pair.", "0.9 for ablation, 1.0 for flips"
     ),
     setting("edges_groups", click.IntRange(2), "Groups of a partition of pairs."),
     edges_partitions_option,
+)
+tuned_edges_options = bundle(edges_option, edges_partitions_option, directed_option)
+edges_options = bundle(
+    edges_option,
+    ablated_edges_options,
     setting("edges_p_plus", PROBABILITY, "Probability to add an edge (flips of edges only)."),
     setting("edges_p_minus", PROBABILITY, "Probability to delete an edge (flips of edges only)."),
     directed_option,
@@ -355,7 +358,7 @@ sets_options = bundle(
     setting(
         "calibration",
         COUNT,
-        "Random nodes that sets are calibrated on, hidden from training (sets only).",
+        "Random nodes or graphs that sets are calibrated on, hidden from training (sets only).",
     ),
 )
 noise_options = bundle(

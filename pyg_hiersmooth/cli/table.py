@@ -41,12 +41,12 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
     )
     if summary.mean_samples is not None:
         table.add_row(
-            f"Samples of one of the {noun}",
+            f"Samples per {noun[:-1]}",
             f"{summary.mean_samples:,.0f} on average, {summary.median_samples:,.0f} in the median",
         )
     for answer in summary.asked:
         table.add_row(
-            f"Right, robust to r = {answer.r}, {answer.changes}", f"{answer.accuracy:.1%}"
+            f"Correct and robust to r = {answer.r}, {answer.changes}", f"{answer.accuracy:.1%}"
         )
     table.add_row("Features", summary.feature_path)
     return table
@@ -90,5 +90,5 @@ def _sets(summary: SetsSummary) -> Table:
         table.add_row(changes, "size", *marked)
         table.add_row("", "coverage", *(f"{cell.coverage:.1%}" for cell in cells))
     if any(cell.uninformative for cell in summary.sizes):
-        table.caption = "* classes are in every set, whatever the votes"
+        table.caption = "* some classes are in every set, whatever the votes"
     return table

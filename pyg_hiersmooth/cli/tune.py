@@ -21,9 +21,6 @@ r"""Samples of a trial, where any are drawn."""
 SHOWN = 5
 r"""Smoothings that are printed."""
 
-SEARCHED = ("partitions", "ablate", "edges", "edges_selection", "edges_partitions")
-r"""Settings of the smoothing that a search is told."""
-
 CARRIED_ON = (
     *("dataset", "root", "model", "selection", "partitions", "noise", "ablate"),
     *("edges", "edges_selection", "edges_partitions", "directed"),
@@ -110,7 +107,7 @@ def tune_command(
     chosen = options.given(chosen)
     budget = {name: chosen.pop(name) for name in options.AXES if name in chosen}
     if "r_edges" in chosen:
-        budget["r_edges"] = chosen.pop("r_edges")
+        budget["edges"] = chosen.pop("r_edges")
     with one_sentence():
         settings = Settings.of(part="val", **chosen)
         if settings.sampling is not None:
@@ -131,14 +128,12 @@ def tune_command(
                 task.data,
                 task.index,
                 task.num_classes,
-                settings.smoothing.noise,
+                settings.smoothing,
                 r,
-                selection=settings.smoothing.selection,
-                **{name: settings.options[name] for name in SEARCHED},
-                directed=bool(settings.options["directed"]),
+                pairs=settings.pairs,
+                sampling=settings.sampling,
                 min_clean_accuracy=min_clean_accuracy,
                 num_trials=trials,
-                **{name: settings.options[name] for name in ("n0", "n", "alpha")},
                 kind=settings.kind,
                 seed=_sampling_seed(settings.seed),
                 num_workers=settings.num_workers,

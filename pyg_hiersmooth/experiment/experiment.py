@@ -6,9 +6,11 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
 from pyg_hiersmooth.experiment.run_folder import RunFolder
@@ -118,18 +120,8 @@ class Experiment:
     def _certify(self, transform: Transform, progress: bool) -> Outcome:
         settings, task = self.settings, self.task
         smoothed = task.smooth(self.model, transform)
-        asked = settings.prediction_sets
         num_before, start = self.folder.num_samples(), time.perf_counter()
-        certificate = smoothed.certify(
-            **task.targets,
-            **settings.sampling.arguments if settings.sampling else {},
-            seed=settings.seed,
-            progress=progress,
-            kind=settings.kind,
-            num_workers=settings.num_workers,
-            checkpoint=self.folder.path,
-            approve=None if asked is None else asked.approve,
-        )
+        certificate = self._voted(smoothed, task.index, self.folder.path, progress)
         seconds = time.perf_counter() - start
         labels = task.labels.numpy()
         sets = self._calibrated(smoothed, progress)
@@ -151,25 +143,37 @@ class Experiment:
         summary = current_ranks().from_rank_zero(summarize)
         return Outcome(certificate.prediction, labels, certificate, summary)
 
-    def _calibrated(
-        self, smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier, progress: bool
-    ) -> PredictionSets | None:
-        r"""Prediction sets that are calibrated on nodes of their own, if they are asked for."""
-        settings, task = self.settings, self.task
-        asked = settings.prediction_sets
-        if asked is None:
-            return None
-        index = task.split.calibration_index
+    def _voted(
+        self,
+        smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier,
+        index: Tensor,
+        checkpoint: Path,
+        progress: bool,
+    ) -> Certificate:
+        r"""The certificate of some objects."""
+        settings = self.settings
+        sets = settings.prediction_sets
         certificate = smoothed.certify(
-            task.data,
-            index=index,
+            **self.task.targets(index),
             **settings.sampling.arguments if settings.sampling else {},
             seed=settings.seed,
             progress=progress,
+            kind=settings.kind,
             num_workers=settings.num_workers,
-            checkpoint=self.folder.calibration,
-            approve=asked.approve,
+            checkpoint=checkpoint,
+            approve=None if sets is None else sets.approve,
         )
+        return replace(certificate, index=index.numpy())
+
+    def _calibrated(
+        self, smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier, progress: bool
+    ) -> PredictionSets | None:
+        r"""Prediction sets that are calibrated on objects of their own, if they are asked for."""
+        asked, task = self.settings.prediction_sets, self.task
+        if asked is None:
+            return None
+        index = task.split.calibration_index
+        certificate = self._voted(smoothed, index, self.folder.calibration, progress)
         labels = task.y[index].numpy()
         return PredictionSets.calibrate(certificate, labels, asked.sets, split=task.split)
 

@@ -47,6 +47,8 @@ class RunFolder:
         self.calibration = self.path / "calibration"
         self.sets = self.path / "prediction_sets.npz"
         self.sets_plot = self.path / "prediction_sets.png"
+        self.attack = self.path / "attack.json"
+        self.contradiction = self.path / "contradiction.npz"
 
     def __str__(self) -> str:
         return str(self.path)

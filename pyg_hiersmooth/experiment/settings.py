@@ -36,6 +36,7 @@ TASK_DEFAULTS: dict[str, dict[str, Any]] = {
         "max_epochs": 300,
         "patience": 100,
         "lr": 1e-2,
+        "calibration": 40,
     },
 }
 r"""The settings whose defaults depend on the task; those of training are the trainer's own."""
@@ -298,7 +299,7 @@ class SetsSettings:
         sets (float): The probability, in :math:`(0, 1)`, that a set holds the right class.
         approve (float): The softmax probability, in :math:`[0, 1]`, from which on a sample approves
             a class.
-        calibration (int): Random nodes to calibrate on, which are hidden from training.
+        calibration (int): Random nodes or graphs to calibrate on, which are hidden from training.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -484,11 +485,6 @@ class Settings:
                 "'collective' counts changed nodes, not pairs of them: leave it out (got 'edges' "
                 f"{edges})"
             )
-        if self.prediction_sets is not None and nodes.noise != "none":
-            raise ValueError(
-                "'sets' are about nodes or about edges alone (got 'noise' "
-                f"{nodes.noise} and 'edges' {edges})"
-            )
         if nodes.noise == "none":
             idle = {name: getattr(nodes, name) for name in ("p", "groups", "partitions")}
             idle["selection"] = None if nodes.selection == "bernoulli" else nodes.selection
@@ -523,14 +519,9 @@ class Settings:
             )
 
     def _check_sets(self) -> None:
-        if self.data.task != "node":
-            raise ValueError(
-                f"'sets' need calibration nodes, which are of one graph (got 'task' "
-                f"{self.data.task})"
-            )
         if self.data.part != "test":
             raise ValueError(
-                "'sets' are about test nodes, which calibration nodes are exchangeable with (got "
+                "'sets' are about 'part' test, which what they are calibrated on is like (got "
                 f"'part' {self.data.part})"
             )
 

@@ -159,7 +159,9 @@ class SetsSummary:
     def of(cls, sets: PredictionSets, certificate: Certificate, y: ArrayLike) -> SetsSummary:
         r"""Sums up prediction sets, given the votes on objects and their labels."""
         noise = certificate.noise
-        budgets = [each for each in noise.reported_budgets() if noise.reach(**each) > 0]
+        budgets = [
+            each for each in noise.reported_budgets() if not noise.changes_nothing(1, **each)
+        ]
         sizes = [
             SizeOfSets(budget=budget, changes=noise.describe(**budget), **row)
             for budget in budgets

@@ -103,9 +103,21 @@ class Task(ABC):
         return self.y[self.index]
 
     @property
+    def num_calibration(self) -> int:
+        r"""How many objects prediction sets are calibrated on.
+
+        Raises:
+            ValueError: If they are too few for the coverage.
+        """
+        sets = self.settings.prediction_sets
+        if sets is None:
+            return 0
+        _check_calibration(sets, self.settings.exact)
+        return sets.calibration
+
     @abstractmethod
-    def targets(self) -> dict[str, Any]:
-        r"""What is certified, as the arguments of a smoothed classifier."""
+    def targets(self, index: Tensor) -> dict[str, Any]:
+        r"""Some objects, int64 ``[M]``, as the arguments of a smoothed classifier."""
 
     def new_model(self, transform: Transform | None) -> torch.nn.Module:
         r"""A model for what the transform makes of the features, with weights from the seed."""
@@ -167,9 +179,8 @@ class NodeTask(Task):
     smoothed_class = SmoothedNodeClassifier
     train_classifier = train_node_classifier
 
-    @property
-    def targets(self) -> dict[str, Any]:
-        return {"data": self.data, "node_index": self.index}
+    def targets(self, index: Tensor) -> dict[str, Any]:
+        return {"data": self.data, "node_index": index}
 
     def predict(self, model: torch.nn.Module) -> Tensor:
         return self._classes(model, copy.copy(self.data))[self.index]
@@ -185,11 +196,8 @@ class NodeTask(Task):
             self.data = Cleaning(Compose([NormalizeFeatures()]))(self.data)
         self._check_features(self.data.x)
         self.y = as_labels(self.data.y, self.data.num_nodes)
-        sets = self.settings.prediction_sets
-        calibration = 0 if sets is None else sets.calibration
-        if sets is not None:
-            _check_calibration(sets, self.settings.exact)
-        self.split = split_nodes(self.y, seed=self.settings.seed, calibration=calibration)
+        seed, calibration = self.settings.seed, self.num_calibration
+        self.split = split_nodes(self.y, seed=seed, calibration=calibration)
 
 
 class GraphTask(Task):
@@ -199,9 +207,8 @@ class GraphTask(Task):
     smoothed_class = SmoothedGraphClassifier
     train_classifier = train_graph_classifier
 
-    @property
-    def targets(self) -> dict[str, Any]:
-        return {"data": self.data[self.index]}
+    def targets(self, index: Tensor) -> dict[str, Any]:
+        return {"data": self.data[index]}
 
     def predict(self, model: torch.nn.Module) -> Tensor:
         return self._classes(model, Batch.from_data_list(list(self.data[self.index])))
@@ -226,7 +233,8 @@ class GraphTask(Task):
             )
         labels = torch.cat([graph.y for graph in dataset])
         self.data, self.y = dataset, as_labels(labels, len(dataset), noun="graph")
-        self.split = split_graphs(self.y, seed=self.settings.seed)
+        seed, calibration = self.settings.seed, self.num_calibration
+        self.split = split_graphs(self.y, seed=seed, calibration=calibration)
 
 
 TASKS: dict[TaskName, type[Task]] = {"node": NodeTask, "graph": GraphTask}

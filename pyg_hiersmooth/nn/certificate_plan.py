@@ -102,6 +102,12 @@ class CertificatePlan:
         vote_bounds(one, one, alpha, kind)  # says what is wrong with alpha
         return cls(transform, num_classes, kind, n0, n, alpha, bool(simultaneous), until)
 
+    @classmethod
+    def default(cls, transform: Smoothing, num_classes: int) -> CertificatePlan:
+        r"""That of :meth:`certify` without more arguments."""
+        unsaid = dict.fromkeys(("n0", "n", "alpha", "simultaneous", "until"))
+        return cls.of(transform, num_classes, "multiclass", **unsaid)
+
     @property
     def exact(self) -> bool:
         r"""Whether outcomes are listed instead of drawn."""

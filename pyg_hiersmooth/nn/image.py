@@ -110,7 +110,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
             )
 
         voter = shard_voters([num_pixels] * images.size(0), targets, make_voter)
-        return voter, {"index": targets, "num_entities": num_pixels}
+        return voter, {"index": targets, "num_entities": num_pixels, "entities": "pixels"}
 
     def _pixels(self, images: Tensor) -> tuple[Tensor, list[int]]:
         x = self._check_features(as_pixels(images))

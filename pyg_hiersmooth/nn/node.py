@@ -10,8 +10,11 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
+from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.messages_of_type import MessagesOfType, TypedSmoothing
 from pyg_hiersmooth.certificates.reach import Reach
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward, check_hetero_call, noised_type
@@ -23,6 +26,7 @@ from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan
 from pyg_hiersmooth.nn.isolation.precision import cast
+from pyg_hiersmooth.nn.isolation.problems import collecting
 from pyg_hiersmooth.nn.neighborhoods.exposure import exposure
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, check_cut
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
@@ -50,7 +54,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
     In a :class:`~torch_geometric.data.HeteroData`, the features of *one* node type are noisy (the
     one that ``p={node_type: ...}`` of the transform names), and the certificate is about changes
     of that type's features: the entities are its nodes, whichever type is classified. It says
-    nothing about the features of other types.
+    nothing about the features of other types. With ablated messages, it is about nodes of that type
+    that are taken over with all edges at them, and about no edges between other nodes.
 
     Args:
         model (torch.nn.Module): Any model called as ``model(x, edge_index, ...)`` that returns
@@ -181,19 +186,32 @@ class SmoothedNodeClassifier(SmoothedClassifier):
                 f"an exposure is about AblationNoise(of='messages') (got {self.smoothing.noise})"
             )
         data = self._cleaned(data)
+        if isinstance(data, HeteroData):
+            raise ValueError("an exposure is about homogeneous graphs (got HeteroData)")
         voter, _ = self._whole_voter(data, node_index, VoterOptions(seed=0, block_size=1))
         self._check_hops(voter, data)
         targets = voter.targets.cpu().numpy()
         selection, num_nodes = self.transform.selection, int(data.num_nodes or 0)
         return exposure(edges_of(data), selection, targets, num_nodes, self.num_hops)
 
+    def _smoothing_of(self, data: Any) -> Smoothing:
+        if not (isinstance(data, HeteroData) and self.edges_change):
+            return self.smoothing
+        noised = noised_type(self.transform, data)
+        return TypedSmoothing(self.transform.selection, MessagesOfType(noised, str(self.node_type)))
+
     def _cleaned(self, data: Any) -> Data | HeteroData:
         graph = as_graph(data)
         noised = None
         if isinstance(graph, HeteroData):
-            if self.edges_change:
-                raise ValueError(
+            if self.edges is not None:
+                raise NotCertifiableError(
                     f"{self.smoothing.noise} is certified for homogeneous graphs (got HeteroData)"
+                )
+            if self.edges_change and self.before is not None:
+                raise ValueError(
+                    "what comes before ablated messages is not tried on a HeteroData: apply it to "
+                    f"the data yourself (got {self.before})"
                 )
             if self.node_type is None:
                 raise ValueError("a HeteroData needs SmoothedNodeClassifier(..., node_type=...)")
@@ -218,7 +236,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         num_nodes = sampling.cut.edges.num_nodes
         targets = as_target_index(index, num_nodes, "node")
         try:
-            voter = sampling.voter(targets)
+            with collecting(None):
+                voter = sampling.voter(targets)
         except NotTaken as reason:
             self.neighborhoods = f"whole graph ({reason})"
             whole, objects = self._whole_voter(data, index, options)

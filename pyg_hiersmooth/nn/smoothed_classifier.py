@@ -2,11 +2,13 @@ r"""What the smoothed classifiers for nodes, graphs and images share."""
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -21,9 +23,11 @@ from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.composed import EdgeSmoothing
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.errors import NotCertifiableError, Problem
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan, Until
 from pyg_hiersmooth.nn.isolation.model_state import state_of
+from pyg_hiersmooth.nn.isolation.problems import collecting, problem_of
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
@@ -31,6 +35,7 @@ from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.sampling import Voter, audited_samples, sample_votes
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint, digest, fingerprint
 from pyg_hiersmooth.sampling.cost import Cost, cost_of, tell
+from pyg_hiersmooth.sampling.engine import FIRST_AUDITED, single_thread
 from pyg_hiersmooth.sampling.generators import generators_put_back
 from pyg_hiersmooth.sampling.outcomes import NothingSelected
 from pyg_hiersmooth.sampling.ranks import collective, current_ranks
@@ -98,7 +103,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         self.before, nodes, self.edges = _taken_apart(transform)
         for of, noise in ((nodes and nodes.noise.of, nodes), ("edges", self.edges)):
             if noise is not None and (why := self.not_ablated.get(str(of))) is not None:
-                raise ValueError(f"'transform' cannot have {noise.noise} here: {why}")
+                raise NotCertifiableError(f"'transform' cannot have {noise.noise} here: {why}")
         if not isinstance(model, torch.nn.Module):
             raise TypeError(f"'model' must be a torch.nn.Module (got {type(model).__name__})")
         self.model = model
@@ -221,9 +226,11 @@ class SmoothedClassifier(torch.nn.Module, ABC):
             TypeError: If :obj:`data` is of another kind.
             ValueError: If an argument is out of range, the features are not what the noise is
                 defined on, the model fails on them or does not return one row of :math:`C` logits
-                per object, votes are not one fixed function of the noisy features and the
-                structure, or the checkpoint belongs to another run.
-            ImpureModelError: If messages are ablated, and silent nodes reach others.
+                per object, or the checkpoint belongs to another run.
+            ImpureModelError: If votes are not one fixed function of the noisy features and the
+                structure; or if messages are ablated, and silent nodes reach others.
+            NotCertifiableError: If what comes before the noise, or the kind of graph, lets no
+                certificate hold.
             AuditError: If an audited sample votes differently.
         """
         num_samples = check_count("num_samples", num_samples, 1)
@@ -312,7 +319,11 @@ class SmoothedClassifier(torch.nn.Module, ABC):
 
         Raises:
             TypeError, ValueError: As in :meth:`sample_votes`; or if an exact certificate is given
-                what belongs to sampling, or a model that draws random numbers.
+                what belongs to sampling.
+            ImpureModelError: As in :meth:`sample_votes`; or if the model draws random numbers, and
+                the certificate is to be exact.
+            NotCertifiableError: As in :meth:`sample_votes`; or if the selection does not bear the
+                nodes that an adversary may add.
         """
         plan = CertificatePlan.of(
             self.smoothing,
@@ -326,11 +337,9 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         )
         share, targets = _check_share(audit), self._index(index, node_index)
         data = self._cleaned(data)
+        plan = replace(plan, transform=self._smoothing_of(data))
         options = self._options(seed, block_size, dense, plan.exact, _check_level(approve))
-        voter, objects = self._voter(data, targets, options)
-        objects["num_features"] = voter.features[0].size(1)
-        if self.smoothing.noise.changes_pairs:
-            objects["num_entities"] = None  # not nodes alone, and nobody counts all pairs
+        voter, objects = self._voter_and_objects(data, targets, options)
         settings = self._settings(voter, checkpoint is not None)
         current_ranks().compare({**plan.settings, **settings})
         decided = plan.decided(voter.num_targets, objects)
@@ -354,12 +363,68 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         counts = [voter.tally.read(each) for each in votes]
         return plan.certificate([each.votes for each in counts], counts[-1], approve, **objects)
 
+    def validate(
+        self,
+        data: Any,
+        index: Index = None,
+        *,
+        node_index: Index = None,
+        block_size: int | None = None,
+        dense: bool = False,
+    ) -> list[Problem]:
+        r"""Tries the model as :meth:`certify` does, and lists all that it would refuse, where
+        :meth:`certify` stops at the first. Where the trials find nothing, the votes of a few
+        samples are audited.
+
+        Args:
+            data, index, node_index, block_size, dense: As in :meth:`sample_votes`.
+
+        Returns:
+            list of Problem: What was found, each once; empty where all is in order.
+
+        Example:
+            >>> for problem in smoothed.validate(data):
+            ...     print(problem)
+        """
+        problems: list[Problem] = []
+        trial = copy.copy(self)  # nothing counts as tried that only a validation tried
+        try:
+            with collecting(problems), generators_put_back(self.device), torch.no_grad():
+                cleaned, targets = trial._cleaned(data), self._index(index, node_index)
+                plan = CertificatePlan.default(self._smoothing_of(cleaned), self.num_classes)
+                options = self._options(0, block_size, dense, plan.exact)
+                voter, objects = trial._voter_and_objects(cleaned, targets, options)
+                plan.decided(voter.num_targets, objects)
+                if not problems:
+                    samples = range(min(FIRST_AUDITED, plan.n))
+                    with single_thread(voter.device):
+                        voter.count(samples, audited_samples(0, samples))
+        except (MemoryError, torch.cuda.OutOfMemoryError):  # which says nothing about the model
+            raise
+        except Exception as error:  # a user's model fails in any way
+            problems.append(problem_of(error))
+        return list(dict.fromkeys(problems))
+
+    def _voter_and_objects(
+        self, data: Any, index: Index, options: VoterOptions
+    ) -> tuple[ModelVoter, dict[str, Any]]:
+        r"""What casts the votes, and all that a certificate keeps of the objects."""
+        voter, objects = self._voter(data, index, options)
+        objects["num_features"] = voter.features[0].size(1)
+        if self.smoothing.noise.changes_pairs:
+            objects["num_entities"] = None  # not nodes alone, and nobody counts all pairs
+        return voter, objects
+
+    def _smoothing_of(self, data: Any) -> Smoothing:
+        r"""What the certificate for some data is made with."""
+        return self.smoothing
+
     def _cleaned(self, data: Any) -> Any:
         r"""The data that the noise is added to: checked, and with what comes before the noise done.
 
         Raises:
-            TypeError, ValueError: If they are not in order, or what comes before the noise is not
-                a function of each row alone.
+            TypeError, ValueError: If they are not in order.
+            NotCertifiableError: If what comes before the noise is not a function of each row alone.
         """
         return data
 

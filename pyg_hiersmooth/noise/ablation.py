@@ -15,15 +15,21 @@ r"""What can be ablated of a selected entity."""
 
 THREATS = {
     "messages": (
-        "at most r other nodes are taken over or edges changed, in any mix, nodes added at the end "
-        "among them; a target that is itself taken over is outside the claim"
+        "at most r changes in any mix: other nodes taken over, edges changed, or nodes added at "
+        "the end; a target that is itself taken over is not covered"
     ),
     "nodes": (
-        "at most r nodes of a graph are taken over with all their edges, added at the end or cut "
-        "off, or edges changed, in any mix"
+        "at most r changes in any mix: nodes of a graph taken over with all their edges, added at "
+        "the end or cut off, or edges changed"
     ),
 }
 r"""The adversaries against whom more than features are ablated."""
+
+TO_ALL = (
+    "at most r nodes are taken over or edges changed, in any mix, nodes added at the end among "
+    "them; one attack on all targets, of which those taken over count as fallen"
+)
+r"""The adversary of ablated messages who has all targets in mind."""
 
 
 class AblationNoise(Noise):
@@ -94,6 +100,9 @@ class AblationNoise(Noise):
 
     def threat(self, entities: str = "entities") -> str:
         return THREATS.get(self.of) or super().threat(entities)
+
+    def threat_to_all(self, entities: str = "entities") -> str:
+        return TO_ALL if self.of == "messages" else super().threat_to_all(entities)
 
     def _replacement(self, x: Tensor) -> Tensor:
         if self.token is None:

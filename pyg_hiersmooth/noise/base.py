@@ -74,8 +74,8 @@ class Noise(ABC):
     structure is in :mod:`pyg_hiersmooth.transforms.structure_ablation`. Noises of pairs of nodes
     (:mod:`~pyg_hiersmooth.certificates.composed`) are of ``"edges"`` or ``"nodes and edges"``."""
 
-    counted: ClassVar[str] = "entities"
-    r"""What :obj:`r` of its certificates counts."""
+    counted: ClassVar[str | None] = None
+    r"""What :obj:`r` of its certificates counts, in the plural; :obj:`None` for the entities."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -140,6 +140,17 @@ class Noise(ABC):
         r"""Whether its certificates are about changes of *other* entities than a target itself."""
         return self.of == "messages"
 
+    @property
+    def bears_exposures(self) -> bool:
+        r"""Whether exposures say more about changes of features alone, on a fixed graph."""
+        return self.spares_target
+
+    def threat_to_all(self, entities: str = "entities") -> str:
+        r"""The adversary of one attack on all targets, in one sentence; argument as in
+        :meth:`threat`.
+        """
+        return f"{self.threat(entities)}; one attack on all targets"
+
     def threat(self, entities: str = "entities") -> str:
         r"""The adversary that a certificate for this noise is about, in one sentence.
 
@@ -151,7 +162,7 @@ class Noise(ABC):
         elif self.norm is not None:
             strength = f", by at most {self.axes[0].name} in total ({self.norm} distance)"
         else:
-            strength = f", by at most so many {' and '.join(self.budget)} in total"
+            strength = f", by a limited number of {' and '.join(self.budget)} in total"
         return f"the features of at most r {entities} change{strength}; all else stays"
 
     def reported_budgets(self) -> list[dict[str, Any]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from pyg_hiersmooth.report.curves import compared
+from pyg_hiersmooth.report.curves import any_change, compared
 from pyg_hiersmooth.report.headline import adversary, headline_attack
 from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 NOTHING = "<td class=number>-</td>"
 AT_WILL = (
-    "<p class=muted>Where nodes are changed at will, a certificate holds against any budget, so "
-    "its number stands in every column.</p>"
+    "<p class=muted>A certificate against any change of a node covers every budget, so its value "
+    "is repeated in each column.</p>"
 )
 
 
@@ -30,7 +30,7 @@ def _table(runs: Sequence[ReportedRun]) -> str:
     columns += [[_share(run, changes) for run in runs] for changes in budgets]
     alike = len({run.settings.data.dataset for run in runs}) == 1
     certified = [_cells(column, alike) for column in columns]
-    heads = "".join(f"<th class=number>{escape(name)}</th>" for name in budgets)
+    heads = "".join(f"<th class=number>{escape(any_change(name))}</th>" for name in budgets)
     differ = len({run.summary.threat for run in runs if run.summary.threat}) > 1
     rows = "".join(
         f"<tr><th>{_name(run, differ)}</th>{clean}{_attack(run)}{''.join(shares)}</tr>"

@@ -15,7 +15,7 @@ from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 CLEAN = "without an attack"
-OVER_NODES = "Changed entities $r$"
+OVER_NODES = "Changed nodes $r$"
 OF_FEATURES = {axis.label for kind in NOISE_KINDS.values() for axis in kind.axes}
 r"""The budgets of changed features."""
 
@@ -56,7 +56,7 @@ def collective_curves(run: ReportedRun) -> tuple[list[Part], str]:
         names = (f"{run.key}-all-{i}", f"{run.key}-each-{i}")
         draw_before(plot, each, alone, color, "dashed", names[1])
         draw_before(plot, changed, [run.summary.accuracy, *shares], color, "solid", names[0])
-        entries.append(Entry(_any_change(changes), color, curves=names))
+        entries.append(Entry(any_change(changes), color, curves=names))
     entries += [
         Entry(f"one attack on all {run.noun}", TEXT),
         Entry("one attack on each", TEXT, "dashed"),
@@ -129,8 +129,7 @@ def _compared_together(runs: Sequence[ReportedRun]) -> tuple[str, figure]:
 def in_words(label: str) -> str:
     r"""The label of a chart without its TeX."""
     words: Mapping[str, str] = {
-        OVER_NODES: "changed nodes r",
-        "Changed edges $r$": "changed edges r",
+        "$r$": "r",
         r"$\ell_1$": "l1",
         r"$\ell_2$": "l2",
         r"$\epsilon$": "eps",
@@ -189,14 +188,15 @@ def _compared_name(run: ReportedRun) -> str:
     if run.summary.collective is None:
         return run.name
     changes = next(iter(run.summary.collective.by_changes))
-    return f"{run.name} (one attack on all: {_any_change(changes)})"
+    return f"{run.name} (one attack on all: {any_change(changes)})"
 
 
 def _compared_curves(run: ReportedRun, num_figures: int) -> tuple[str, ...]:
     return (*(f"{run.key}-over-{k}" for k in range(num_figures)), f"{run.key}-together")
 
 
-def _any_change(changes: str) -> str:
+def any_change(changes: str) -> str:
+    r"""What is changed, as a noun."""
     return "any change" if changes == "anything" else changes
 
 

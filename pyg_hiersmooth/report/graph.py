@@ -66,7 +66,7 @@ def graph(
         run (ReportedRun): The run.
         certificate (Certificate): Its certificate.
         source (ColumnDataSource): The certified nodes, a row each, which gain ``x`` and ``y``.
-        column (str): The column that colors tell.
+        column (str): The column that colors show.
     """
     if run.edges is None:
         return [], []
@@ -125,9 +125,9 @@ def graph(
     )
     source.selected.js_on_change("indices", show)
     caption = (
-        f"<figcaption><b>The graph</b> <span>A color tells '{column}' in the table below, a cross "
-        "that the node is wrong or has no prediction. A click on a node shows its neighbors and "
-        "theirs.</span></figcaption>"
+        f"<figcaption><b>The graph</b> <span>Colors show '{column}' of the table below; crosses "
+        "mark nodes that are wrong or abstain. Click a node to see its neighbors and theirs.</span>"
+        "</figcaption>"
     )
     return ["<figure>", caption, plot, "</figure>"], [show]
 

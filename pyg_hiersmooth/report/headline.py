@@ -7,6 +7,7 @@ from html import escape
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.experiment.summary import CertifiedAccuracy, CollectiveAccuracy
+from pyg_hiersmooth.report.curves import any_change
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 MOST_ASKED = 3
@@ -36,13 +37,12 @@ def headline_attack(run: ReportedRun) -> CollectiveAccuracy | None:
 
 def adversary(cell: CertifiedAccuracy) -> str:
     r"""``"5 deletions, r = 1"``."""
-    changes = "any change" if cell.changes == "anything" else cell.changes
-    return f"{changes}, r = {cell.r}"
+    return f"{any_change(cell.changes)}, r = {cell.r}"
 
 
 def threat(certificate: Certificate) -> str:
     r"""Against whom certificates hold, in a sentence."""
-    told = certificate.noise.threat("nodes")
+    told = certificate.threat
     return f"The adversary: {told}. Changes of the training data are not covered."
 
 
@@ -63,7 +63,7 @@ def _cards(run: ReportedRun) -> Iterator[str]:
     summary = run.summary
     rest = [f"of {summary.num_nodes:,} {run.noun}"]
     if run.certificate is not None:
-        rest.append(f"no prediction for {summary.abstained:.1%}")
+        rest.append(f"abstains on {summary.abstained:.1%}")
     if summary.majority is not None:
         rest.append(f"most frequent class {summary.majority:.1%}")
     yield _card(summary.accuracy, "correct without an attack", "; ".join(rest))

@@ -64,6 +64,7 @@ thead th { color: var(--muted); font-size: 13px; }
 td.number, th.number { padding: 5px 0 5px 22px; text-align: right; white-space: nowrap; }
 td.best { font-weight: 700; }
 .runs tbody th { background: var(--page); left: 0; min-width: 230px; position: sticky; }
+.runs thead th.number { white-space: normal; }
 .runs thead th.span { text-align: left; padding-left: 22px; }
 td small, th small { color: var(--muted); display: block; font-weight: 400; }
 .charts { align-items: start; display: grid; gap: 8px 28px;

@@ -146,7 +146,7 @@ def _chosen(
 ) -> tuple[list[Part], CustomJS]:
     r"""What the selected object withstands, drawn and in words, and what shows the next one."""
     flips = certificate.noise.counts_flips
-    changed = "edges" if certificate.noise.counted == "edges" else "nodes"
+    changed = certificate.counted
     shown = _frontiers(certificate) if flips else _over_r(certificate)
     cells = ColumnDataSource({"x": [], "y": [], "level": []}, name=f"{run.key}-cells")
     plot = new_figure(

@@ -11,7 +11,7 @@ from bokeh.models import CustomJS
 from pyg_hiersmooth.experiment.summary import REPORTED_IN_ALL
 from pyg_hiersmooth.files import replace_atomically
 from pyg_hiersmooth.report.comparison import comparison
-from pyg_hiersmooth.report.curves import collective_curves, curves
+from pyg_hiersmooth.report.curves import any_change, collective_curves, curves
 from pyg_hiersmooth.report.headline import headline
 from pyg_hiersmooth.report.objects import objects
 from pyg_hiersmooth.report.parts import Part, as_file, facts_table
@@ -91,7 +91,7 @@ def _certified(run: ReportedRun) -> list[Part]:
     if not run.summary.certified:
         return []
     heads, rows = run.summary.table()
-    title = f"Certified accuracy, an attack on each of the {run.noun}"
+    title = f"Certified accuracy, a separate attack on each {run.noun[:-1]}"
     return _section(title, _shares_table(heads, rows), *curves(run))
 
 
@@ -112,7 +112,7 @@ def _section(title: str, table: str, figures: Sequence[Part], legend: str) -> li
 def _shares_table(heads: Sequence[str], rows: Mapping[str, Sequence[float]]) -> str:
     head = "".join(f"<th class=number>{escape(name)}</th>" for name in heads)
     body = "".join(
-        f"<tr><th>{escape(name)}</th>"
+        f"<tr><th>{escape(any_change(name))}</th>"
         f"{''.join(f'<td class=number>{share:.1%}</td>' for share in row)}</tr>"
         for name, row in rows.items()
     )

@@ -1,4 +1,4 @@
-r"""Prediction sets: how large they are, how many hold the label, and what is guaranteed."""
+r"""Prediction sets: how large they are, how many contain the label, and what is guaranteed."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def prediction_sets(run: ReportedRun) -> list[Part]:
     for changes, cells in sets.by_changes.items():
         sizes = [f"{cell.size:.2f}{'*' if cell.uninformative else ''}" for cell in cells]
         rows.append(_row(f"{changes}, average size", sizes))
-        rows.append(_row("hold the label", [f"{cell.coverage:.1%}" for cell in cells]))
-    approved = "votes" if sets.approve is None else f"classes approved from {sets.approve:g} on"
-    told = f"{sets.num_calibration:,} calibration {run.noun}, {approved}."
+        rows.append(_row("contain the label", [f"{cell.coverage:.1%}" for cell in cells]))
+    scores = "votes" if sets.approve is None else f"softmax of at least {sets.approve:g}"
+    told = f"{sets.num_calibration:,} calibration {run.noun}, scored by {scores}."
     if any(cell.uninformative for cell in sets.sizes):
-        told += " * Classes are in every set, whatever the votes."
+        told += " * Some classes are in every set, whatever the votes."
     return [
         "<h2>Prediction sets</h2>",
         f"<p>{escape(sets.statement)}</p>",
-        f"<div class=wide><table><thead><tr><th>changed in all</th>{head}</tr></thead>"
+        f"<div class=wide><table><thead><tr><th>total changes</th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>",
         f"<p class=muted>{escape(told)}</p>",
     ]

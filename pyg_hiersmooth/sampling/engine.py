@@ -25,6 +25,10 @@ MAX_CHUNK, MAX_SECONDS = 64, 2.0
 r"""Most samples, and about how many seconds, before progress is reported and may be saved."""
 
 
+WORTH_WORKERS = 1.0
+r"""Seconds of work on one thread from which on it is worth to start processes."""
+
+
 FIRST_AUDITED = 32
 r"""The first samples of a run, of which more are audited than of later ones."""
 
@@ -119,7 +123,7 @@ def sample_votes(
         num_samples (int): Number of samples.
         start (int): First sample. (default: :obj:`0`)
         num_workers (int, optional): Processes that sample on a CPU, for each rank; :obj:`0` samples
-            in this one. (default: one per core, none for a short run or another device)
+            in this one. (default: one per core; none for a second of work or for another device)
         checkpoint (VoteCheckpoint, optional): Where votes are kept, and resumed from.
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
         description (str): Label of the progress bar.
@@ -302,6 +306,8 @@ def _num_workers(voter: Voter, num_samples: int, num_workers: int | None) -> int
             raise ValueError(f"'num_workers' must be at least 0 (got {num_workers})")
         return min(num_workers, num_samples) if voter.device.type == "cpu" else 0
     if voter.device.type != "cpu" or num_samples < MAX_CHUNK:
+        return 0
+    if num_samples * seconds_per_sample(voter, num_samples) < WORTH_WORKERS:
         return 0
     return max(1, num_cores() // num_local_ranks())
 

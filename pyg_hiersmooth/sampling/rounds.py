@@ -112,6 +112,7 @@ def sample_until(
                 progress=False,
                 audited=audited,
             )
+            voter.seconds = voter.seconds or round_of.seconds
             look(positions)
 
 

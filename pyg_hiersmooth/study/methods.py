@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hiersmooth.experiment.settings import SmoothingSettings
+from pyg_hiersmooth.experiment.settings import EdgesSettings, SmoothingSettings, taken
 
 HIERARCHICAL_FLIPS = "hierarchical flips"
 FLAT_FLIPS = "flat flips"
@@ -17,6 +17,13 @@ EXACT_ABLATION = "exact node ablation"
 HIERARCHICAL_GAUSSIAN = "hierarchical Gaussian"
 FLAT_GAUSSIAN = "flat Gaussian"
 UNPROTECTED = "unprotected"
+EXACT_MESSAGES = "exact message ablation"
+EDGES = "edge ablation"
+EXACT_EDGES = "exact edge ablation"
+
+
+OF_PAIRS = ("edges_p", "edges_groups", "edges_partitions")
+r"""The settings of ablated edges."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +32,16 @@ class Method:
 
     Attributes:
         name (str): What it is called in tables.
-        smoothing (SmoothingSettings): The smoothing; its noise ``"none"`` leaves the classifier as
-            it is.
+        smoothing (SmoothingSettings): The smoothing of nodes; its noise ``"none"`` leaves them as
+            they are.
         normalize_features (bool): As in :class:`~pyg_hiersmooth.experiment.settings.DataSettings`.
+        pairs (EdgesSettings or None): The ablation of edges, instead of noise on nodes.
     """
 
     name: str
     smoothing: SmoothingSettings
     normalize_features: bool = False
+    pairs: EdgesSettings | None = None
 
     @classmethod
     def of(cls, name: str, noise: str | None = None, **options: Any) -> Method:
@@ -41,6 +50,15 @@ class Method:
         """
         given = {setting: value for setting, value in options.items() if value is not None}
         normalize = given.pop("normalize_features", False)
+        pairs = taken(EdgesSettings, given)
+        if "edges" in pairs:
+            if (noise or "none", pairs["edges"]) != ("none", "ablation"):
+                raise ValueError(
+                    "'edges' of a study must be ablation, without noise on nodes (got "
+                    f"{pairs['edges']} and {noise})"
+                )
+            untouched = SmoothingSettings("none", indicator=False)
+            return cls(name, untouched, normalize, EdgesSettings(**pairs))
         if "groups" in given:
             given["selection"] = "partition"
         elif given.setdefault("p", 1.0) == 1.0:
@@ -52,22 +70,40 @@ class Method:
         r"""The settings by name, as :meth:`of` takes them."""
         options = {"name": self.name, **asdict(self.smoothing)}
         del options["selection"], options["indicator"]
-        return options | {"normalize_features": self.normalize_features}
+        options |= {"normalize_features": self.normalize_features}
+        if self.pairs is None:
+            return options
+        return {
+            "name": self.name,
+            "normalize_features": self.normalize_features,
+            **{name: each for name, each in asdict(self.pairs).items() if each is not None},
+        }
 
     def having(self, **options: Any) -> Method:
         r"""The method with other settings of its smoothing."""
-        return replace(self, smoothing=replace(self.smoothing, **options))
+        pairs = self.pairs and replace(self.pairs, **taken(EdgesSettings, options))
+        return replace(self, smoothing=replace(self.smoothing, **options), pairs=pairs)
 
     @property
     def noise(self) -> str:
         r"""The kind of noise, or ``"none"``."""
-        return self.smoothing.noise
+        return self.smoothing.noise if self.pairs is None else self.pairs.edges
+
+    @property
+    def changes(self) -> str:
+        r"""What its adversary changes: ``"features"`` of nodes, nodes with their ``"messages"``, or
+        ``"edges"``.
+        """
+        return "edges" if self.pairs is not None else self.smoothing.ablate or "features"
 
     @property
     def title(self) -> str:
         r"""The name and the settings."""
-        given = {} if self.noise == "none" else self.smoothing.own("selection")
+        given = {} if self.smoothing.noise == "none" else self.smoothing.own("selection")
         given |= self.smoothing.own("noise")
+        if self.pairs is not None:
+            own = {name: getattr(self.pairs, name) for name in OF_PAIRS}
+            given |= {name: value for name, value in own.items() if value is not None}
         ablated = given.pop("ablate", "features")
         words = [self.name, *(f"{name}={value:g}" for name, value in given.items())]
         words += [] if ablated == "features" else [f"ablated {ablated}"]
@@ -81,7 +117,8 @@ class Method:
     def has(self, setting: str) -> bool:
         r"""Whether the method has a setting that is not fixed by what it is."""
         fixed = setting == "p" and self.selects_all
-        return not fixed and getattr(self.smoothing, setting) is not None
+        owner = self.pairs if setting in OF_PAIRS else self.smoothing
+        return not fixed and getattr(owner, setting, None) is not None
 
     @property
     def selects_all(self) -> bool:
@@ -91,6 +128,9 @@ class Method:
     @property
     def num_outcomes(self) -> int | None:
         r"""How many outcomes an exact certificate lists; :obj:`None` where they are sampled."""
+        if self.pairs is not None:
+            groups, partitions = self.pairs.edges_groups or 0, self.pairs.edges_partitions or 0
+            return groups * partitions or None
         if not self.smoothing.exact:
             return None
         return (self.smoothing.groups or 0) * (self.smoothing.partitions or 0)
@@ -106,6 +146,9 @@ METHODS = {
         Method.of(HIERARCHICAL_GAUSSIAN, "gaussian", p=0.81),
         Method.of(FLAT_GAUSSIAN, "gaussian"),
         Method.of(UNPROTECTED),
+        Method.of(EXACT_MESSAGES, "ablation", groups=20, ablate="messages"),
+        Method.of(EDGES, edges="ablation"),
+        Method.of(EXACT_EDGES, edges="ablation", edges_groups=20),
     )
 }
 r"""The methods by name, with the settings of the reference where it has them."""

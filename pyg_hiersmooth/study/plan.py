@@ -74,8 +74,9 @@ class Run(Titled):
         return Settings(
             DataSettings(self.dataset, self.model, root, "node", self.part, normalize),
             self.method.smoothing,
-            training=self.training,
-            sampling=None if self.method.smoothing.exact else self.sampling,
+            self.method.pairs,
+            self.training,
+            None if self.method.num_outcomes is not None else self.sampling,
             seed=self.seed,
             device=device,
             num_workers=None if device == "cuda" else 0,
@@ -84,7 +85,8 @@ class Run(Titled):
 
 def fitting_methods(dataset: str, root: str = "data") -> list[Method]:
     r"""The methods of :obj:`METHODS` for the features of a dataset: noises that need binary ones
-    where they are, the others where they are not, and wherever a node may be changed at will.
+    where they are, the others where they are not, and wherever a node may be changed at will. Those
+    against changed edges are only made if they are named.
 
     Args:
         dataset (str): A name that :func:`~pyg_hiersmooth.datasets.load_dataset` takes.
@@ -102,7 +104,11 @@ def fitting_methods(dataset: str, root: str = "data") -> list[Method]:
     misfit = {
         name for name, kind in NOISES.items() if kind.axes and kind.needs_binary is not binary
     }
-    return [method for method in METHODS.values() if method.noise not in misfit]
+    return [
+        method
+        for method in METHODS.values()
+        if method.noise not in misfit and method.changes == "features"
+    ]
 
 
 def plan(

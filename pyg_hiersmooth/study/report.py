@@ -22,6 +22,7 @@ from pyg_hiersmooth.study.tables import (
     collective_tables,
     front_tables,
     markdown,
+    structure_tables,
     tables,
 )
 
@@ -57,6 +58,12 @@ nodes: the dual bounds of integer programs, ten seconds each. Sampled certificat
 nodes at once here.
 """
 
+STRUCTURE_HEAD = """\
+## Adversaries who change edges
+
+Each table has its own adversary: numbers of two of them are two different claims.
+"""
+
 FRONTS_HEAD = """\
 ## Settings of enough clean accuracy
 
@@ -82,10 +89,13 @@ def report_methods(
     """
     shown = {kind: tables(results, kind) for kind in KINDS}
     every = [table for found in shown.values() for table in found]
+    structure = structure_tables(results, "multiclass")
     together = collective_tables(results)
     text = f"{METHODS_HEAD}\n{markdown(every)}"
     if together:
         text += f"\n{TOGETHER_HEAD}\n{markdown(together)}"
+    if structure:
+        text += f"\n{STRUCTURE_HEAD}\n{markdown(structure)}"
     _write(text, folder / "tables.md")
     if draw:
         for group in groups(results):
@@ -93,7 +103,7 @@ def report_methods(
             _save(figure, folder / f"{group.slug}-{group.noise}.png")
             if at_will(group):
                 _save(draw_changed_at_will(group), folder / f"{group.slug}-at-will.png")
-    return [*tables(results, "multiclass", narrow=narrow), *together]
+    return [*tables(results, "multiclass", narrow=narrow), *together, *structure]
 
 
 def report_sweep(results: Sequence[Result], folder: Path, draw: bool = True) -> list[Table]:

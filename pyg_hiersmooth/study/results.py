@@ -191,12 +191,10 @@ class Group(Titled):
 
 
 def groups(results: Iterable[Result]) -> Iterator[Group]:
-    r"""Sorts results into groups; those that hold for any change, or none, go into every one."""
-    seeds: dict[tuple[str, str], dict[Method, list[Result]]] = {}
-    for result in results:
-        run = result.run
-        seeds.setdefault((run.dataset, run.model), {}).setdefault(run.method, []).append(result)
-    for (dataset, model), methods in seeds.items():
+    r"""Sorts results about changed features into groups; those that hold for any change, or none,
+    go into every one.
+    """
+    for (dataset, model), methods in _by_model(results, "features").items():
         noises = {method.noise for method in methods}
         bounded = [name for name, kind in NOISES.items() if kind.axes]
         for noise in [name for name in bounded if name in noises] or bounded[:1]:
@@ -206,6 +204,29 @@ def groups(results: Iterable[Result]) -> Iterator[Group]:
                 if method.noise == noise or method.noise not in bounded
             }
             yield Group(dataset, model, noise, chosen)
+
+
+def structure_groups(results: Iterable[Result], changes: str) -> Iterator[Group]:
+    r"""The groups of results about one adversary who changes edges, too.
+
+    Args:
+        results (list of Result): All results.
+        changes (str): What it changes, as :attr:`~pyg_hiersmooth.study.methods.Method.changes`.
+    """
+    for (dataset, model), methods in _by_model(results, changes).items():
+        yield Group(dataset, model, "ablation", methods)
+
+
+def _by_model(
+    results: Iterable[Result], changes: str
+) -> dict[tuple[str, str], dict[Method, list[Result]]]:
+    seeds: dict[tuple[str, str], dict[Method, list[Result]]] = {}
+    for result in results:
+        run = result.run
+        if run.method.changes == changes:
+            own = seeds.setdefault((run.dataset, run.model), {})
+            own.setdefault(run.method, []).append(result)
+    return seeds
 
 
 def tallies(results: Iterable[Result], part: str, kind: Kind) -> list[Tally]:

@@ -125,7 +125,7 @@ def _tally(run: Run, experiment: Experiment, outcome: Outcome, objects: slice, k
     tally = Tally.of(certificate, labels)
     if not isinstance(smoothed, SmoothedNodeClassifier):
         return tally
-    if run.method.smoothing.ablate != "features" or kind != "multiclass":
+    if run.method.noise != "ablation" or run.method.changes != "features" or kind != "multiclass":
         return tally
     return replace(tally, collective=_collective(smoothed, experiment.task, at_once, objects))
 

@@ -12,11 +12,20 @@ from rich.console import Console
 from rich.table import Table
 
 from pyg_hiersmooth.choices import Kind
+from pyg_hiersmooth.experiment.smoothing import build_edges, build_nodes, certified_as
 from pyg_hiersmooth.study.budgets import reported_budgets
+from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES, best_settings, outcomes
-from pyg_hiersmooth.study.results import CHANGED_IN_ALL, Group, Result, groups, tallies
+from pyg_hiersmooth.study.results import (
+    CHANGED_IN_ALL,
+    Group,
+    Result,
+    groups,
+    structure_groups,
+    tallies,
+)
 
-CHANGED = (1, 2, 3, 5)
+CHANGED, CHANGED_AT_WILL = (1, 2, 3, 5), (1, 2, 3, 5, 7, 10)
 
 NUM_LEAST = 5
 r"""How many clean accuracies are asked of settings, a percent apart, up to what some reach."""
@@ -58,6 +67,23 @@ def front_tables(results: Iterable[Result], kind: Kind, part: str = "test") -> l
         part (str): The part of the split. (default: :obj:`"test"`)
     """
     return [_fronts(group, kind, part) for group in groups(results)]
+
+
+def structure_tables(results: Iterable[Result], kind: Kind, part: str = "test") -> list[Table]:
+    r"""For each dataset, model and adversary who changes edges, a table over the number of what it
+    changes: mean and standard deviation over seeds, in percent.
+
+    Args:
+        results (list of Result): Results, of which those count that are about edges.
+        kind (str): The kind of certificate, ``"multiclass"`` or ``"binary"``.
+        part (str): The part of the split. (default: :obj:`"test"`)
+    """
+    results = list(results)
+    return [
+        _structure_table(group, kind, part)
+        for changes in ("messages", "edges")
+        for group in structure_groups(results, changes)
+    ]
 
 
 def collective_tables(results: Iterable[Result], part: str = "test") -> list[Table]:
@@ -113,6 +139,33 @@ def _table(group: Group, kind: Kind, part: str, narrow: bool) -> Table:
             table.add_row(*start, "any" if method.selects_all else f"{r}", *certified)
             start = [""] * len(start)
     return table
+
+
+def _structure_table(group: Group, kind: Kind, part: str) -> Table:
+    title = f"{group.title}, {kind}, against: {_threat(next(iter(group.seeds)))}"
+    table = Table(title=title, box=box.SIMPLE, title_justify="left")
+    table.add_column("method")
+    for head in ("seeds", "passes", "seconds", "clean", *(f"r={r}" for r in CHANGED_AT_WILL)):
+        table.add_column(head, justify="right", no_wrap=True)
+    for method, results in group.seeds.items():
+        seeds = tallies(results, part, kind)
+        table.add_row(
+            method.title,
+            f"{len(seeds)}",
+            *_cost(results).values(),
+            _mean_and_std(tally.clean_accuracy for tally in seeds),
+            *(
+                _mean_and_std(tally.certified_accuracy(r) for tally in seeds)
+                for r in CHANGED_AT_WILL
+            ),
+        )
+    return table
+
+
+def _threat(method: Method) -> str:
+    smoothing = certified_as(build_nodes(method.smoothing), build_edges(method.pairs))
+    assert smoothing is not None
+    return smoothing.noise.threat("nodes")
 
 
 def _collective_table(group: Group, part: str) -> Table:

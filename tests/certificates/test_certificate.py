@@ -63,7 +63,7 @@ def test_attributes() -> None:
     assert certificate().index.tolist() == [0, 1, 2, 3]
     assert repr(result) == (
         "Certificate(4 objects, kind='multiclass', BernoulliSelection(p=0.95), "
-        "GaussianNoise(std=0.25), abstained=1) against: the features of at most r entities change, "
+        "GaussianNoise(std=0.25), abstained=1) against: the features of at most r nodes change, "
         "by at most eps in total (l2 distance); all else stays"
     )
 

@@ -63,15 +63,16 @@ def test_save_and_load(noise: Any, selection: Any, kind: str, tmp_path: Path) ->
         if isinstance(selection, FixedSizeSelection) and not sizes:
             continue
         upper = UPPER if kind == "multiclass" else None
+        known = {"index": [4, 5, 9, 7], "entities": "pixels", **sizes}
         before = Certificate.from_bounds(
-            smoothing(noise, selection), PREDICTION, LOWER, upper, kind, index=[4, 5, 9, 7], **sizes
+            smoothing(noise, selection), PREDICTION, LOWER, upper, kind, **known
         )
         path = tmp_path / "certificate"  # no ending is added
         before.save(path)
         assert os.listdir(tmp_path) == ["certificate"]
         after = Certificate.load(str(path))
         assert repr(after) == repr(before)
-        for name in ("kind", "num_features"):
+        for name in ("kind", "num_features", "entities"):
             assert getattr(after, name) == getattr(before, name)
         for name in ("prediction", "p_lower", "p_upper", "index", "num_entities"):
             left, right = getattr(before, name), getattr(after, name)

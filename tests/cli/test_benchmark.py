@@ -52,6 +52,20 @@ def test_quick_compares_all_methods_that_fit(small: tuple[Result, Path]) -> None
     assert {(run["n0"], run["n"], run["max_epochs"]) for run in runs} == {(10, 60, 3)}
 
 
+def test_edges_have_a_table_of_their_own(hiersmooth: Program, tmp_path: Path) -> None:
+    options = ("--quick", "--max-epochs", 2, "--no-progress", "--jobs", 1, "--out", tmp_path)
+    listed = ("--method", "exact edge ablation", "--edges-groups", 4, "--edges-partitions", 1)
+    result = hiersmooth("benchmark", *options, *listed)
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "tables.md").read_text()
+    assert "multiclass, against: at most r pairs of nodes get other edges" in text
+    assert "exact edge ablation, edges_groups=4, edges_partitions=1" in text
+    (run,) = (record["run"] for record in JsonLines(tmp_path / "results.jsonl").read())
+    assert run["method"]["edges"] == "ablation" and "p" not in run["method"]
+    again = hiersmooth("benchmark", *options, *listed)
+    assert again.exit_code == 0 and "exact edge ablation" in again.stdout
+
+
 def test_tables_and_figures_are_written(small: tuple[Result, Path]) -> None:
     _, out = small
     text = (out / "tables.md").read_text()

@@ -78,6 +78,6 @@ def test_sets_have_a_table_of_their_own(capsys: pytest.CaptureFixture[str]) -> N
     assert "Prediction sets, coverage 0.9" in text
     shown = " ".join(re.findall(r"[\w=.%*]+", text))
     assert "r = 0 r = 3 anything size 1.50 4.50* coverage 91.0% 94.0%" in shown
-    assert "* classes are in every set, whatever the votes" in text
+    assert "* some classes are in every set, whatever the votes" in text
     text = printed(capsys, sets=SetsSummary(0.9, 0.1, 200, 7, "sure", cells[:1]))
     assert "whatever the votes" not in text and "sets" not in printed(capsys)

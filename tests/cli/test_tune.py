@@ -206,7 +206,7 @@ def test_help_is_complete(hiersmooth: Program) -> None:
     for option in command.params:
         record = option.get_help_record(context)
         assert record is not None and option.help and option.opts[0] in text, option.name
-        needs_none = option.is_flag or option.name in ("additions", "deletions", "eps")
+        needs_none = option.is_flag or option.name in ("additions", "deletions", "eps", "r_edges")
         assert needs_none or "default: " in record[1], option.name
     assert "Example: hiersmooth tune" in text
 
@@ -321,7 +321,7 @@ def test_mistakes(
         ("--model", "mlp", "'gcn', 'gat', 'gatv2', 'appnp', 'sage', nor 'module:Class'"),
         ("--model", "gin", "'gin' is not one of"),
         ("--noise", "salt", "'flips', 'gaussian', 'ablation', 'laplace', 'uniform'"),
-        ("--r", 0, "x>=1"),
+        ("--r", -1, "x>=0"),
         ("--additions", -1, "x>=0"),
         ("--eps", 0, "x>0.0"),
         ("--eps", "nan", "not a finite number"),

@@ -18,7 +18,7 @@ from pyg_hiersmooth.datasets import RandomMolecules, split_graphs, split_nodes
 from pyg_hiersmooth.experiment import Experiment, Outcome, RunFolder, Settings
 from pyg_hiersmooth.experiment.summary import SetsSummary
 from pyg_hiersmooth.experiment.task import Task
-from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.training import TrainingHistory
@@ -353,6 +353,50 @@ def test_calibration_nodes_are_hidden_from_training(tmp_path: Path) -> None:
         weights.append(run.task.new_trained_model(run.task.transform).state_dict())
     for name, values in weights[0].items():
         assert torch.equal(values, weights[1][name])
+
+
+def test_sets_of_graphs_are_those_of_the_library(tmp_path: Path) -> None:
+    settings = GRAPHS.having(sets=0.8, calibration=30, approve=0.4, max_epochs=3)
+    folder = RunFolder(tmp_path / "run")
+    run = Experiment(settings, folder)
+    outcome = run.run(progress=False)
+    task, split = run.task, split_graphs(run.task.y, calibration=30)
+    assert torch.equal(task.split.calibration_index, split.calibration_index)
+    smoothed = SmoothedGraphClassifier(run.model, task.transform, task.num_classes)
+    quiet: dict[str, Any] = {"n0": 10, "n": 40, "progress": False, "num_workers": 0}
+    cal, test = (
+        replace(smoothed.certify(task.data[index], approve=0.4, **quiet), index=index.numpy())
+        for index in (split.calibration_index, split.test_index)
+    )
+    expected = PredictionSets.calibrate(cal, task.y[split.calibration_index], 0.8, split=split)
+    assert outcome.summary.sets == SetsSummary.of(expected, test, outcome.labels)
+    assert np.array_equal(outcome.labels, task.y[split.test_index])
+    assert PredictionSets.load(folder.sets).threshold() == expected.threshold()
+    loaded = Certificate.load(folder.certificate)
+    assert np.array_equal(loaded.index, split.test_index)
+    with pytest.raises(ValueError, match="other objects than calibration used"):
+        PredictionSets.load(folder.sets).sets(cal)
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "told"),
+    [
+        (
+            {"edges": "flips"},
+            "at most 1 pair of nodes, by 1 deleted edge in total",
+        ),
+        ({"noise": "gaussian", "edges": "ablation"}, "at most 1 entity, by eps = "),
+    ],
+    ids=str,
+)
+def test_sets_for_noise_on_edges(smoothing: dict[str, str], told: str, tmp_path: Path) -> None:
+    few: dict[str, Any] = {"n0": 10, "n": 40, "max_epochs": 1, "device": "cpu", "num_workers": 0}
+    settings = Settings.of(sets=0.8, calibration=30, **few, **smoothing)
+    summary = Experiment(settings, tmp_path / "run").run(progress=False).summary
+    assert summary.sets is not None and told in summary.sets.statement
+    sizes = [cell.size for cell in summary.sets.sizes]
+    assert len(sizes) > 5 and max(sizes) <= 7
+    assert RunFolder(tmp_path / "run").read_summary() == summary
 
 
 # Ranks

@@ -169,6 +169,7 @@ def test_certificates_know_their_pixels() -> None:
     certificate = classifier.certify(make_images(), 50, 500, progress=False, index=[3, 1])
     assert certificate.index.tolist() == [3, 1]
     assert certificate.num_entities.tolist() == [12, 12]
+    assert "at most r pixels change" in certificate.threat
     assert certificate.num_features == 3
     assert classifier(make_images(), 50).sum(1).tolist() == pytest.approx([1.0] * 5)
 

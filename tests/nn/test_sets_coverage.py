@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise, SparseFlip
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 RUNS, NUM = 40, 39  # floor(0.09 * 40) = 3
-NODES, C, SAMPLES = 2, 3, 400
+NODES, C = 2, 3
 TARGETS = RUNS * (NUM + 1)
 FALSE_ALARM = 1e-6
 
@@ -80,6 +81,37 @@ def attacks(x: Tensor, y: Tensor, noise: Noise, budget: dict[str, float]) -> Ite
         yield changed
 
 
+def votes(smoothed: SmoothedNodeClassifier, data: Data, seed: int, n: int = 400) -> Certificate:
+    """Approvals of the targets."""
+    return smoothed.certify(
+        data,
+        n0=1,
+        n=n,
+        seed=seed,
+        node_index=NODES * torch.arange(TARGETS),
+        approve=0.4,
+        progress=False,
+        num_workers=0,
+    )
+
+
+def check_coverage(clean: Certificate, after: Certificate, y: Tensor, **budget: Any) -> None:
+    """Each run calibrates on its own clean targets, and asks about the last one."""
+    covered, sizes, labels = np.zeros(3, dtype=int), [], y.numpy()
+    for run in np.arange(TARGETS).reshape(RUNS, NUM + 1):
+        calibration, test = run[:NUM], run[NUM:]
+        sets = PredictionSets.calibrate(clean.subset(calibration), labels[calibration], 0.9)
+        plain = sets.sets(clean.subset(test))
+        robust = sets.sets(after.subset(test), 1, **budget)
+        unsafe = sets.sets(after.subset(test))
+        covered += [int(each[0, labels[test[0]]]) for each in (plain, robust, unsafe)]
+        sizes.append(robust.sum())
+    least = binom.ppf(FALSE_ALARM, RUNS, 0.9)
+    assert (covered[:2] >= least).all()
+    assert covered[2] < least, "attacks that sets without a margin do not withstand"
+    assert np.mean(sizes) < 0.9 * C, "sets that say something"
+
+
 @pytest.mark.filterwarnings("ignore:at r=")
 @pytest.mark.parametrize(("p", "noise", "budget"), SMOOTHINGS, ids=str)
 def test_coverage_is_nominal_whatever_was_tried(
@@ -89,36 +121,28 @@ def test_coverage_is_nominal_whatever_was_tried(
     x, y = world()
     smoothed = SmoothedNodeClassifier(Prototypes(), HierarchicalNodeFeatureNoise(p, noise), C)
 
-    def votes(features: Tensor, seed: int, n: int = SAMPLES) -> Certificate:
-        return smoothed.certify(
-            graph(features),
-            n0=1,
-            n=n,
-            seed=seed,
-            node_index=NODES * torch.arange(TARGETS),
-            approve=0.4,
-            progress=False,
-            num_workers=0,
-        )
-
     def left(features: Tensor) -> np.ndarray:
         """In how many samples, other than those of the sets, the right class is approved."""
-        return votes(features, 1, n=100).approvals[np.arange(TARGETS), y]  # type: ignore[index]
+        found = votes(smoothed, graph(features), seed=1, n=100).approvals
+        return found[np.arange(TARGETS), y]  # type: ignore[index]
 
-    clean, tried = votes(x, 0), torch.stack(list(attacks(x, y, noise, budget)))
+    clean, tried = votes(smoothed, graph(x), 0), torch.stack(list(attacks(x, y, noise, budget)))
     worst = np.argmin([left(features) for features in tried], axis=0)
-    after = votes(tried[worst, torch.arange(TARGETS)], 2)
-    labels, covered = y.numpy(), np.zeros(3, dtype=int)
-    sizes = []
-    for run in np.arange(TARGETS).reshape(RUNS, NUM + 1):
-        calibration, test = run[:NUM], run[NUM:]
-        sets = PredictionSets.calibrate(clean.subset(calibration), labels[calibration], 0.9)
-        right = labels[test]
-        found = sets.sets(after.subset(test), 1, **budget)
-        plain, unsafe = sets.sets(clean.subset(test)), sets.sets(after.subset(test))
-        covered += [int(each[0, right[0]]) for each in (plain, found, unsafe)]
-        sizes.append(found.sum())
-    least = binom.ppf(FALSE_ALARM, RUNS, 0.9)
-    assert (covered[:2] >= least).all()
-    assert covered[2] < least, "attacks that sets without a margin do not withstand"
-    assert np.mean(sizes) < 0.9 * C, "sets that say something"
+    after = votes(smoothed, graph(tried[worst, torch.arange(TARGETS)]), 2)
+    check_coverage(clean, after, y, **budget)
+
+
+@pytest.mark.filterwarnings("ignore:at r=")
+@pytest.mark.parametrize("only", [None, "new_nodes"])
+def test_coverage_is_nominal_beside_new_nodes(only: str | None) -> None:
+    """A node is added to each component, and shouts at both others; as above, 2e-6."""
+    x, y = world()
+    transform = HierarchicalNodeFeatureNoise(0.2, AblationNoise(of="messages"))
+    smoothed = SmoothedNodeClassifier(Prototypes(), transform, C)
+    data = graph(x)
+    clean = votes(smoothed, data, 0)
+    new, old = NODES * TARGETS + torch.arange(TARGETS), NODES * torch.arange(TARGETS)
+    added = [torch.stack([new, old + i]) for i in range(NODES)]
+    data.edge_index = torch.cat([data.edge_index, *added], dim=1)
+    data.x = torch.cat([data.x, 9.0 * one_hot(y + 1)])
+    check_coverage(clean, votes(smoothed, data, 2), y, **{"only": only} if only else {})

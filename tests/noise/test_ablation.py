@@ -98,7 +98,7 @@ def test_repr() -> None:
 def test_the_adversaries_of_what_is_ablated() -> None:
     features, messages, nodes = (AblationNoise(of=of) for of in ("features", "messages", "nodes"))
     assert features.threat("pixels").startswith("the features of at most r pixels change to any")
-    assert "other nodes" in messages.threat() and "outside the claim" in messages.threat()
+    assert "other nodes" in messages.threat() and "not covered" in messages.threat()
     assert "added at the end" in nodes.threat()
     assert [noise.fixes_graph for noise in (features, messages, nodes)] == [True, False, False]
     assert [noise.spares_target for noise in (features, messages, nodes)] == [False, True, False]

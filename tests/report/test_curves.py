@@ -93,4 +93,4 @@ def test_runs_share_a_figure_where_they_share_a_budget(runs: dict[str, Path]) ->
 
 def test_labels_without_tex() -> None:
     assert in_words(r"$\ell_2$ distance $\epsilon$") == "l2 distance eps"
-    assert in_words("Changed entities $r$") == "changed nodes r"
+    assert in_words("Changed nodes $r$") == "changed nodes r"

@@ -27,7 +27,7 @@ def test_what_says_nothing_is_marked_and_what_files_hold_is_text(runs: dict[str,
     html = "".join(map(str, prediction_sets(replace(run, summary=replace(run.summary, sets=sets)))))
     assert re.findall(r">(7.00\*?)<", html) == ["7.00", "7.00*"] and "in every set" in html
     assert "<b>" not in html and "<i>" not in html and "&lt;i&gt;sure" in html
-    assert "1,200 calibration nodes, votes." in html
+    assert "1,200 calibration nodes, scored by votes." in html
 
 
 def test_where_nobody_asked_there_is_no_section(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -266,8 +266,33 @@ def test_ranks_of_a_machine_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(engine, "num_cores", lambda: 8)
     for ranks, workers in ((1, 8), (2, 4), (3, 2), (16, 1)):
         monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
-        assert engine._num_workers(HashVoter(), 10_000, None) == workers
+        voter = HashVoter()
+        voter.seconds = 1.0
+        assert engine._num_workers(voter, 10_000, None) == workers
     assert engine._num_workers(HashVoter(), 10_000, 5) == 5
+
+
+def test_no_process_is_started_for_less_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "num_cores", lambda: 2)
+    started: list[int] = []
+
+    def loader(chunks: Any, num_workers: int, **options: Any) -> Any:
+        started.append(num_workers)
+        return map(chunks.__getitem__, range(len(chunks)))
+
+    monkeypatch.setattr(engine, "DataLoader", loader)
+    for seconds, asked, expected in (
+        (1e-4, None, []),
+        (1e-2, None, [2]),
+        (1e-4, 1, [1]),
+        (None, None, []),  # as it is timed
+    ):
+        voter = HashVoter()
+        voter.seconds = seconds
+        votes = sample_votes(voter, 400, num_workers=asked, progress=False)
+        assert torch.equal(votes, expected_votes(range(400)))
+        assert started == expected
+        started.clear()
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,7 @@ def test_a_group_starts_and_ends_with_the_block(on_ranks: OnRanks) -> None:
     port = free_port()
 
     def work(rank: int) -> Any:
+        dist.barrier()  # both have met
         dist.destroy_process_group()  # that of the tests
         os.environ |= {"WORLD_SIZE": "2", "RANK": str(rank), "MASTER_ADDR": "localhost"}
         os.environ["MASTER_PORT"] = str(port)

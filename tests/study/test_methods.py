@@ -6,6 +6,8 @@ from pyg_hiersmooth.experiment.settings import SmoothingSettings
 from pyg_hiersmooth.study.methods import (
     ABLATION,
     EXACT_ABLATION,
+    EXACT_EDGES,
+    EXACT_MESSAGES,
     FLAT_FLIPS,
     HIERARCHICAL_FLIPS,
     HIERARCHICAL_GAUSSIAN,
@@ -26,7 +28,8 @@ def test_methods_of_the_reference() -> None:
 
 def test_who_is_selected_is_shown_unless_all_are() -> None:
     shown = {name for name, method in METHODS.items() if method.smoothing.indicator}
-    assert shown == {HIERARCHICAL_FLIPS, ABLATION, EXACT_ABLATION, HIERARCHICAL_GAUSSIAN}
+    sampled = {HIERARCHICAL_FLIPS, ABLATION, HIERARCHICAL_GAUSSIAN}
+    assert shown == {*sampled, EXACT_ABLATION, EXACT_MESSAGES}
 
 
 def test_settings_that_a_method_has() -> None:
@@ -45,7 +48,9 @@ def test_a_partition_takes_the_place_of_p() -> None:
     assert [exact.has(name) for name in ("p", "groups", "partitions")] == [False, True, True]
     sampled = Method.of("sampled", "gaussian", std=0.1, groups=5, partitions=2)
     assert sampled.smoothing.selection == "partition" and sampled.num_outcomes is None
-    assert {method.num_outcomes for method in METHODS.values() if method != exact} == {None}
+    assert {name for name, method in METHODS.items() if method.num_outcomes is not None} == {
+        *(EXACT_ABLATION, EXACT_MESSAGES, EXACT_EDGES)
+    }
 
 
 def test_two_selections_are_refused() -> None:
@@ -81,6 +86,25 @@ def test_random_settings(seed: int) -> None:
             assert smoothing.p_minus is not None and 0.3 <= smoothing.p_minus <= 0.95
         else:
             assert smoothing.p_plus is None and smoothing.p_minus is None
+
+
+def test_ablated_edges_take_the_place_of_nodes() -> None:
+    exact, coins = METHODS["exact edge ablation"], METHODS["edge ablation"]
+    assert exact.title == "exact edge ablation, edges_groups=20, edges_partitions=10"
+    assert coins.title == "edge ablation, edges_p=0.9"
+    assert (exact.num_outcomes, coins.num_outcomes) == (200, None)
+    assert {exact.changes, coins.changes} == {"edges"} and exact.smoothing.noise == "none"
+    assert exact.has("edges_groups") and not exact.has("edges_p") and coins.has("edges_p")
+    assert not exact.has("p") and not METHODS["node ablation"].has("edges_p")
+    assert exact.having(edges_groups=30).title.count("edges_groups=30") == 1
+    assert METHODS["exact message ablation"].changes == "messages"
+    assert METHODS["unprotected"].changes == METHODS["node ablation"].changes == "features"
+    for method in METHODS.values():
+        assert Method.of(**method.options) == method
+    with pytest.raises(ValueError, match="'edges' of a study must be ablation, without noise"):
+        Method.of("both", "ablation", edges="ablation")
+    with pytest.raises(ValueError, match="'edges' of a study must be ablation, without noise"):
+        Method.of("flipped", edges="flips")
 
 
 def test_what_is_ablated_is_told_unless_it_is_features() -> None:

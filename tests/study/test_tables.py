@@ -12,6 +12,7 @@ from pyg_hiersmooth.study.tables import (
     collective_tables,
     front_tables,
     markdown,
+    structure_tables,
     tables,
 )
 
@@ -86,6 +87,32 @@ def test_one_attack_on_all_has_a_table_of_its_own(make_result) -> None:
     assert row[1:4] == ["11,000", "2", "75.0 ± 7.1"]
     assert row[4:] == ["55.0 ± 7.1", "40.0 ± 0.0", "20.0 ± 0.0"]
     assert collective_tables([make_result()]) == []
+
+
+def test_adversaries_who_change_edges_have_tables_of_their_own(make_result) -> None:
+    features = make_result("exact node ablation", test=Tally(100, 80, 5, [70, 60]))
+    unprotected = make_result("unprotected", test=Tally(100, 82, 0, []))
+    messages = make_result("exact message ablation", test=Tally(100, 80, 5, [75, 74, 73]))
+    edges = [
+        make_result("exact edge ablation", test=Tally(100, 80, 5, list(range(79, 69, -1)))),
+        make_result("edge ablation", test=Tally(100, 81, 5, [66])),
+    ]
+    results = [features, unprotected, messages, *edges]
+    first, second = structure_tables(results, "multiclass")
+    assert "other nodes are taken over" in str(first.title)
+    assert "pairs of nodes get other edges" in str(second.title)
+    head, row = rows_of(markdown([first]))
+    assert head[-6:] == ["r=1", "r=2", "r=3", "r=5", "r=7", "r=10"]
+    assert row[0].startswith("exact message ablation") and row[1:3] == ["1", "200"]
+    assert row[-6:] == ["75.0", "74.0", "73.0", "0.0", "0.0", "0.0"]
+    _, exact, sampled = rows_of(markdown([second]))
+    assert exact[-6:] == ["79.0", "78.0", "77.0", "75.0", "73.0", "70.0"]
+    assert sampled[2] == "11,000" and sampled[-6:] == ["66.0", *["0.0"] * 5]
+    # None of them is compared with those of changed features.
+    (table,) = tables(results, "multiclass")
+    assert "message" not in markdown([table]) and "edge" not in markdown([table])
+    assert structure_tables([features], "multiclass") == []
+    assert tables([messages, *edges], "multiclass") == []
 
 
 def test_nothing_is_certified_without_protection(make_result) -> None:

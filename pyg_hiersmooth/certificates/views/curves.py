@@ -46,7 +46,7 @@ def _panels(certificate: Certificate, y: ArrayLike) -> Iterator[Panel]:
         yield Panel(axis.label, axis.whole, tuple(curves))
     if not axes:
         curve = _over_count(lambda r: certificate.certified_accuracy(y, r))
-        yield Panel(f"Changed {noise.counted} $r$", True, (curve,))
+        yield Panel(f"Changed {certificate.counted} $r$", True, (curve,))
 
 
 def _over_axis(certificate: Certificate, y: ArrayLike, axis: Axis, r: int | None) -> Curve:

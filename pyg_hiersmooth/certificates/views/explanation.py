@@ -101,7 +101,7 @@ class Explanation:
         if self.num_samples is not None and not certificate.exact:
             rows.append(("samples", f"{self.num_samples:,}"))
         if self.receptive_field is not None:
-            rows.append(("receptive field", f"{self.receptive_field:,} entities"))
+            rows.append(("receptive field", f"{self.receptive_field:,} {certificate.entities}"))
         rows.append(("smoothing", certificate.smoothing))
         rows.append(("against", certificate.threat))
         if self.prediction >= 0:
@@ -128,7 +128,8 @@ class Explanation:
 
     def _region(self) -> list[tuple[str, str]]:
         if self.largest_r is not None:
-            changed = f"any change of {self.largest_r} entities"
+            entities = self.certificate.counted.removesuffix("s" if self.largest_r == 1 else "")
+            changed = f"any change of {self.largest_r} {entities}"
             told = changed if self.certificate.noise.fixes_graph else f"r = {self.largest_r}"
             return [("withstands", told)]
         rows = []

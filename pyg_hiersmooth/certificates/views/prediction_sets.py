@@ -63,13 +63,14 @@ def plot(
     rows: Sequence[Mapping[str, Any]],
     path: str | os.PathLike[str] | None,
     ax: Axes | None,
+    counted: str,
 ) -> Figure:
-    r"""Draws the average sizes in some :func:`rows`."""
+    r"""Draws the average sizes in some :func:`rows` over the number of what is counted."""
     from pyg_hiersmooth.plotting import plot_set_sizes
 
     changed, sizes = [row["r"] for row in rows], [row["size"] for row in rows]
     title = f"{sets.nominal:.4g} coverage, {sets.selection}, {sets.noise}"
-    return plot_set_sizes(changed, {"sets": sizes}, sets.num_classes, title, path, ax)
+    return plot_set_sizes(changed, {"sets": sizes}, sets.num_classes, title, path, ax, counted)
 
 
 def statement(sets: PredictionSets, r: int, budget: Mapping[str, Any]) -> str:

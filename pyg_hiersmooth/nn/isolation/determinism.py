@@ -14,6 +14,7 @@ from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_cha
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.model_state import first_difference
 from pyg_hiersmooth.nn.isolation.probes import shuffled_probe, unrelated_probe
+from pyg_hiersmooth.nn.isolation.problems import refuse
 from pyg_hiersmooth.sampling.linear_input import LinearInput
 
 BREAK_TIES_BY_PLACE = (EdgePooling,)
@@ -42,8 +43,8 @@ def check_deterministic(
             the same.
 
     Raises:
-        ValueError: If it keeps more than the graph determines, answers differently from call to
-            call, or does not depend on its features.
+        ImpureModelError: If it keeps more than the graph determines, answers differently from call
+            to call, or does not depend on its features.
     """
     one, other = draws
     name = type(prepared.model).__name__
@@ -58,13 +59,13 @@ def check_deterministic(
         logits = prepared.answer(draw, seed=seed)
         refuse_change(first_difference(kept, prepared.state()))
         if not (torch.equal(logits, expected) or logits_match(logits, expected)):
-            raise ValueError(
+            refuse(
                 f"'{name}' answers the same features differently from call to call: draw random "
                 "numbers from PyTorch's global generator, which is seeded for each sample, and "
                 "keep nothing between calls"
             )
     if deterministic and prepared.draws_random_numbers(one):
-        raise ValueError(
+        refuse(
             f"'{name}' draws random numbers, so that no certificate of it is exact: switch them "
             "off in evaluation mode, or sample with BernoulliSelection"
         )
@@ -74,7 +75,7 @@ def check_deterministic(
     makes_no_difference = all(torch.equal(logits, first) for logits in answers)
     refuse_change(first_difference(kept, prepared.state()))
     if noisy and makes_no_difference:
-        raise ValueError(
+        refuse(
             f"'{name}' does not depend on the noisy features: it, or 'forward', must use those "
             "that it is called with"
         )

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Data, HeteroData
 
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.problems import refuse
 from pyg_hiersmooth.transforms.edge_forms import edge_ends
 
 MOST_SHARED = 0.5
@@ -18,7 +19,7 @@ r"""Share of the clean edges, and of all that is held beside them, from which on
 clean ones: a part of them, or more than them, gets around the noise as well."""
 
 
-def check_no_edges(prepared: IsolatedModel, graph: Data) -> None:
+def check_no_edges(prepared: IsolatedModel, graph: Data | HeteroData) -> None:
     r"""Checks that neither a model nor a function that calls it holds edges of a graph: as pairs of
     nodes in any order and direction, in one tensor or two, or as an adjacency matrix.
 
@@ -27,20 +28,22 @@ def check_no_edges(prepared: IsolatedModel, graph: Data) -> None:
         graph (Data): The clean graph.
 
     Raises:
-        ValueError: If one does.
+        ImpureModelError: If one does.
     """
-    num_nodes = int(graph.num_nodes or 0)
-    known = [_numbers(torch.stack(ends), num_nodes) for ends in edge_ends(graph._store).values()]
-    for path, pairs in _held_pairs(prepared, num_nodes):
-        held = [_numbers(pairs, num_nodes), _numbers(pairs.flip(0), num_nodes)]
-        if any(_are_clean(each, own) for own in known for each in held):
-            raise ValueError(
-                f"'{path}' holds the clean edges, which would get around the noise: use those that "
-                "the model is called with"
-            )
+    for store in graph.edge_stores:
+        num_nodes = [int(each or 0) for each in store.size()]
+        largest = max(num_nodes)
+        known = [_numbers(torch.stack(ends), largest) for ends in edge_ends(store).values()]
+        for path, pairs in _held_pairs(prepared, num_nodes):
+            held = [_numbers(pairs, largest), _numbers(pairs.flip(0), largest)]
+            if any(_are_clean(each, own) for own in known for each in held):
+                refuse(
+                    f"'{path}' holds the clean edges, which would get around the noise: use those "
+                    "that the model is called with"
+                )
 
 
-def _held_pairs(prepared: IsolatedModel, num_nodes: int) -> Iterator[tuple[str, Tensor]]:
+def _held_pairs(prepared: IsolatedModel, num_nodes: list[int]) -> Iterator[tuple[str, Tensor]]:
     r"""What may be edges, int64 ``[2, E]``, by name."""
     before: Tensor | None = None
     for path, value in prepared.held():
@@ -60,8 +63,8 @@ def _are_clean(held: Tensor, clean: Tensor) -> bool:
     return shared > 0 and shared >= MOST_SHARED * max(len(clean), len(held))
 
 
-def _as_pairs(value: Tensor, num_nodes: int) -> Tensor | None:
-    if tuple(value.shape) == (num_nodes, num_nodes):
+def _as_pairs(value: Tensor, num_nodes: list[int]) -> Tensor | None:
+    if list(value.shape) in (num_nodes, num_nodes[::-1]):
         is_sparse = value.layout != torch.strided
         return value.to_sparse_coo().coalesce().indices() if is_sparse else value.nonzero().t()
     if value.dim() != 2 or not _is_whole(value):

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.isolation.model_state import leaves
+from pyg_hiersmooth.nn.isolation.problems import refuse
 
 PLACES = re.compile(r"(\[-?\d+\])+$")
 r"""The end of a path into nested lists."""
@@ -34,7 +35,7 @@ def check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> No
         x (torch.Tensor): The clean features ``[N, D]``.
 
     Raises:
-        ValueError: If one does, or may: a float tensor with a row per entity.
+        ImpureModelError: If one does, or may: a float tensor with a row per entity.
     """
     registered = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     says_nothing = _says_nothing(x)
@@ -42,7 +43,7 @@ def check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> No
         if says_nothing and id(value) in registered:
             continue
         if _contains(value.detach(), x, forward.rows):
-            raise ValueError(
+            refuse(
                 f"'{path}' holds the clean features, which would bypass the noise: use those "
                 "that the model is called with"
             )
@@ -50,7 +51,7 @@ def check_no_features(model: torch.nn.Module, forward: Forward, x: Tensor) -> No
         if id(value) in registered or value.dim() != 2 or not is_dense:
             continue
         if value.size(0) == x.size(0) != value.size(1):
-            raise ValueError(
+            refuse(
                 f"'{path}' holds a row for each of the {x.size(0)} entities and may be made from "
                 "clean features: reset it, or, if it does not depend on them, register it as a "
                 "buffer of the model or make it an attribute of the graph that 'keep' names"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.isolation.adjacency_cache import keep_adjacencies
 from pyg_hiersmooth.nn.isolation.held_features import check_no_features, functions_of, tensors
@@ -20,6 +21,7 @@ from pyg_hiersmooth.nn.isolation.private_copy import (
     same_weights,
     tensor_addresses,
 )
+from pyg_hiersmooth.nn.isolation.problems import refuse
 from pyg_hiersmooth.sampling.generators import generator_states, seed_generators
 from pyg_hiersmooth.sampling.linear_input import LinearInput
 
@@ -33,8 +35,9 @@ def isolate(model: torch.nn.Module, forward: Forward, x: Tensor) -> IsolatedMode
         x (torch.Tensor): Clean features, which nothing may hold.
 
     Raises:
-        ValueError: If the model cannot be copied, or it or a function that calls it holds clean
-            features, or the user's own model.
+        ValueError: If the model cannot be copied.
+        ImpureModelError: If it or a function that calls it holds clean features, or the user's own
+            model.
     """
     _check_weights(model)
     isolated = IsolatedModel(private_copy(model), forward, x.device)
@@ -103,7 +106,7 @@ class IsolatedModel:
         noisy graph if one is given.
 
         Raises:
-            ValueError: If several units share random numbers.
+            ImpureModelError: If several units share random numbers.
         """
         seed_generators(seed, self.device)
         if copies * len(self.forward.rows) == 1 or isinstance(self.forward, OneByOne):
@@ -111,7 +114,7 @@ class IsolatedModel:
         before = generator_states(self.device)
         logits = self.forward(self.model, x, copies, seed, graph)
         if generator_states(self.device) != before:
-            raise ValueError(
+            raise ImpureModelError(
                 f"'{type(self.model).__name__}' draws random numbers, which the samples of a block "
                 "would share: pass block_size=1"
             )
@@ -154,7 +157,7 @@ class IsolatedModel:
         r"""Checks that nothing has changed since :meth:`watch`.
 
         Raises:
-            ValueError: If something has, with its name.
+            ImpureModelError: If something has, with its name.
         """
         if self._baseline is not None:
             refuse_change(first_difference(self._baseline, self.state()))
@@ -169,26 +172,29 @@ class IsolatedModel:
 
 
 def refuse_change(path: str | None) -> None:
-    r"""Raises a :class:`ValueError` about what changed between calls, if anything did."""
+    r"""Refuses with an :class:`~pyg_hiersmooth.errors.ImpureModelError` what changed between
+    calls, if anything did.
+    """
     if path is None:
         return
     root, _, name = path.partition(".")
-    if root in ("graph", "copies"):
-        raise ValueError(
-            f"the model changes '{name}' of the graph it is called on, so that votes would depend "
-            "on one another: let it change a copy"
-        )
-    raise ValueError(
+    what = (
         f"'{path}' changes from call to call, so that votes would depend on one another: draw "
         "random numbers from PyTorch's global generator, and keep nothing between calls"
     )
+    if root in ("graph", "copies"):
+        what = (
+            f"the model changes '{name}' of the graph it is called on, so that votes would depend "
+            "on one another: let it change a copy"
+        )
+    refuse(what)
 
 
 def _check_leads_nowhere(isolated: IsolatedModel, model: torch.nn.Module) -> None:
     own = tensor_addresses(model)
     for path, value in isolated.held():
         if value.layout == torch.strided and value.data_ptr() in own:
-            raise ValueError(
+            refuse(
                 f"'{path}' is the user's model, but votes come from a private copy: call the "
                 "model that 'forward' is given, its first argument, and let a model's methods "
                 "use 'self'"

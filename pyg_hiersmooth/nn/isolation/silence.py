@@ -28,6 +28,7 @@ from pyg_hiersmooth.nn.isolation.probes import (
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
+    Graph,
     edge_attributes,
     edge_ends,
     edge_index_like,
@@ -112,9 +113,11 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
         return
-    for number, changed, selected, graph, attacks in _cases(graph_of.graph, draw, quick):
+    for number, changed, selected, keeps_edges, is_thorough in cases(draw, quick):
         stream = RandomStream(number, SILENCE, device=draw.device)
         others = (~changed).nonzero().view(-1)
+        graph = without_messages(graph_of.graph, selected)
+        graph = graph if keeps_edges else without_edges(graph)
 
         def marked(x: Tensor, of: Tensor = selected) -> Tensor:
             return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
@@ -128,10 +131,11 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception:
-            if _has_edges(graph):
+            if keeps_edges:
                 raise
             continue  # a model may refuse to be without edges
-        _compare(prepared, moved, logits, "by its features")
+        compare(prepared, moved, logits, "by its features")
+        attacks = _attacks if is_thorough else _quick_attacks
         for what, x, attacked, is_real in attacks(draw, graph, selected, changed, stream):
             silent = pad(selected, (0, len(x) - len(draw)), value=True)
             try:
@@ -146,34 +150,39 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
                     f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
                     f"message ablation cannot be tried on it: {one_line(error)}"
                 ) from error
-            _compare(prepared, moved[: len(draw)][others], logits, what)
+            compare(prepared, moved[: len(draw)][others], logits, what)
 
 
-def _cases(
-    graph: Data, draw: Tensor, quick: bool
-) -> Iterator[tuple[int, Tensor, Tensor, Data, Attacks]]:
-    r"""Numbered choices of nodes that change, bool ``[N]``; with each, those that are silent, some
-    of the others among them, what is left of the graph, and what is tried. Sometimes nothing is
-    left: a model may do something else for nodes to which nobody sends, or without edges.
+class Case(NamedTuple):
+    r"""Nodes that change."""
+
+    number: int
+    changed: Tensor
+    r"""bool ``[N]``."""
+    selected: Tensor
+    r"""Those that are silent, some of the others among them, bool ``[N]``."""
+    keeps_edges: bool
+    r"""Whether edges are left besides those that are added."""
+    is_thorough: bool
+    r"""Whether one thing is tried at a time, or much at once."""
+
+
+def cases(draw: Tensor, quick: bool = False) -> Iterator[Case]:
+    r"""Choices of nodes that change, some of them once more without edges: a model may do something
+    else for nodes to which nobody sends, or on a graph without edges.
     """
     choices = itertools.islice(_taken_over(draw.size(0)), 1 if quick else None)
     for number, changed in enumerate(choices):
         changed = changed.to(draw.device)
         stream = RandomStream(number, SILENCE, 0, device=draw.device)
         silent = changed if number % 2 else changed | stream.bernoulli(0.5, len(changed))
-        first = number < THOROUGH
-        attacks = _attacks if first and not quick else _quick_attacks
-        yield number, changed, silent, without_messages(graph, silent), attacks
-        if first:
-            nothing = without_edges_into(graph, torch.ones_like(changed))
-            yield number, changed, silent, nothing, _quick_attacks
+        yield Case(number, changed, silent, True, number < THOROUGH and not quick)
+        if number < THOROUGH:
+            yield Case(number, changed, silent, False, False)
 
 
-def _has_edges(graph: Data) -> bool:
-    return any(len(source) > 0 for source, _ in edge_ends(graph._store).values())
-
-
-def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+def compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+    r"""Refuses a model whose logits moved by what silent nodes did, in words."""
     if not logits_match(moved, logits):
         raise ImpureModelError(
             f"'{type(prepared.model).__name__}' lets a node that sends no messages reach others "
@@ -217,7 +226,7 @@ def _attacks(
     infinite = torch.where(rows, infinite_probe(draw), draw)
     yield Attack("by features so large that they overflow", infinite, graph, False)
     edges = _in_edges(selected, changed, stream)
-    for carried in _kinds(_edge_values(graph)):
+    for carried in kinds(edge_values(graph._store)):
         attacked = with_edges(graph, edges, carried=carried)
         yield Attack("by its in-edges", draw, attacked, carried.is_real)
     yield Attack("by its in-edges", draw, without_edges_into(graph, changed), True)
@@ -227,7 +236,7 @@ def _attacks(
         x = torch.cat([draw, draw[:1].expand(num_added, -1)])
         yield Attack("as an added node", x, with_edges(graph, edges, num_added), True)
     x = torch.cat([draw, stretched_probe(draw[:1])])
-    for carried in _kinds(_node_values(graph)):
+    for carried in kinds(_node_values(graph)):
         yield Attack("as an added node", x, with_edges(graph, edges, 1, carried), False)
 
 
@@ -250,6 +259,15 @@ def _in_edges(selected: Tensor, changed: Tensor, stream: RandomStream) -> Tensor
     first = nodes[:1].expand(len(sending))
     picked = sending[(stream.uniform(2 * len(nodes)) * len(sending)).long()]
     return torch.stack([torch.cat([sending, picked]), torch.cat([first, nodes, nodes.flip(0)])])
+
+
+def without_edges(graph: Graph) -> Graph:
+    r"""A graph without any edges."""
+    bare = shallow_copy(graph)
+    for store in bare.edge_stores:
+        ends = edge_ends(store)
+        keep_edges(bare, store, {form: torch.zeros_like(i).bool() for form, (i, _) in ends.items()})
+    return bare
 
 
 def without_edges_into(graph: Data, nodes: Tensor) -> Data:
@@ -292,7 +310,7 @@ INTEGERS = (
 )
 
 
-def _kinds(values: list[Tensor]) -> list[Carried]:
+def kinds(values: list[Tensor]) -> list[Carried]:
     r"""What may be carried where others carry such values."""
     kinds = [FIRST]
     if any(value.is_floating_point() for value in values):
@@ -306,11 +324,11 @@ def _is_integer(value: Tensor) -> bool:
     return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
 
 
-def _edge_values(graph: Data) -> list[Tensor]:
+def edge_values(store: Any) -> list[Tensor]:
     r"""What edges carry."""
-    values = [graph[name] for name in edge_attributes(graph._store)]
-    if "adj_t" in graph:
-        values.append(entries(graph.adj_t)[2])
+    values = [store[name] for name in edge_attributes(store)]
+    if "adj_t" in store:
+        values.append(entries(store.adj_t)[2])
     return [value for value in values if isinstance(value, Tensor)]
 
 
@@ -326,30 +344,31 @@ def with_edges(graph: Data, edges: Tensor, num_added: int = 0, carried: Carried 
     """
     size = int(graph.num_nodes or 0) + num_added
     larger = copy.copy(graph)
-    order = _order(graph, edges)
+    order = order_with(graph, edges)
     for name in list(graph.keys()):
         value = graph[name]
         if name == "adj_t":
-            larger.adj_t = _with_entries(value, edges, size, carried)
+            larger.adj_t = with_entries(value, edges, (size, size), carried)
         elif name == "edge_index":
             index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
             larger.edge_index = edge_index_like(value, index, (size, size))
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_edge_attr(name):
-            larger[name] = _with_more(value, edges.size(1), carried)[order]
+            larger[name] = with_more(value, edges.size(1), carried)[order]
         elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_node_attr(name):
-            larger[name] = _with_more(value, num_added, carried)
+            larger[name] = with_more(value, num_added, carried)
     larger.num_nodes = size
     return larger
 
 
-def _with_more(values: Tensor, count: int, carried: Carried) -> Tensor:
+def with_more(values: Tensor, count: int, carried: Carried) -> Tensor:
+    r"""Values ``[K, ...]``, and more of them at the end."""
     some = values if len(values) else values.new_ones(1, *values.shape[1:])
     own = carried.floats if values.is_floating_point() else carried.integers
     more = own(some) if values.is_floating_point() or _is_integer(values) else some[:1]
     return torch.cat([values, more.expand(count, *values.shape[1:])])
 
 
-def _order(graph: Data, edges: Tensor) -> Tensor | slice:
+def order_with(graph: Any, edges: Tensor) -> Tensor | slice:
     r"""Where edges go that are added: to the end, or in between where the others are sorted by
     their targets or sources, which some aggregations need.
     """
@@ -362,18 +381,21 @@ def _order(graph: Data, edges: Tensor) -> Tensor | slice:
     return slice(None)
 
 
-def _with_entries(adj_t: Any, edges: Tensor, size: int, carried: Carried) -> Any:
+def with_entries(adj_t: Any, edges: Tensor, sizes: tuple[int, int], carried: Carried) -> Any:
+    r"""A sparse matrix of given sizes with more entries, in column row 0 and row row 1 of
+    ``[2, K]``.
+    """
     row, col, value = entries(adj_t)
     row, col = torch.cat([row, edges[1]]), torch.cat([col, edges[0]])
-    order = (row * size + col).argsort()
+    order = (row * sizes[1] + col).argsort()
     if value is not None:
-        value = _with_more(value, edges.size(1), carried)[order]
-    return matrix_like(adj_t, row[order], col[order], value, (size, size))
+        value = with_more(value, edges.size(1), carried)[order]
+    return matrix_like(adj_t, row[order], col[order], value, sizes)
 
 
 OVER_ALL_NODES = (
     *(gnn.GraphNorm, gnn.PairNorm, gnn.InstanceNorm, gnn.GraphSizeNorm, gnn.MeanSubtractionNorm),
-    *(gnn.DiffGroupNorm, gnn.GPSConv),
+    *(gnn.DiffGroupNorm, gnn.GPSConv, gnn.HANConv),
 )
 
 

@@ -12,6 +12,7 @@ from pyg_hiersmooth.nn.isolation.held_edges import check_no_edges
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.precision import cast
+from pyg_hiersmooth.nn.isolation.problems import collecting
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
@@ -75,9 +76,9 @@ class ForwardVoter(ModelVoter):
             targets, num_classes, options, path: As of the class.
 
         Raises:
-            ValueError: If the model fails on the features, returns no logits for the outputs, mixes
-                the copies of a block, is no fixed function of its features, or holds clean edges
-                where edges change.
+            ValueError: If the model fails on the features, or returns no logits for the outputs.
+            ImpureModelError: If it mixes the copies of a block, is no fixed function of its
+                features, or holds clean edges where edges change.
         """
         if 0 in x.shape:
             raise ValueError(f"features 'x' must not be empty (got shape {list(x.shape)})")
@@ -95,7 +96,8 @@ class ForwardVoter(ModelVoter):
         if x is not self.model.x and fingerprint(x) != fingerprint(self.model.x):
             return False
         try:
-            self.verify()
+            with collecting(None):
+                self.verify()
         except ValueError:
             return False
         return True

@@ -12,6 +12,7 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.adjacency.choice import adjacency_as_given, choose_adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
 from pyg_hiersmooth.nn.calls.indicator import LAST_IS_INDICATOR, remedy_without_indicator
 from pyg_hiersmooth.nn.calls.logits import check_logits
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
@@ -21,7 +22,9 @@ from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.model_state import first_difference, state_of
 from pyg_hiersmooth.nn.isolation.precision import cast, in_high_precision
 from pyg_hiersmooth.nn.isolation.probes import unrelated_probe
+from pyg_hiersmooth.nn.isolation.problems import collecting, refuse
 from pyg_hiersmooth.nn.isolation.silence import check_silence
+from pyg_hiersmooth.nn.isolation.silence_of_type import check_typed_silence
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.noisy_model import TRIAL, NoisyModel
 from pyg_hiersmooth.random import RandomStream
@@ -63,8 +66,9 @@ class ModelTrial:
         r"""Tries and settles.
 
         Raises:
-            ValueError: If the model fails on the features, returns no logits for the outputs, mixes
-                the copies of a block, or is no fixed function of its features.
+            ValueError: If the model fails on the features, or returns no logits for the outputs.
+            ImpureModelError: If it mixes the copies of a block, or is no fixed function of its
+                features.
         """
         with self.model.trying():
             self._run()
@@ -83,14 +87,15 @@ class ModelTrial:
             self._choose_adjacency(projected)
         except NotTaken as reason:
             model.adjacency = adjacency_as_given(self.prepared, str(reason))
-        try:
-            self._settle()
-        except Exception:  # raised again, unless the plain way is free of it
-            if model.adjacency is None or model.adjacency.as_given:
-                raise
-            self._use(given)
-            model.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
-            self._settle()
+        if model.adjacency is not None and not model.adjacency.as_given:
+            try:
+                with collecting(None):
+                    self._settle()
+                return
+            except Exception:  # raised again, unless the plain way is free of it
+                self._use(given)
+                model.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
+        self._settle()
 
     def _choose_adjacency(self, projected: ProjectedFeatures | None) -> None:
         r"""Takes the cheapest form of the graph.
@@ -164,7 +169,9 @@ class ModelTrial:
         )
         if model.transform.noise.of == "messages":
             indicated = model.transform.append_indicator
-            check_silence(self.precise, self._cast(self._draw(0)), indicated)
+            typed = isinstance(self.precise.forward, HeteroForward)
+            check = check_typed_silence if typed else check_silence
+            check(self.precise, self._cast(self._draw(0)), indicated)
         model.try_block()
         self.prepared.watch()
 
@@ -236,7 +243,7 @@ class ModelTrial:
         if not (one_by_one and copies > 1) and self._is_batch_invariant(copies):
             return copies
         if wanted is not None and wanted > 1:
-            raise ValueError(
+            refuse(
                 "'block_size' must be 1 for a model that mixes all rows it is given, or draws "
                 f"random numbers (got {wanted})"
             )
@@ -244,7 +251,7 @@ class ModelTrial:
             if not one_by_one:
                 self._use(OneByOne(self.prepared.forward))
             if not self._is_batch_invariant(1):
-                raise ValueError(
+                refuse(
                     f"'{type(self.prepared.model).__name__}' keeps something of one object that it "
                     "uses for the next: keep nothing between calls"
                 )
@@ -264,11 +271,13 @@ class ModelTrial:
         if isinstance(draws, LinearInput):
             return False
         selected = RandomStream(0, TRIAL, copies, device=draws.device).bernoulli(0.5, len(draws))
+        noised = getattr(forward, "noised", None)
         alone = OneByOne(forward) if len(forward.rows) > 1 else forward
 
         def answer(model: IsolatedModel, x: Tensor, rows: Tensor, number: int) -> Tensor:
             left = x[~rows] if of == "nodes" else x
-            graph = ablated(model.forward.copies_of(number), rows, of)
+            of_type = rows if noised is None else {noised: rows}
+            graph = ablated(model.forward.copies_of(number), of_type, of)
             return model.answer(left, number, seed=3, graph=graph)
 
         try:

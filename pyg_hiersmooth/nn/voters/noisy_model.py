@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward, side_by_side
@@ -253,7 +254,7 @@ class NoisyModel:
                 return self.prepared(features, len(streams), streams[0].seed(), graph)
         except NotLinearError as error:
             # To draw this sample anew would favor the samples that did not get here.
-            raise ValueError(
+            raise ImpureModelError(
                 f"the model uses its features in other ways from sample to sample ('{error}'): "
                 "pass dense=True"
             ) from error

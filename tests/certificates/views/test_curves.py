@@ -85,7 +85,7 @@ def test_ablation_is_counted_in_entities() -> None:
     certificate = make_certificate(AblationNoise())
     (panel,) = certificate.chart(Y).panels
     (curve,) = panel.curves
-    assert panel.whole and curve.r is None
+    assert panel.whole and curve.r is None and panel.label == "Changed nodes $r$"
     assert [value(curve, r) for r in range(5)] == [
         certificate.certified_accuracy(Y, r) for r in range(5)
     ]

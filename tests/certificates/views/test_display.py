@@ -35,7 +35,7 @@ def test_everything_says_against_whom(of: str) -> None:
     pytest.importorskip("pandas")
     smoothing = HierarchicalNodeFeatureNoise(PartitionSelection(5, 2), AblationNoise(of=of))
     exact = certify_counts(smoothing, torch.tensor([[9, 1]]))
-    assert exact.threat == smoothing.noise.threat()
+    assert exact.threat == smoothing.noise.threat("nodes")
     shown = repr(exact), exact._repr_html_(), repr(exact[0]), exact.to_frame().attrs["threat"]
     assert all(exact.threat in words for words in (*shown, exact.chart([0]).threat))
 

@@ -50,7 +50,7 @@ def test_the_frontier_is_that_of_the_grid() -> None:
 def test_words() -> None:
     text = repr(FLIPS.explain(40, sparse.csr_array(np.ones((3, 12), dtype=bool))))
     assert text.startswith("Explanation of 40\n  prediction: class 1\n")
-    assert "samples: 10,000" in text and "receptive field: 12 entities" in text
+    assert "samples: 10,000" in text and "receptive field: 12 nodes" in text
     assert "withstands, r = 1: " in text and "additions" in text
     assert "abstains" in repr(FLIPS[1]) and "withstands" not in repr(FLIPS[1])
     assert f"against: {FLIPS.threat}" in text

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch_geometric.transforms import Compose
 
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn.calls.inputs.graph import Graph, as_graph
 from pyg_hiersmooth.nn.calls.inputs.items import same
 from pyg_hiersmooth.nn.calls.structure import STRUCTURE
@@ -75,8 +76,9 @@ class Cleaning:
         r"""The graph that the noise is added to.
 
         Raises:
-            ValueError: If the transform draws random numbers, mixes rows, makes edges of features,
-                or changes which nodes there are.
+            NotCertifiableError: If the transform draws random numbers, mixes rows, or makes edges
+                of features.
+            ValueError: If it changes which nodes there are.
         """
         graph = as_graph(graph)
         x = self._store(graph).x
@@ -111,7 +113,7 @@ class Cleaning:
             others = (without_pairs(each, removed) for each in (cleaned, again))
             parts = [(self._store(each).x, self._rest(each)) for each in others]
             if not same(*parts):
-                raise ValueError(
+                raise NotCertifiableError(
                     "what comes before the noise must make each edge of those between its ends "
                     "alone, and nothing else of edges, since the certificate counts changed edges "
                     f"(got {self.names}, and something else moved when a few edges were removed): "
@@ -168,7 +170,7 @@ class Cleaning:
         parts = [(self._store(each).x, self._rest(each)) for each in (cleaned, once_more)]
         if not same(*parts):
             self._refuse_draws()
-        raise ValueError(
+        raise NotCertifiableError(
             "what comes before the noise must do to each row of features what depends on that row "
             f"alone, since the certificate counts changed rows (got {self.names}, and {what} when "
             "a few rows were changed): apply it to the data yourself, and certify changes of its "
@@ -176,7 +178,7 @@ class Cleaning:
         )
 
     def _refuse_draws(self) -> None:
-        raise ValueError(
+        raise NotCertifiableError(
             "what comes before the noise must do the same to the data every time (got random "
             f"numbers in {self.names}): apply it to the data yourself"
         )

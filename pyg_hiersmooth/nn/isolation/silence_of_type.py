@@ -1,0 +1,212 @@
+r"""Tries whether silenced nodes of one type reach others in a heterogeneous graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from torch_geometric.data import HeteroData
+
+from pyg_hiersmooth.errors import ImpureModelError
+from pyg_hiersmooth.files import one_line
+from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
+from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.probes import (
+    enormous_probe,
+    infinite_probe,
+    mixed_probe,
+    shuffled_probe,
+    stretched_probe,
+)
+from pyg_hiersmooth.nn.isolation.silence import (
+    FIRST,
+    SILENCE,
+    Attack,
+    Carried,
+    cases,
+    compare,
+    edge_values,
+    kinds,
+    order_with,
+    with_entries,
+    with_more,
+    without_edges,
+)
+from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.transforms.edge_forms import (
+    edge_attributes,
+    edge_ends,
+    edge_index_like,
+    keep_edges,
+    plain,
+    shallow_copy,
+    sizes,
+)
+from pyg_hiersmooth.transforms.structure_ablation import without_messages
+
+EdgeType = tuple[str, str, str]
+
+
+def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bool) -> None:
+    r"""As :func:`~pyg_hiersmooth.nn.isolation.silence.check_silence`, for the nodes of the noisy
+    type of a heterogeneous graph, which get in-edges of every type that ends at them.
+
+    Raises:
+        ImpureModelError: If what silent nodes do moves the logits of others.
+    """
+    forward = prepared.forward
+    if not isinstance(forward, HeteroForward):
+        return
+    noised = forward.noised
+    for number, changed, selected, keeps_edges, is_thorough in cases(draw):
+        stream = RandomStream(number, SILENCE, device=draw.device)
+        others: Any = slice(0, forward.outputs[0])
+        if forward.target == noised:
+            others = (~changed).nonzero().view(-1)
+        graph = without_messages(forward.graph, {noised: selected})
+        graph = graph if keeps_edges else without_edges(graph)
+
+        def marked(x: Tensor, of: Tensor = selected) -> Tensor:
+            return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
+
+        shuffled = torch.where(changed.view(-1, 1), shuffled_probe(draw, number), draw)
+        try:
+            logits, moved = (
+                prepared.answer(marked(x), graph=graph)[others] for x in (draw, shuffled)
+            )
+        except (MemoryError, torch.cuda.OutOfMemoryError):
+            raise
+        except Exception:
+            if keeps_edges:
+                raise
+            continue  # a model may refuse to be without edges
+        compare(prepared, moved, logits, "by its features")
+        for what, x, attacked, is_real in _attacks(draw, graph, noised, selected, changed, stream):
+            silent = pad(selected, (0, len(x) - len(draw)), value=True)
+            try:
+                moved = prepared.answer(marked(x, silent), graph=attacked)
+            except (MemoryError, torch.cuda.OutOfMemoryError):
+                raise
+            except Exception as error:
+                if not is_real:
+                    continue
+                where = "an added node" if len(x) > len(draw) else "other edges"
+                raise ImpureModelError(
+                    f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
+                    f"message ablation cannot be tried on it: {one_line(error)}"
+                ) from error
+            compare(prepared, moved[others], logits, what)
+            if not is_thorough and what == "by its in-edges":
+                break
+
+
+def _attacks(
+    draw: Tensor,
+    graph: HeteroData,
+    noised: str,
+    selected: Tensor,
+    changed: Tensor,
+    stream: RandomStream,
+) -> Iterator[Attack]:
+    r"""What an adversary may do with the changed nodes."""
+    edges = _in_edges(graph, noised, selected, changed, stream)
+    rows = changed.view(-1, 1)
+    for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
+        yield Attack("by its features", torch.where(rows, probe, draw), graph, False)
+    infinite = torch.where(rows, infinite_probe(draw), draw)
+    yield Attack("by features so large that they overflow", infinite, graph, False)
+    for carried in kinds([value for store in graph.edge_stores for value in edge_values(store)]):
+        attacked = with_typed_edges(graph, noised, edges, carried=carried)
+        yield Attack("by its in-edges", draw, attacked, carried.is_real)
+    yield Attack("by its in-edges", draw, _without_edges_into(graph, noised, changed), True)
+    new = draw.size(0)
+    ends = {kind: each[0, :3] for kind, each in edges.items()}
+    into = {kind: torch.stack([end, torch.full_like(end, new)]) for kind, end in ends.items()}
+    for num_added in (1, 3 * new):
+        larger = with_typed_edges(graph, noised, into, num_added)
+        x = torch.cat([draw, draw[:1].expand(num_added, -1)])
+        yield Attack("as an added node", x, larger, True)
+    values = [value for value in graph[noised].values() if isinstance(value, Tensor)]
+    x = torch.cat([draw, stretched_probe(draw[:1])])
+    for carried in kinds(values):
+        larger = with_typed_edges(graph, noised, into, 1, carried)
+        yield Attack("as an added node", x, larger, False)
+
+
+def _in_edges(
+    graph: HeteroData, noised: str, selected: Tensor, changed: Tensor, stream: RandomStream
+) -> dict[EdgeType, Tensor]:
+    r"""Edges ``[2, K]`` of each type from sending nodes to the changed ones, of which one gets the
+    largest in-degree of all.
+    """
+    nodes, found = changed.nonzero().view(-1), {}
+    for kind in graph.edge_types:
+        source, _, target = kind
+        if target != noised:
+            continue
+        sending = torch.arange(int(graph[source].num_nodes or 0), device=changed.device)
+        if source == noised:
+            sending = sending[~selected]
+        if len(sending) == 0 or len(nodes) == 0:
+            found[kind] = torch.empty(2, 0, dtype=torch.long, device=changed.device)
+            continue
+        picked = sending[(stream.uniform(2 * len(nodes)) * len(sending)).long()]
+        first = nodes[:1].expand(len(sending))
+        ends = torch.cat([first, nodes, nodes.flip(0)])
+        found[kind] = torch.stack([torch.cat([sending, picked]), ends])
+    return found
+
+
+def _without_edges_into(graph: HeteroData, noised: str, nodes: Tensor) -> HeteroData:
+    fewer = shallow_copy(graph)
+    for store in fewer.edge_stores:
+        if store._key[-1] == noised:
+            kept = {form: ~nodes[target] for form, (_, target) in edge_ends(store).items()}
+            keep_edges(fewer, store, kept)
+    return fewer
+
+
+def with_typed_edges(
+    graph: HeteroData,
+    noised: str,
+    edges: dict[EdgeType, Tensor],
+    num_added: int = 0,
+    carried: Carried = FIRST,
+) -> HeteroData:
+    r"""A graph with more edges, from row 0 to row 1 of ``[2, K]``, and perhaps with nodes of a type
+    added at the end, which carry what the first node does.
+    """
+    larger = shallow_copy(graph)
+    for store in larger.edge_stores:
+        source, _, target = store._key
+        none = torch.empty(2, 0, dtype=torch.long, device=_device(store))
+        more = edges.get(store._key, none)
+        order = order_with(store, more)
+        for name in edge_attributes(store):
+            store[name] = with_more(store[name], more.size(1), carried)[order]
+        grown = num_added * (source == noised), num_added * (target == noised)
+        if "adj_t" in store:
+            num_rows, num_columns = sizes(store.adj_t)
+            shape = num_rows + grown[1], num_columns + grown[0]
+            store.adj_t = with_entries(store.adj_t, more, shape, carried)
+        if "edge_index" in store:
+            index = torch.cat([plain(store.edge_index), more.to(store.edge_index.dtype)], dim=1)
+            known = [int(graph[end].num_nodes or 0) for end in (source, target)]
+            shape = known[0] + grown[0], known[1] + grown[1]
+            store.edge_index = edge_index_like(store.edge_index, index[:, order], shape)
+    nodes, num_nodes = larger[noised], int(graph[noised].num_nodes or 0)
+    own = [name for name in nodes.keys() if nodes.is_node_attr(name)]  # noqa: SIM118
+    for name in own:
+        value = nodes[name]
+        if name != "num_nodes" and isinstance(value, Tensor):
+            nodes[name] = with_more(value, num_added, carried)
+    nodes.num_nodes = num_nodes + num_added
+    return larger
+
+
+def _device(store: Any) -> torch.device | None:
+    ends = next(iter(edge_ends(store).values()), None)
+    return None if ends is None else ends[0].device
