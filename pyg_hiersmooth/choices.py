@@ -1,4 +1,4 @@
-r"""Closed choices by name, and how other names are refused."""
+r"""The choices that arguments and options offer, and the errors for other values."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ TaskName = Literal["node", "graph"]
 r"""What is classified."""
 
 SelectionName = Literal["bernoulli", "partition"]
-r"""How entities are selected: each by a coin of its own, or all but one group of a partition."""
+r"""How entities are selected: independently, or all but one group of a partition."""
 
 Ablated = Literal["features", "messages", "nodes"]
-r"""What of selected entities is ablated."""
+r"""What is ablated of selected entities."""
 
 EdgesNoise = Literal["ablation", "flips"]
 r"""The noise of pairs of nodes."""
 
 AttackMethod = Literal["lp", "milp"]
-r"""How the most that one attack changes is bounded: by the linear relaxation, or by branching."""
+r"""How the effect of one attack is bounded: by the linear relaxation, or by branch and bound."""
 
 Part = Literal["test", "val", "val+test"]
-r"""What of a split is certified."""
+r"""The part of a split that is certified."""
 
 
 DATASETS = (
@@ -38,14 +38,14 @@ r"""The datasets that :func:`~pyg_hiersmooth.datasets.load_dataset` knows by nam
 
 
 def did_you_mean(value: object, choices: Collection[str]) -> str:
-    r"""The choice that is most like a value, as the end of a sentence; nothing where none is."""
+    r"""The end of an error that suggests the most similar choice; empty if none is similar."""
     spelled = {_normalize(choice): choice for choice in choices}
     close = get_close_matches(_normalize(value), spelled, n=1)
     return f": did you mean {spelled[close[0]]!r}?" if close else ""
 
 
 def dataset_name(name: str | os.PathLike[str], argument: str = "name") -> str:
-    r"""The name of a dataset as we spell it; the path of a file as it is.
+    r"""The canonical name of a dataset; the path of a file is returned as it is.
 
     Args:
         name (str): The name or the path of an ``.npz`` file, as

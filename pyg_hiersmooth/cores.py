@@ -1,4 +1,4 @@
-r"""How many cores there are, and that there are no more threads."""
+r"""The number of available cores, and a limit on threads."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-r"""What a container may use: microseconds of computing, and in how many of time."""
+r"""The CPU quota of a container: microseconds of computing, and the period that they are for."""
 
 
 def num_cores() -> int:
-    r"""Number of cores that this process may use, which in a container are not all there are."""
+    r"""Number of cores that this process may use: often fewer in a container."""
     affinity = getattr(os, "sched_getaffinity", None)
     found = len(affinity(0)) if affinity else os.cpu_count() or 1
     return min(found, _quota() or found)
@@ -23,7 +23,7 @@ def num_cores() -> int:
 
 @contextmanager
 def no_more_threads_than_cores() -> Iterator[None]:
-    r"""Computes on at most as many threads as there are cores for a while.
+    r"""Limits PyTorch to as many threads as there are cores, within the block.
 
     PyTorch counts the cores of the machine. Where a container or an affinity leaves fewer, its
     threads wait for one another: training on two cores took twice as long with eight threads as

@@ -13,7 +13,7 @@ class ImpureModelError(ValueError):
 
 
 class AuditError(ImpureModelError):
-    r"""A counted vote differs from that of a pristine copy of the model, called the plain way."""
+    r"""A counted vote differs from that of a fresh copy of the model, without shortcuts."""
 
 
 class ContradictionError(RuntimeError):

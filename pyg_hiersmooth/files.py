@@ -13,8 +13,8 @@ from typing import Any, BinaryIO
 
 @contextmanager
 def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    r"""Opens a temporary file that takes the place of :obj:`path` only once it is complete and on
-    disk; on any error what was there before stays.
+    r"""Opens a temporary file that replaces :obj:`path` only when it is complete and on disk; after
+    any error, the old file is still there.
 
     Raises:
         OSError: If the folder does not exist, cannot be written or is full.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#000000")
-r"""Told apart by the color-blind (Okabe & Ito 2008)."""
+r"""Distinguishable for color-blind readers (Okabe & Ito 2008)."""
 
 MARKERS = "os^DvPX*"
 MOST_CHANGED, MOST_SHOWN = 3, 60
@@ -51,7 +51,7 @@ BESIDE: dict[str, Any] = {
 r"""How a legend stands where neither a curve nor a title can cross it."""
 
 MOST_IN_LEGEND = 60
-r"""Letters of a line of a legend."""
+r"""Most letters in a line of a legend."""
 
 IN_WORDS = {"p_plus": "$p_+$", "p_minus": "$p_-$", "std": r"$\sigma$", "p": "$p$"}
 COUNTED = {"num_groups": "groups", "num_partitions": "partitions"}
@@ -118,9 +118,9 @@ def plot_certificates(
     r"""Draws the certified accuracy of one or more certificates over the adversary's budget.
 
     There is a panel for each budget of the noise, such as deletions and additions, with a curve
-    for each of :math:`r = 1, 2, 3` changed entities, or one panel over :math:`r` where the noise
-    takes no budget. The curves are exact steps. Thin lines mark the accuracy without an
-    adversary. Needs the extra ``plot``, and no display.
+    for each of :math:`r = 1, 2, 3` changed nodes, or one panel over :math:`r` if the noise takes no
+    budget. The curves are exact steps. Thin lines mark the accuracy without an adversary. Needs the
+    extra ``plot``, and no display.
 
     Args:
         runs (Mapping): For each name, a certificate and the labels of its objects, integers
@@ -174,8 +174,8 @@ def _check_budgets(charts: Mapping[str, Chart]) -> None:
 
 
 def _draw_panels(ax: Axes, panels: Sequence[Panel]) -> None:
-    r"""Draws the panels of several runs over each other; of curves that coincide, the lower ones
-    are wider.
+    r"""Draws the panels of several runs over each other. If curves coincide, the lower ones are
+    wider.
     """
     for run, panel in enumerate(panels):
         for i, curve in enumerate(panel.curves):
@@ -243,7 +243,7 @@ def legend_below(figure: Figure, handles: Sequence[Artist]) -> None:
 
 
 def _names(charts: Mapping[str, Chart]) -> list[str]:
-    r"""What runs are called, with their adversaries where they have different ones."""
+    r"""The names of runs, with their adversaries if these differ."""
     if len({chart.threat for chart in charts.values()}) == 1:
         return list(charts)
     return [
@@ -284,8 +284,8 @@ def _setting(name: str, value: str | None = None) -> str:
 
 
 def plot_explanation(explanation: Explained, ax: Axes | None = None) -> Figure:
-    r"""Draws what one object withstands: how many changed entities over additions and deletions,
-    the radius over the number of changed entities, or whether so many may be changed at will.
+    r"""Draws what one object withstands: the number of changed nodes over additions and deletions,
+    the radius over the number of changed nodes, or whether it withstands any change of that many.
 
     Args:
         explanation (Explanation): What a certificate says about it.
@@ -340,8 +340,8 @@ def plot_collective(
     path: str | os.PathLike[str] | None = None,
     per_color: int = 1,
 ) -> Figure:
-    r"""Draws certified accuracies over the number of changed entities; between two numbers, what
-    holds for the larger.
+    r"""Draws certified accuracies over the number of changed nodes. Between two numbers, a curve
+    shows what holds for the larger.
 
     Args:
         changed (sequence of int): Numbers of changed entities ``[L]``.
@@ -350,7 +350,7 @@ def plot_collective(
         title (str): What stands above. (default: :obj:`"Certified accuracy"`)
         path (str or os.PathLike, optional): As in :func:`plot_certificates`.
             (default: :obj:`None`)
-        per_color (int): So many curves in a row have one color and differ in their lines.
+        per_color (int): How many consecutive curves share a color and differ in line style.
             (default: :obj:`1`)
 
     Raises:

@@ -71,8 +71,8 @@ class Selection(ABC):
         raise ValueError(f"the outcomes of {self} are drawn, not enumerated")
 
     def num_exposing(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
-        r"""The most of the listed outcomes that expose one of :obj:`r` entities (leave it
-        unselected), over all sets of them, or more: int64, of the shape of :obj:`num_entities`.
+        r"""An upper bound, over all sets of :obj:`r` entities, on the number of listed outcomes
+        that expose one of them (leave it unselected): int64, of the shape of :obj:`num_entities`.
 
         Raises:
             ValueError: If :obj:`r` is negative, or no outcomes are listed.
@@ -233,7 +233,7 @@ class PartitionSelection(Selection):
         num_partitions (int): Partitions :math:`K`, at least 1. (default: :obj:`10`)
         seed (int): Non-negative seed of the partitions. (default: :obj:`0`)
         dealing (str, optional): ``"blocks"``, or ``"shuffled"``, which deals all entities at once:
-            one more entity then moves all others. Older runs were dealt so, and are read so.
+            one more entity then moves all others. Files of older runs are read as shuffled.
             (default: :obj:`"blocks"`)
 
     Raises:
@@ -287,8 +287,8 @@ class PartitionSelection(Selection):
         return torch.cat([self._dealt(size)[partition] != group for size in sizes])
 
     def num_exposing(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
-        r"""As in the base class: no more than :math:`K \min(r, N, T)`, and so many where no
-        partition unites two of the entities.
+        r"""As in the base class: at most :math:`K \min(r, N, T)`, attained if no partition puts two
+        of the entities into one group.
         """
         _check_changed(r)
         met = min(int(r), self.num_groups)
@@ -297,8 +297,8 @@ class PartitionSelection(Selection):
         return self.num_partitions * np.minimum(met, np.asarray(num_entities, dtype=np.int64))
 
     def prob_all_selected(self, r: int, num_entities: int | np.ndarray | None = None) -> np.ndarray:
-        r"""As in the base class, or less: :math:`q(r) = 1 - \min(r, N, T) / T`, attained where no
-        partition unites two of the entities.
+        r"""As in the base class, or less: :math:`q(r) = 1 - \min(r, N, T) / T`, attained if no
+        partition puts two of the entities into one group.
         """
         return (self.num_masks - self.num_exposing(r, num_entities)) / self.num_masks
 
@@ -343,5 +343,5 @@ def _check_changed(r: int) -> None:
 
 
 def as_selection(p: float | Tensor | Selection) -> Selection:
-    r"""A selection as it is, and probabilities as a :class:`BernoulliSelection`."""
+    r"""Returns a selection as it is, and probabilities as a :class:`BernoulliSelection`."""
     return p if isinstance(p, Selection) else BernoulliSelection(p)

@@ -1,4 +1,4 @@
-r"""Searches for the smoothing that certifies most against an adversary."""
+r"""Searches for the smoothing that certifies the most against an adversary."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ def tune_smoothing(
     estimator of `Optuna <https://optuna.org>`_. Needs the extra ``tune``.
 
     Every trial trains a model under the smoothing it tries, and certifies it from samples, or
-    exactly where a partition is ablated. A trial that cannot certify more than the best one did, by
-    its first :obj:`n0` votes and bounds that hold at any time, ends with these. Judge on validation
-    nodes: accuracies of nodes that settings were chosen on are too good to report.
+    exactly where a partition is ablated. A trial ends after its first :obj:`n0` votes if bounds
+    that hold at any time show that it cannot certify more than the best one. Use validation nodes:
+    accuracies on the nodes that chose the settings are too optimistic to report.
 
     Args:
         train (callable): Takes a transform and returns a model trained under it, of
@@ -131,7 +131,7 @@ def tune_smoothing(
         sampling (SamplingSettings, optional): The samples of a trial; a certificate with more
             certifies more. (default: ``SamplingSettings(n0=200, n=1_000)``)
         kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
-        min_clean_accuracy (float): Least clean accuracy of a smoothing, in :math:`[0, 1]`; others
+        min_clean_accuracy (float): Minimum clean accuracy, in :math:`[0, 1]`; smoothings below it
             rank last. (default: :obj:`0.0`)
         num_trials (int): Smoothings to try, those of an earlier search in :obj:`storage`
             included, at least 1. (default: :obj:`30`)
@@ -140,8 +140,8 @@ def tune_smoothing(
         num_workers (int, optional): Processes that sample on a CPU. (default: one per core)
         storage (str, optional): File that keeps the trials, and that a search with the same
             arguments continues from, as if it had not been stopped. (default: :obj:`None`)
-        training (str): What :obj:`train` does, in words of yours: a search that was kept with
-            other words is not gone on with. (default: :obj:`""`)
+        training (str): Your own description of :obj:`train`: a stored search with another
+            description is not continued. (default: :obj:`""`)
         progress (bool): Whether to show a progress bar. (default: :obj:`True`)
         **budget: The adversary's budget in the vocabulary of the certificate: :obj:`additions` and
             :obj:`deletions`, or :obj:`eps`, or :obj:`edges` beside nodes, or nothing for ablation.

@@ -51,9 +51,10 @@ def lead_gradient(node: AttackedNode, attempt: int) -> tuple[Tensor, Tensor]:
     votes = node.votes(node.graph, attempt)
     x = node.graph.x[votes.reach].requires_grad_()
     for block in votes.blocks(node.draws(attempt)):
-        node.lead(votes.logits(block, x)).clamp(min=0.0).sum().backward()
-    assert x.grad is not None
-    return votes.reach, x.grad
+        lead = node.lead(votes.logits(block, x)).clamp(min=0.0).sum()
+        if lead.requires_grad:
+            lead.backward()
+    return votes.reach, torch.zeros_like(x) if x.grad is None else x.grad
 
 
 def flipped(x: Tensor, gradient: Tensor, r: int, additions: int, deletions: int) -> Tensor:

@@ -136,11 +136,13 @@ class PlainVotes:
         return nodes, edges, int(place)
 
     def _is_right(self) -> bool:
-        r"""Whether two draws side by side answer as the whole graph, where nothing is selected."""
+        r"""Whether a draw beside another one is answered like the whole graph on its own, where
+        nothing is selected.
+        """
         nodes, edge_index, place = self._neighborhood
-        part = self.model.unselected(self.graph.x[nodes]), edge_index, place
-        there = self._answers([part, part])
-        graph = self.model.unselected(self.graph.x), self.graph.edge_index, self.node
-        whole = self._answers([graph])
-        most = TOLERANCE * float(whole.abs().max())
-        return torch.allclose(there, whole.expand_as(there), rtol=TOLERANCE, atol=most)
+        x = self.graph.x[nodes]
+        draws = [(self.model.unselected(each), edge_index, place) for each in (x, 1.0 - 2.0 * x)]
+        whole = self.model.unselected(self.graph.x), self.graph.edge_index, self.node
+        here, there = self._answers(draws)[0], self._answers([whole])[0]
+        most = TOLERANCE * float(there.abs().max())
+        return torch.allclose(here, there, rtol=TOLERANCE, atol=most)

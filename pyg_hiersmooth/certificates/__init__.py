@@ -1,5 +1,6 @@
 r"""Certificates: pure functions of vote counts; no model, no data, no sampling."""
 
+from pyg_hiersmooth.certificates import composed, messages_of_type  # noqa: F401 (files name them)
 from pyg_hiersmooth.certificates.approval import ApprovalChoice, choose_approval
 from pyg_hiersmooth.certificates.certificate import Certificate
 from pyg_hiersmooth.certificates.certification import certify_anytime, certify_votes

@@ -54,7 +54,7 @@ def check_probabilities(name: str, values: ArrayLike, size: int) -> np.ndarray:
 
 
 def check_matrix(name: str, values: ArrayLike, size: int, columns: int | None = None) -> np.ndarray:
-    r"""A matrix of non-negative integers with so many rows (and columns), as it is."""
+    r"""A matrix of non-negative integers of the given size, unchanged."""
     array = np.asarray(values)
     if array.ndim != 2 or len(array) != size or columns not in (None, array.shape[1]):
         expected = f"[{size}, {'C' if columns is None else columns}]"

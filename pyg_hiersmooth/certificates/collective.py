@@ -35,17 +35,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CHANGED = (0, 1, 2, 3, 5, 10, 20)
-r"""Numbers of changed entities that a table shows."""
+r"""Numbers of changed nodes that a table shows."""
 
 
 class CollectiveCertificate:
     r"""How many of the predictions of a graph no single attack can change.
 
-    Certificates one by one let the adversary aim at every target anew. One attack spends what it
-    has somewhere, and changes a prediction only if enough of it lies in that target's receptive
-    field. The most that can fall is an integer program; every upper bound of it is a proof
-    (Schuchardt et al. 2021, *Collective Robustness Certificates*). A prediction that is certified
-    by itself never counts as fallen, so there are never fewer than one by one.
+    Separate certificates let the adversary attack every target with the full budget. A single
+    attack has one budget, and changes a prediction only if enough of it is spent in that target's
+    receptive field. The most that can fall is an integer program; every upper bound of it is a
+    proof (Schuchardt et al. 2021, *Collective Robustness Certificates*). A prediction that is
+    certified by itself never counts as fallen, so there are never fewer than one by one.
 
     Where messages are ablated, the certificates are about *other* nodes, and of all targets those
     that are themselves changed count as fallen. Then there are two adversaries:
@@ -127,7 +127,8 @@ class CollectiveCertificate:
         max_per_node: Mapping[str, ArrayLike] | None = None,
         **budget: Any,
     ) -> int:
-        r"""At least so many predictions stay, whatever one adversary within budget does.
+        r"""A lower bound on the number of predictions that stay, whatever one attack within budget
+        does.
 
         Args:
             r (int): Most entities that the adversary changes in total.
@@ -263,9 +264,8 @@ class CollectiveCertificate:
     def one_by_one(
         self, y: ArrayLike | None = None, changed: Sequence[int] = CHANGED, **options: Any
     ) -> np.ndarray:
-        r"""The same where every target has an attack of its own (if messages are ablated, on others
-        than itself): what the certificates say one by one. Arguments and result as in
-        :meth:`curve`.
+        r"""The same for a separate attack on every target (if messages are ablated, on others than
+        itself): what the certificates say one by one. Arguments and result as in :meth:`curve`.
         """
         certificate, budget = self.certificate, self._budget(options)
         if self.exposes:

@@ -100,8 +100,8 @@ class ComposedNoise(Noise):
 
     All of :math:`e` changed pairs are selected with probability :math:`q_e`. Given that, ablation
     leaves the same of the clean graph and of the changed one, and the noise of the other smoothing,
-    if it draws any, is at the mercy of its own worst case :math:`L`. So a set of mass :math:`t`
-    keeps at least
+    if it draws any, is bounded by its own worst case :math:`L`. So a set of mass :math:`t` keeps at
+    least
 
     .. math::
         q_e \cdot L\left(\frac{t - (1 - q_e)}{q_e}\right).

@@ -81,8 +81,8 @@ def exposed_needs(
 
 def check_exposure(certificate: Certificate, exposure: ReceptiveField) -> sparse.csr_array:
     r"""Through how many outcomes each node reaches each target, integers ``[M, N]``, if the
-    certificate is exact; else with which probability, floats ``[M, N]``. A target reaches itself
-    always, and nobody else does: so an exposure of other targets, or in another order, is told.
+    certificate is exact; else with which probability, floats ``[M, N]``. Only the target itself
+    always reaches a target, so an exposure of other targets, or in another order, is detected.
 
     Raises:
         TypeError: If the noise does not ablate messages.

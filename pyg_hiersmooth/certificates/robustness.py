@@ -21,8 +21,8 @@ def is_robust(
     r"""Whether the predicted class beats every other class in the whole ball.
 
     With probability :math:`1 - q` some changed entity is not selected, and all that mass may be
-    lost; the rest is at the mercy of the lower level (Scholten et al. 2023, Theorem 2 and
-    Proposition 1). So an event of clean probability :math:`p` keeps at least
+    lost; the lower level bounds the rest (Scholten et al. 2023, Theorem 2 and Proposition 1). So an
+    event of clean probability :math:`p` keeps at least
 
     .. math::
         q \cdot L\left(\frac{p - (1 - q)}{q}\right).

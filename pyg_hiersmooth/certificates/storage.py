@@ -81,7 +81,7 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
 
 
 def checksum(settings: str, arrays: Mapping[str, np.ndarray]) -> str:
-    r"""A digest of settings and arrays, which tells when one of them was changed."""
+    r"""A digest of settings and arrays, which shows whether one of them was changed."""
     digest = hashlib.sha256(settings.encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())

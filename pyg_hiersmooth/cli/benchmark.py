@@ -54,12 +54,14 @@ QUICK: dict[str, Any] = {
     FULL["model"],
     multiple=True,
 )
-@options.setting(
-    "method",
-    click.Choice(list(METHODS)),
-    "What is compared.",
-    "all that fit the features; those about messages and edges only if they are named",
+@click.option(
+    "--method",
+    "methods",
+    cls=options.SettingOption,
+    type=click.Choice(list(METHODS)),
+    shown="all that fit the features; those about messages and edges only if they are named",
     multiple=True,
+    help="Methods to compare.",
 )
 @options.setting("seed", options.SEED, "Seed of a run.", FULL["seed"], multiple=True)
 @click.option(
@@ -77,7 +79,7 @@ QUICK: dict[str, Any] = {
 @click.option("--jobs", type=options.COUNT, show_default="one per core", help="Runs at a time.")
 @options.root_option
 @options.out_option(
-    str(FULL["out"]), "Folder of the results; those that it holds already are not made again."
+    str(FULL["out"]), "Folder of the results; results that are already in it are kept."
 )
 @options.progress_option
 def benchmark_command(
@@ -85,12 +87,12 @@ def benchmark_command(
 ) -> None:
     """Compare smoothing methods on datasets and models, over several seeds.
 
-    Trains, samples and certifies every combination, several at a time, and leaves a small JSON
-    file of each in a folder, with tables and figures of all that it holds. What is done is not
-    done again: after Ctrl-C or a crash the same command continues. The splits and the settings are
+    Trains, samples and certifies every combination, several at a time, and writes a small JSON
+    file for each to a folder, with tables and figures of all results in it. Finished runs are not
+    repeated: after Ctrl-C or a crash, the same command continues. The splits and the settings are
     those of the paper's reference implementation.
 
-    --quick takes about a minute of one core, the whole study hours.
+    --quick takes about a minute on one core, the full study takes hours.
 
     With --sweep, validation nodes are certified too, and the settings that do best there against
     several adversaries are reported on test nodes.
@@ -106,6 +108,8 @@ def benchmark_command(
     """
     chosen = FULL | (QUICK if quick else {}) | options.given(chosen)
     out: Path = chosen.pop("out")
+    if "methods" in chosen:
+        chosen["method"] = chosen.pop("methods")
     for name in ("method", *METHOD_OPTIONS) if sweep is not None else ():
         if name in chosen:
             raise click.UsageError(

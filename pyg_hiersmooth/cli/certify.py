@@ -108,10 +108,10 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
 
     Trains a graph neural network on noisy features (20 nodes per class for training, as many for
     validation), lets it vote on 10 % of the other nodes under noise, certifies them, and prints
-    their certified accuracy. With --task graph, a tenth of the graphs is certified, as many are
-    for validation and the others for training. Everything is kept in a folder: settings, weights,
+    their certified accuracy. With --task graph, a tenth of the graphs is certified, a tenth is for
+    validation, and the others are for training. Everything is kept in a folder: settings, weights,
     votes, certificate, results and a plot. A stopped run continues with --resume, and ends with
-    the votes of an undisturbed run.
+    the votes of an uninterrupted run.
 
     With --selection partition --noise ablation the few outcomes of the smoothing are enumerated,
     and certificates are deterministic. With --collective, a second table counts the nodes that one
@@ -119,8 +119,8 @@ def certify_command(out: Path | None, resume: Path | None, progress: bool, **cho
     classes that contain the right one with a stated probability. With --edges, certificates hold
     against changed edges, alone or beside changed nodes.
 
-    Started by torchrun, its processes share the samples; a run that it restarts continues from
-    what is in the folder.
+    Under torchrun, the processes share the samples, and a restarted run continues from its
+    folder.
 
     \b
     Example:

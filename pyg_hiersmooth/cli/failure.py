@@ -1,4 +1,4 @@
-r"""What goes wrong, in one sentence."""
+r"""Errors in one sentence."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def one_sentence() -> Iterator[None]:
 
 
 def load_pytorch(*others: str) -> None:
-    r"""Imports PyTorch, PyG and modules that need them, and says that these seconds are theirs."""
+    r"""Imports PyTorch, PyG and modules that need them, and says so, since this takes seconds."""
     if "torch_geometric" in sys.modules:
         return
     if os.environ.get("RANK", "0") == "0":

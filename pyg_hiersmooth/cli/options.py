@@ -48,7 +48,7 @@ class FiniteRange(click.FloatRange):
 
 
 class ModelName(click.ParamType):
-    r"""The name of a model of ours, or ``module:Class`` for one of the user's own."""
+    r"""The name of a built-in model, or ``module:Class`` for the user's own."""
 
     name = "name"
 
@@ -90,7 +90,7 @@ class SettingOption(click.Option):
 
 
 class GroupedCommand(click.Command):
-    r"""A command whose help shows options in groups: by the part of the settings they are of."""
+    r"""A command whose help shows options in groups, by the part of the settings they belong to."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         groups: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
@@ -124,7 +124,9 @@ def choice(literal: Any) -> click.Choice:
 
 
 FLAGS = {"n": ("--num-samples", "-n", "--n"), "n0": ("--num-pre-samples", "--n0")}
-r"""Options not called like their setting, as ``torchrun`` takes ``--n`` for one of its own."""
+r"""Options that are not named like their setting, since ``torchrun`` reads ``--n`` as one of its
+own.
+"""
 
 
 def flag(name: str) -> str:
@@ -171,7 +173,7 @@ def out_option(default: str, help: str, is_file: bool = False) -> Decorator:
 
 
 def _default(name: str) -> Any:
-    r"""What a setting is where it applies, and where it is another one for graphs."""
+    r"""The default of a setting where it applies, with that for graphs if it differs."""
     more = {"selection": "partition", "noise": "ablation", "collective": True, "sets": 0.9}
     edges: list[dict[str, Any]] = [
         {"edges": "flips"},
@@ -218,14 +220,14 @@ def training_options(task: TaskName | None = None) -> Decorator:
                 ("lr", POSITIVE, "Learning rate."),
                 ("num_draws", COUNT, "Draws of noise per training step."),
                 ("consistency", NOT_NEGATIVE, "Weight of the consistency loss between draws."),
-                ("consistency_rampup", click.IntRange(0), "Epochs in which that weight rises."),
+                ("consistency_rampup", click.IntRange(0), "Epochs in which this weight rises."),
             )
         )
     )
 
 
 def _of_kinds(attribute: str) -> dict[str, dict[str, Any]]:
-    r"""By name, what kinds of noise have of that attribute."""
+    r"""By name and kind of noise, the entries of that attribute."""
     found: dict[str, dict[str, Any]] = {}
     for kind in NOISE_KINDS.values():
         for each in getattr(kind, attribute):
@@ -238,7 +240,7 @@ r"""For each parameter of a noise, and each axis of a budget, what kinds have it
 
 GROUPS = {
     "Data and model": names(DataSettings),
-    "Smoothing": names(SmoothingSettings),
+    "Smoothing": ["methods", *names(SmoothingSettings)],
     "Noise on edges": names(EdgesSettings),
     "Adversary": ["r", "r_edges", *AXES, "min_clean_accuracy"],
     "Certificates": [*names(SamplingSettings), "kind"],
@@ -337,8 +339,8 @@ collective_options = bundle(
     setting(
         "method",
         choice(AttackMethod),
-        "How to bound it: by a linear program, or by an integer program, which certifies more "
-        "(collective only).",
+        "How to bound this number: by a linear program, or by an integer program, which certifies "
+        "more (collective only).",
     ),
     setting("time_limit", POSITIVE, "Seconds for an integer program (collective only)."),
 )

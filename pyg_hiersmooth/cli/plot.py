@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SELF_EXPLAINING = ("dataset", "model", "noise", "selection", "kind", "checkpoint")
 MINOR = ("n0", "checkpoint", *names(TrainingSettings))
-r"""Settings that are named only where no others tell runs apart."""
+r"""Settings that are named only if no others distinguish the runs."""
 
 
 @click.command("plot", context_settings={"show_default": True})
@@ -69,7 +69,7 @@ def can_plot() -> bool:
 
 
 def run_names(folders: tuple[Path, ...]) -> list[str]:
-    r"""A name for each run: the settings that tell them apart, and folders where none do.
+    r"""A name for each run: the settings that distinguish them, or else their folders.
 
     Raises:
         ValueError: If a folder holds no run, or is named twice.
@@ -95,12 +95,12 @@ def run_names(folders: tuple[Path, ...]) -> list[str]:
 
 
 def _values(runs: list[dict[str, Any]], name: str) -> set[object]:
-    r"""What the runs have that have it: an exact one takes no samples, which its selection says."""
+    r"""The values of the runs that have them; an exact run has no samples."""
     return {run[name] for run in runs} - {None}
 
 
 def _without_defaults(options: dict[str, Any]) -> dict[str, Any]:
-    r"""Options without what goes without saying: that features are ablated."""
+    r"""Options without the obvious: that features are ablated."""
     return options | ({"ablate": None} if options["ablate"] == "features" else {})
 
 
@@ -121,7 +121,7 @@ def _load(folder: Path) -> tuple[Certificate, ndarray]:
 
     run = RunFolder(folder)
     if not run.read_settings().smooths:
-        raise ValueError(f"the run in '{folder}' is one without noise: there is nothing to draw")
+        raise ValueError(f"the run in '{folder}' was made without noise: there is nothing to draw")
     if not run.certificate.is_file():
         raise ValueError(
             f"the run in '{folder}' is not finished: continue it with 'hiersmooth certify "

@@ -45,13 +45,13 @@ def report_command(folders: tuple[Path, ...], out: Path) -> None:
 
 
 def _check_writable(out: Path) -> None:
-    r"""Raises what writing would raise, before PyTorch is loaded."""
+    r"""Checks that the file can be written, before PyTorch is loaded."""
     if not os.access(out.absolute().parent, os.W_OK):
         raise ValueError(f"'--out' must name a file in a folder that can be written (got '{out}')")
 
 
 def _titles(folders: tuple[Path, ...]) -> list[str]:
-    r"""Model and noise of each run, and what tells it from others of that title."""
+    r"""Model and noise of each run, and what distinguishes it from others with that title."""
     from pyg_hiersmooth.experiment import RunFolder
     from pyg_hiersmooth.report.reported_run import run_title
 

@@ -79,6 +79,7 @@ def _collective(summary: CollectiveSummary, noun: str) -> Table:
 
 
 def _sets(summary: SetsSummary) -> Table:
+    summary = summary.reported
     title = f"Prediction sets, coverage {summary.nominal:g}"
     table = Table(title=title, box=box.SIMPLE, title_justify="left", caption_justify="left")
     table.add_column("Changes, in total")

@@ -91,9 +91,9 @@ def tune_command(
     """Search for the noise that certifies the most validation nodes.
 
     Tries selection probabilities, or the groups of a partition, and parameters of the noise: each
-    trial trains the model under it, and certifies the validation nodes against the given adversary.
-    Prints the best ones, and the command that certifies test nodes with the first. Needs Optuna,
-    which comes with the extra 'tune'.
+    trial trains a model under this noise, and certifies the validation nodes against the given
+    adversary. Prints the best settings, and the command that certifies test nodes with the first.
+    Needs Optuna, which comes with the extra 'tune'.
 
     \b
     Example:

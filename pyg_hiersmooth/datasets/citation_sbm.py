@@ -34,8 +34,8 @@ class CitationSBM(InMemoryDataset):
     r"""A **synthetic** citation network with the statistics of Cora.
 
     No paper, word or citation in it is real: it is drawn from a random model when it is created,
-    in a fraction of a second, and needs no download. It serves to try things out, to test, and to
-    run examples offline; results on it say nothing about real citation networks.
+    in a fraction of a second, and needs no download. It is meant for experiments, tests and
+    examples without a download; results on it say nothing about real citation networks.
 
     The graph is a degree-corrected stochastic block model (`Karrer and Newman, 2011
     <https://arxiv.org/abs/1008.3926>`_). Every node cites one other node, and further citations
@@ -166,7 +166,7 @@ def _draw_edges(y: _IntArray, rng: np.random.Generator) -> _IntArray:
     position = start + rng.random(citing.size) * (end - start - skip)
     cited = node_at(position + np.where(position >= skip_start, skip, 0.0))
 
-    # Rounding can make a node cite itself, once in a blue moon.
+    # Rarely, rounding makes a node cite itself.
     low, high = np.minimum(citing, cited), np.maximum(citing, cited)
     pair = (low * num_nodes + high)[low < high]
     first = np.sort(np.unique(pair, return_index=True)[1])[:_NUM_EDGES]

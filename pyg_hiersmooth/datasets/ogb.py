@@ -78,8 +78,8 @@ def ogb_score(name: str, y_true: ArrayLike, y_pred: ArrayLike) -> dict[str, floa
         name (str): The name of the dataset.
         y_true (array_like): Labels ``[M]``.
         y_pred (array_like): What its metric takes, ``[M]``: classes for accuracy (such as
-            ogbn-arxiv), scores of class 1 for ROC-AUC (such as ogbg-molhiv), for which the share
-            of votes will do.
+            ogbn-arxiv), scores of class 1 for ROC-AUC (such as ogbg-molhiv), such as shares of
+            votes.
 
     Raises:
         ImportError: If OGB is not installed.

@@ -21,11 +21,11 @@ class RandomMolecules(InMemoryDataset):
     r"""**Synthetic** molecules of two classes: trees, and trees with a ring.
 
     Nothing chemical is in them: they are drawn when the dataset is created, in a few
-    milliseconds, and need no download. They serve to try things out, to test, and to run examples
-    of graph classification offline; results on them say nothing about real molecules.
+    milliseconds, and need no download. They are meant for experiments, tests and examples of graph
+    classification without a download; results on them say nothing about real molecules.
 
     A graph is a random recursive tree; in class 1, its first six nodes are a ring instead. Each
-    node is one of five atoms, and one of them is three times as frequent as each other one: the
+    node is one of five atoms, and one of them is three times as frequent as each of the others: the
     first in class 0, the second in class 1. So both the edges and the features tell the class.
 
     Args:
@@ -37,7 +37,7 @@ class RandomMolecules(InMemoryDataset):
 
     The 120 graphs, of 10 to 20 nodes, have :obj:`x` (float32 one-hot rows
     :obj:`[num_nodes, 5]`), :obj:`edge_index` (int64 :obj:`[2, num_edges]`, both directions, no
-    self loops) and :obj:`y` (int64 :obj:`[1]`, 0 or 1, as many of each).
+    self loops) and :obj:`y` (int64 :obj:`[1]`, 0 or 1, equally many of each).
 
     Raises:
         ValueError: If :obj:`seed` is not a non-negative integer.

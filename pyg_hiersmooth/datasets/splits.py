@@ -44,13 +44,13 @@ class Split:
                 object.__setattr__(self, name, index.nonzero().view(-1))
         own = self.calibration_index.view(-1).cpu()
         if own.unique().numel() < own.numel():
-            raise ValueError("'calibration_index' must not hold an object twice (got one that is)")
+            raise ValueError("'calibration_index' must not hold an object twice (got a duplicate)")
         for name, index in self.parts():
             both = 0 if index is self.calibration_index else int(torch.isin(own, index.cpu()).sum())
             if both:
                 raise ValueError(
-                    f"'calibration_index' must hold what is used for nothing else (got {both} of "
-                    f"'{name}_index')"
+                    "'calibration_index' must hold objects that are used for nothing else "
+                    f"(got {both} of '{name}_index')"
                 )
 
     def parts(self) -> Iterator[tuple[str, Tensor]]:
@@ -84,7 +84,8 @@ class NodeSplit(Split):
             column (int): The split to take where there are several. (default: :obj:`0`)
 
         Raises:
-            ValueError: If a mask is missing or no mask of the nodes, or :obj:`column` is none.
+            ValueError: If a mask is missing or does not fit the nodes, or there is no split
+                :obj:`column`.
         """
         if isinstance(data, HeteroData):
             raise ValueError(
@@ -116,7 +117,7 @@ class NodeSplit(Split):
         :obj:`[num_nodes]`, to be read with :meth:`from_masks`.
 
         Raises:
-            ValueError: If a node of the split is none of the graph's.
+            ValueError: If a node of the split is not in the graph.
         """
         num_nodes = int(data.num_nodes or 0)
         masked = copy.copy(data)

@@ -1,4 +1,5 @@
-r"""Seeds, builds, trains and certifies in a folder that keeps all, and continues after a stop.
+r"""Sets the seed, builds, trains and certifies in a folder that keeps everything, and continues
+after a stop.
 
 .. code-block:: python
 

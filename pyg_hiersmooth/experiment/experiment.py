@@ -1,4 +1,4 @@
-r"""One experiment, from data to certificate, in a folder that keeps all of it."""
+r"""One experiment, from data to certificate, in a folder that keeps everything."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ class Outcome:
 
 
 class Experiment:
-    r"""Seeds, builds, trains and certifies what the settings say.
+    r"""Sets the seed, builds, trains and certifies according to the settings.
 
-    A folder that holds this experiment already is gone on with: what is done is not done again,
-    and the votes are those of an undisturbed run. In a group of ranks
+    A folder that already holds this experiment is continued: finished work is not repeated, and the
+    votes are those of an uninterrupted run. In a group of ranks
     (:func:`~pyg_hiersmooth.sampling.process_group`) all of them run it; the first one alone trains
     the model, and reads and writes the folder.
 
     Args:
-        settings (Settings): What to do. All that can be wrong with them shows here.
+        settings (Settings): What to do. They are checked here.
         folder (str, os.PathLike or RunFolder): Where it is kept.
 
     Raises:
@@ -88,7 +88,8 @@ class Experiment:
 
         Args:
             progress (bool): Whether to show progress bars. (default: :obj:`True`)
-            say (Callable): Is told, in a sentence, how training went. (default: nobody is)
+            say (Callable): Called with a sentence on how training went. (default: nothing is
+                called)
         """
         transform, ranks = self.task.transform, current_ranks()
         if self.needs_training:
@@ -183,7 +184,9 @@ class Experiment:
         certificate: Certificate,
         progress: bool,
     ) -> CollectiveSummary | None:
-        r"""What one attack on all nodes leaves, as kept unless it is asked for in another way."""
+        r"""The accuracy under one attack on all nodes: the stored one, unless its settings have
+        changed.
+        """
         kept, asked = self.folder.read_summary(), self.settings.collective
         known = None if kept is None else kept.collective
         if asked is None or not isinstance(smoothed, SmoothedNodeClassifier):

@@ -22,12 +22,12 @@ from pyg_hiersmooth.sampling.checkpoint import read_votes
 FORMAT = "pyg_hiersmooth run 1"
 
 IN_ALL = {"dataset", "model", "noise", "seed"}
-r"""Settings that folders of all versions name; others may be younger than a folder."""
+r"""Settings that the folders of all versions contain; others may be newer than a folder."""
 
 
 class RunFolder:
-    r"""The folder of one run: its settings from the start, then the labels, the model, the votes
-    as they come, and at the end the certificate and a summary; a plot may join them.
+    r"""The folder of one run: its settings from the start, then the labels, the model, the votes as
+    they arrive, and at the end the certificate, a summary and perhaps a plot.
 
     Args:
         path (str or os.PathLike): The folder, which need not exist yet.
@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def state(self) -> str:
-        r"""How far the run in the folder got."""
+        r"""The progress of the run in the folder."""
         return "a finished run" if self.results.exists() else "an unfinished run"
 
     def create(self, settings: Settings, labels: Tensor) -> None:

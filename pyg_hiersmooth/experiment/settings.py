@@ -1,4 +1,4 @@
-r"""What an experiment was asked to do.
+r"""The settings of an experiment.
 
 A new setting is a field of its part here, an option in :mod:`pyg_hiersmooth.cli.options`, and, if
 it belongs to one selection or noise, a default in :obj:`OWN_DEFAULTS`.
@@ -125,8 +125,8 @@ class SmoothingSettings:
     Attributes:
         noise (str): A name of :obj:`~pyg_hiersmooth.noise.NOISES`; ``"none"`` trains and tests the
             model as it is.
-        selection (str): ``"bernoulli"`` selects every node by itself, ``"partition"`` leaves out
-            one group of a partition at a time.
+        selection (str): ``"bernoulli"`` selects every node independently, ``"partition"`` leaves
+            out one group of a partition at a time.
         p (float or None): Probability to select a node, of the selection ``"bernoulli"``.
             (default: :obj:`0.81`)
         groups (int or None): Groups of a partition, at least 2. (default: :obj:`10`)
@@ -136,9 +136,9 @@ class SmoothingSettings:
         std (float or None): Standard deviation, of Gaussian noise. (default: :obj:`0.25`)
         scale (float or None): Scale, of Laplace noise, or half width, of uniform noise.
             (default: :obj:`0.25`)
-        ablate (str or None): What of selected nodes is ablated: ``"features"``, their
-            ``"messages"`` to others, or the ``"nodes"`` of a graph that is classified.
-            (default: ``"features"``)
+        ablate (str or None): What is ablated of selected nodes: ``"features"``, their
+            ``"messages"`` to others, or the ``"nodes"`` of a graph that is classified. (default:
+            ``"features"``)
         indicator (bool): Whether the model sees which nodes are selected, as one more feature.
 
     Raises:
@@ -232,7 +232,7 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    r"""What certificates are made of where the outcomes of a smoothing are sampled.
+    r"""How outcomes are sampled, unless they are enumerated.
 
     Attributes:
         n0 (int or None): Samples that select the class of an object. (default: :obj:`1_000`)
@@ -296,7 +296,7 @@ class SetsSettings:
     r"""How prediction sets are made, as in :class:`~pyg_hiersmooth.certificates.PredictionSets`.
 
     Attributes:
-        sets (float): The probability, in :math:`(0, 1)`, that a set holds the right class.
+        sets (float): The probability, in :math:`(0, 1)`, that a set contains the right class.
         approve (float): The softmax probability, in :math:`[0, 1]`, from which on a sample approves
             a class.
         calibration (int): Random nodes or graphs to calibrate on, which are hidden from training.
@@ -333,10 +333,9 @@ class Settings:
         training (TrainingSettings or None): How it is trained; :obj:`None` with a checkpoint.
         sampling (SamplingSettings or None): What certificates are made of; :obj:`None` where they
             are exact.
-        collective (CollectiveSettings or None): How to certify as well how many nodes no single
-            attack can change; :obj:`None` if that is not asked.
-        prediction_sets (SetsSettings or None): How to make prediction sets as well; :obj:`None` if
-            that is not asked.
+        collective (CollectiveSettings or None): How to bound the number of nodes that a single
+            attack can change; :obj:`None` if it is not bounded.
+        prediction_sets (SetsSettings or None): How to make prediction sets; :obj:`None` for none.
         kind (str): ``"multiclass"`` or ``"binary"``.
         seed (int): Seed of the split, the model, its training, the samples and the partitions.
         checkpoint (str or None): Weights to load instead of training.
@@ -455,7 +454,7 @@ class Settings:
 
     @property
     def questions(self) -> list[dict[str, Any]]:
-        r"""What is asked of each node or graph."""
+        r"""The questions about each node or graph."""
         return self.sampling.questions if self.sampling else []
 
     @property
@@ -465,7 +464,7 @@ class Settings:
 
     @property
     def name(self) -> str:
-        r"""What tells runs apart that one would compare, as the name of a folder."""
+        r"""A folder name that distinguishes the runs that one would compare."""
         selection = self.smoothing.selection
         how = "" if selection == "bernoulli" else f"{selection}-"
         of = "" if self.smoothing.ablate in (None, "features") else f"-{self.smoothing.ablate}"
@@ -584,6 +583,6 @@ def _fill_in(settings: Any, owners: Mapping[str, Mapping[str, Mapping[str, Any]]
 
 
 def _check_idle(name: str, value: Any, reason: str) -> None:
-    r"""Refuses a setting that would do nothing."""
+    r"""Rejects a setting that would have no effect."""
     if value is not None:
         raise ValueError(f"{name!r} does nothing {reason}: leave it out")

@@ -18,6 +18,10 @@ CHANGED_IN_ALL = tuple(range(1, 21))
 r"""Numbers of changed entities that are certified where one attack is on all objects."""
 REPORTED_IN_ALL = (1, 2, 3, 5, 10, 20)
 r"""Those of them that a table shows."""
+CHANGED_FOR_SETS = tuple(range(11))
+r"""Numbers of changed entities for which there are prediction sets."""
+REPORTED_FOR_SETS = (0, 1, 2, 3, 5)
+r"""Those of them that a table shows."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class CollectiveSummary:
     r"""Certified accuracies under a single attack on all objects.
 
     The numbers of changed entities between those that a table shows are certified by the linear
-    relaxation, whatever the method: one more bound, which takes a second and not minutes.
+    relaxation, whatever the method: a valid bound that takes a second instead of minutes.
 
     Attributes:
         method (str): As in :class:`~pyg_hiersmooth.certificates.CollectiveCertificate`.
@@ -121,7 +125,7 @@ class SizeOfSets:
         budget (dict): By how much in all.
         size (float): Average number of classes in a set.
         singletons (float): Share of sets of a single class.
-        coverage (float): Share of sets that hold the label, of the objects as they are.
+        coverage (float): Share of sets that contain the label, without an attack.
         uninformative (bool): Whether classes are in every set whatever the votes.
         changes (str): The budget in words.
     """
@@ -140,12 +144,12 @@ class SetsSummary:
     r"""Prediction sets of the certified objects.
 
     Attributes:
-        nominal (float): The probability that a set holds the right class, at least.
+        nominal (float): The least probability that a set contains the right class.
         approve (float or None): The probability from which on a sample approves a class.
         num_calibration (int): Number of calibration objects.
         num_classes (int): Number of classes.
         statement (str): What is guaranteed where one entity is changed.
-        sizes (list of SizeOfSets): Budget after budget, over :math:`r = 0, 1, 2, 3, 5`.
+        sizes (list of SizeOfSets): Budget after budget, over :obj:`CHANGED_FOR_SETS`.
     """
 
     nominal: float
@@ -165,11 +169,16 @@ class SetsSummary:
         sizes = [
             SizeOfSets(budget=budget, changes=noise.describe(**budget), **row)
             for budget in budgets
-            for row in sets.rows(certificate, y, **budget)
+            for row in sets.rows(certificate, y, CHANGED_FOR_SETS, **budget)
         ]
         statement = sets.statement(1, **budgets[0])
         known = sets.nominal, sets.approve, len(sets.index), sets.num_classes
         return cls(*known, statement, sizes)
+
+    @property
+    def reported(self) -> SetsSummary:
+        r"""The part of it that a table shows."""
+        return replace(self, sizes=[cell for cell in self.sizes if cell.r in REPORTED_FOR_SETS])
 
     @property
     def changed(self) -> list[int]:
@@ -200,17 +209,17 @@ class Summary:
         seconds_per_sample (float or None): Time per sample, or per enumerated outcome;
             :obj:`None` if none was voted on.
         exact (bool): Whether certificates are exact.
-        collective (CollectiveSummary or None): What one attack on all objects leaves;
-            :obj:`None` if it was not asked for.
+        collective (CollectiveSummary or None): Accuracies under one attack on all objects;
+            :obj:`None` if they were not computed.
         asked (list of CertifiedAccuracy): Answers to the questions that objects were sampled for.
         mean_samples, median_samples (float or None): Samples that an object took; :obj:`None`
             where their number was fixed.
-        majority (float or None): Share of the most frequent label: what a constant would get.
-        ablated (str): What of selected nodes is ablated, where anything is: it decides whom
-            certificates hold against.
+        majority (float or None): Share of the most frequent label: what a constant prediction would
+            get.
+        ablated (str): What is ablated of selected nodes, if anything: it determines the adversary.
         alpha (float or None): Error probability of certificates; :obj:`None` where they are exact,
             and of runs before it was kept.
-        sets (SetsSummary or None): Prediction sets; :obj:`None` if it was not asked for.
+        sets (SetsSummary or None): Prediction sets; :obj:`None` if they were not made.
         threat (str): Whom certificates hold against, in a sentence; empty without any.
     """
 
@@ -271,7 +280,7 @@ class Summary:
         )
 
     def in_words(self, noun: str = "nodes") -> str:
-        r"""The result in sentences; :obj:`noun` is what was certified."""
+        r"""The result in sentences; :obj:`noun` says what was certified."""
         told = f"Of {self.num_nodes:,} {noun}, {self.accuracy:.1%} are predicted correctly"
         cells = [cell for cell in self.certified if cell.changes != "nothing"]
         if not cells:

@@ -50,7 +50,7 @@ class Task(ABC):
     r"""Data with a split, and the seeded models that are trained and certified on them.
 
     Args:
-        settings (Settings): What to do. All that can be wrong with them shows here.
+        settings (Settings): What to do. They are checked here.
 
     Attributes:
         nodes (HierarchicalNodeFeatureNoise or None): The noise of nodes, if they get any.

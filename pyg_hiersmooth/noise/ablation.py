@@ -23,7 +23,7 @@ THREATS = {
         "the end or cut off, or edges changed"
     ),
 }
-r"""The adversaries against whom more than features are ablated."""
+r"""The adversaries of ablated messages and of ablated nodes."""
 
 TO_ALL = (
     "at most r nodes are taken over or edges changed, in any mix, nodes added at the end among "
@@ -41,8 +41,8 @@ class AblationNoise(Noise):
       graph is fixed.
     * ``of="messages"``: all edges that leave a selected node are removed, also explicit self-loops;
       features stay as they are. The prediction of a node then stands against other nodes that are
-      taken over with their features *and* edges, as long as the model lets nothing of a node reach
-      another but along edges from source to target.
+      taken over with their features *and* edges, provided that in the model, nodes influence each
+      other only along edges, from source to target.
     * ``of="nodes"``: selected nodes are removed, with their rows and with all edges at them. This
       is the form for models that pool over all nodes of a graph.
 

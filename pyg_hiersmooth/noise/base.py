@@ -46,8 +46,9 @@ class Noise(ABC):
     """
 
     axes: ClassVar[tuple[Axis, ...]]
-    r"""What bounds the adversary besides :math:`r`, in the order of tables and pictures; empty
-    only if *any* change of a selected row is certified."""
+    r"""What bounds the adversary in addition to :math:`r`, in the order of tables and figures;
+    empty only if *any* change of a selected row is certified.
+    """
 
     name: ClassVar[str]
     r"""What commands call it; needed by those in :obj:`NOISES`."""
@@ -69,10 +70,12 @@ class Noise(ABC):
     r"""Whether it draws nothing: a noisy row is a fixed one, whatever the row and the stream."""
 
     of: str = "features"
-    r"""What a selected entity gets noise on: its ``"features"``. Of nodes, only
-    :class:`~pyg_hiersmooth.noise.AblationNoise` knows more, and what its kinds leave of a graph's
-    structure is in :mod:`pyg_hiersmooth.transforms.structure_ablation`. Noises of pairs of nodes
-    (:mod:`~pyg_hiersmooth.certificates.composed`) are of ``"edges"`` or ``"nodes and edges"``."""
+    r"""What a selected entity gets noise on: its ``"features"``. Only
+    :class:`~pyg_hiersmooth.noise.AblationNoise` has other choices for nodes;
+    :mod:`pyg_hiersmooth.transforms.structure_ablation` says what they leave of a graph. Noises of
+    pairs of nodes (:mod:`~pyg_hiersmooth.certificates.composed`) are of ``"edges"`` or ``"nodes and
+    edges"``.
+    """
 
     counted: ClassVar[str | None] = None
     r"""What :obj:`r` of its certificates counts, in the plural; :obj:`None` for the entities."""
@@ -132,7 +135,7 @@ class Noise(ABC):
 
     @property
     def changes_pairs(self) -> bool:
-        r"""Whether its adversary changes edges of pairs of nodes, which are counted as such."""
+        r"""Whether its adversary changes edges, counted as pairs of nodes."""
         return "edges" in self.of
 
     @property
@@ -200,7 +203,7 @@ class Noise(ABC):
             TypeError: If this noise has parameters, and does not say where to search for them.
         """
         if cls.parameters:
-            raise TypeError(f"{cls.__name__} does not say where to search for its parameters")
+            raise TypeError(f"{cls.__name__} has no search space for its parameters")
         return ()
 
     @abstractmethod
@@ -319,7 +322,7 @@ class Noise(ABC):
         return np.inf if not self.axes or any(budget.values()) else 0
 
     def changes_nothing(self, r: int, **budget: Any) -> bool:
-        r"""Whether :obj:`r` entities and a (checked) budget leave the adversary nothing to do."""
+        r"""Whether :obj:`r` and a (checked) budget allow no change."""
         return min(r, self.reach(**budget)) < 1
 
     def radius(self, complement: np.ndarray, target: np.ndarray) -> np.ndarray:

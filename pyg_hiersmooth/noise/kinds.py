@@ -1,4 +1,4 @@
-r"""What commands and tables know of each kind of noise, which draws nothing and is read at once."""
+r"""What commands and tables need to know about each kind of noise, without importing PyTorch."""
 
 from __future__ import annotations
 

@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from html import escape
 
+from bokeh.models import HoverTool, NumeralTickFormatter
+
+from pyg_hiersmooth.experiment.summary import SetsSummary
+from pyg_hiersmooth.report.curves import draw_before
+from pyg_hiersmooth.report.legend import Entry, color_of, legend
+from pyg_hiersmooth.report.look import TEXT, count_in_ones, new_figure
 from pyg_hiersmooth.report.parts import Part
 from pyg_hiersmooth.report.reported_run import ReportedRun
 
 
 def prediction_sets(run: ReportedRun) -> list[Part]:
-    r"""A section with a table; nothing where nobody asked for sets."""
+    r"""A section with a table and curves; nothing where nobody asked for sets."""
     sets = run.summary.sets
     if sets is None:
         return []
+    figures, entries = _curves(run, sets)
+    return [
+        f"<h2>Prediction sets</h2><p>{escape(sets.statement)}</p><div class=charts>",
+        *_table(run, sets.reported),
+        *figures,
+        "</div>",
+        legend(entries),
+    ]
+
+
+def _table(run: ReportedRun, sets: SetsSummary) -> list[Part]:
     head = "".join(f"<th class=number>r = {r}</th>" for r in sets.changed)
     rows = []
     for changes, cells in sets.by_changes.items():
@@ -24,12 +41,34 @@ def prediction_sets(run: ReportedRun) -> list[Part]:
     if any(cell.uninformative for cell in sets.sizes):
         told += " * Some classes are in every set, whatever the votes."
     return [
-        "<h2>Prediction sets</h2>",
-        f"<p>{escape(sets.statement)}</p>",
-        f"<div class=wide><table><thead><tr><th>total changes</th>{head}</tr></thead>"
+        f"<div><div class=wide><table><thead><tr><th>total changes</th>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>",
-        f"<p class=muted>{escape(told)}</p>",
+        f"<p class=muted>{escape(told)}</p></div>",
     ]
+
+
+def _curves(run: ReportedRun, sets: SetsSummary) -> tuple[list[Part], list[Entry]]:
+    r"""Average sizes and coverage over the number of changes; between two numbers stands what is
+    known for the larger.
+    """
+    x = {"x_axis_label": "changes r"}
+    size = new_figure(300, y_axis_label="average size", y_range=(0, 1.05 * sets.num_classes), **x)
+    hold = new_figure(300, y_axis_label="hold the label", y_range=(0, 1.02), **x)
+    size.add_tools(HoverTool(tooltips=[("changes r", "@x"), ("classes", "@y{0.00}")]))
+    hold.add_tools(HoverTool(tooltips=[("changes r", "@x"), ("hold the label", "@y{0.0%}")]))
+    hold.yaxis.formatter = NumeralTickFormatter(format="0%")
+    size.hspan(sets.num_classes, color=TEXT, line_width=1, name="line")
+    hold.hspan(sets.nominal, color=TEXT, line_width=1, name="line")
+    entries = []
+    for i, (changes, cells) in enumerate(sets.by_changes.items()):
+        names, color = (f"{run.key}-size-{i}", f"{run.key}-hold-{i}"), color_of(i)
+        sizes, shares = [cell.size for cell in cells], [cell.coverage for cell in cells]
+        draw_before(size, sets.changed, sizes, color, "solid", names[0])
+        draw_before(hold, sets.changed, shares, color, "solid", names[1])
+        entries.append(Entry(changes, color, curves=names))
+    entries.append(Entry("all classes; what is guaranteed", TEXT, width=1.0))
+    count_in_ones([*size.xaxis, *hold.xaxis])
+    return ["<figure>", size, "</figure><figure>", hold, "</figure>"], entries
 
 
 def _row(name: str, values: list[str]) -> str:

@@ -20,7 +20,7 @@ FORMAT = "pyg_hiersmooth votes 2"
 FORMAT_WITHOUT_CHECKSUM = "pyg_hiersmooth votes 1"
 SECONDS_BETWEEN_SAVES = 2.0
 ADDED_LATER = ("adjacency", "trial logits", "num_classes", "approve")
-r"""Settings that files of earlier versions lack, which are continued all the same."""
+r"""Settings that files of earlier versions lack; such files are continued nevertheless."""
 
 
 class Counted(NamedTuple):
@@ -29,7 +29,7 @@ class Counted(NamedTuple):
     votes: Tensor
     r"""int64 ``[M, C]``, perhaps with more columns that add up over samples."""
     num_samples: int
-    r"""Of the target that took most, where each may have a number of its own."""
+    r"""Of the target that took the most samples, if their numbers differ."""
 
     @property
     def num_votes(self) -> int:
@@ -73,7 +73,7 @@ class VoteCheckpoint:
         self._saved = (time.monotonic(), -1)
 
     def check(self, empty: Counted, num_samples: int) -> Counted:
-        r"""What was saved, or :obj:`empty` where there is no file yet; writes nothing.
+        r"""Returns what was saved, or :obj:`empty` if there is no file yet; writes nothing.
 
         Raises:
             ValueError: If the file is damaged, of other settings, or holds more samples.
@@ -81,7 +81,7 @@ class VoteCheckpoint:
         return self._found(empty, num_samples)[0]
 
     def _found(self, empty: Counted, num_samples: int) -> tuple[Counted, bool]:
-        r"""What was saved, and whether that says already what number of samples was asked for."""
+        r"""What was saved, and whether the file already records the requested number of samples."""
         if not os.path.exists(self.path):
             return empty, False
         counted, settings = _read(self.path)
@@ -107,7 +107,7 @@ class VoteCheckpoint:
         return counted, self.number.items() <= settings.items()
 
     def _check_number(self, kept: Mapping[str, Any]) -> None:
-        # Older files tell neither.
+        # Older files record neither.
         if kept.get("anytime", False) != self.number["anytime"]:
             there, here = "with 'until'", "in a fixed number"
             if self.number["anytime"]:
@@ -119,14 +119,15 @@ class VoteCheckpoint:
         fixed = kept.get("fixed_n")
         if fixed not in (None, self.number["fixed_n"]):
             raise ValueError(
-                f"checkpoint '{self.path}' was begun with n={fixed}, and the bounds of Clopper and "
-                "Pearson hold for a number of samples that is fixed in advance: keep it, or sample "
-                f"anew with 'until', which may continue (got n={self.number['fixed_n']})"
+                f"checkpoint '{self.path}' was started with n={fixed}, and the bounds of Clopper "
+                "and Pearson hold for a number of samples that is fixed in advance: keep it, or "
+                "start again with 'until', which may continue "
+                f"(got n={self.number['fixed_n']})"
             )
 
     def load(self, empty: Counted, num_samples: int) -> Counted:
-        r"""As :meth:`check`, and makes sure that the file can be written, and says from now on what
-        number of samples was asked for.
+        r"""As :meth:`check`, and writes the file, which then records the requested number of
+        samples.
 
         Raises:
             ValueError: As :meth:`check`.
@@ -143,7 +144,7 @@ class VoteCheckpoint:
             self.save(counted)
 
     def save(self, counted: Counted) -> None:
-        r"""Saves now, all or nothing; what is on disk already is not written again.
+        r"""Saves now, atomically, unless nothing has changed since the last save.
 
         Raises:
             OSError: If the disk is full or the folder cannot be written; the last save stays.
@@ -162,7 +163,7 @@ class VoteCheckpoint:
         self._saved = (time.monotonic(), counted.num_votes)
 
     def set_aside(self, counted: Counted) -> str:
-        r"""Moves votes that do not count to a file that no run continues from: its path."""
+        r"""Moves invalid votes to a file that no run continues from, and returns its path."""
         self.save(counted)
         aside = f"{self.path}.refused"
         os.replace(self.path, aside)
@@ -244,8 +245,8 @@ def _checksum(counted: Counted, settings: str) -> str:
 
 
 def same_setting(kept: Any, value: Any) -> bool:
-    r"""Whether two settings are the same; lists of floats may differ by rounding: by that of
-    double precision where they have so many digits.
+    r"""Whether two settings are the same; lists of floats may differ by rounding, of double
+    precision if they have that many digits.
     """
     if isinstance(value, list) and isinstance(kept, list) and len(kept) == len(value):
         precise = any(len(f"{each!r}".lstrip("-0.").replace(".", "")) > 7 for each in value)

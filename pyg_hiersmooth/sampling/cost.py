@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from pyg_hiersmooth.sampling.engine import Voter, num_processes, seconds_per_sample
 
 WORTH_A_HINT = 20.0
-r"""Seconds from which on it is worth to say what would be cheaper."""
+r"""Seconds from which on hints about cheaper settings are shown."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Cost:
 def cost_of(
     voter: Voter, num_samples: int, num_workers: int | None = None, hints: Sequence[str] = ()
 ) -> Cost:
-    r"""Times a block of samples, and estimates the cost of so many.
+    r"""Times a block of samples, and estimates the cost of a run.
 
     Args:
         voter (Voter): Casts the votes.
@@ -70,8 +70,8 @@ def cost_of(
 
 
 def tell(cost: Cost) -> None:
-    r"""Writes beside the progress bars: to standard error, which a notebook would show as an
-    error, and there to standard output.
+    r"""Writes above the progress bars: to standard error, or in notebooks, which show that as an
+    error, to standard output.
     """
     in_notebook = hasattr(builtins, "__IPYTHON__")
     tqdm.write(str(cost), file=sys.stdout if in_notebook else sys.stderr)

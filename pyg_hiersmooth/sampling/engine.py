@@ -22,7 +22,7 @@ from pyg_hiersmooth.sampling.ranks import Ranks, collective, current_ranks, num_
 from pyg_hiersmooth.sampling.tally import Ballots, Tally
 
 MAX_CHUNK, MAX_SECONDS = 64, 2.0
-r"""Most samples, and about how many seconds, before progress is reported and may be saved."""
+r"""Most samples, and about the most seconds, between two reports of progress."""
 
 
 WORTH_WORKERS = 1.0
@@ -30,10 +30,10 @@ r"""Seconds of work on one thread from which on it is worth to start processes."
 
 
 FIRST_AUDITED = 32
-r"""The first samples of a run, of which more are audited than of later ones."""
+r"""The first samples of a run, of which a larger share is audited."""
 
 AUDIT = 2**33
-r"""Tells the stream that chooses audited samples from those of samples."""
+r"""Separates the stream that chooses audited samples from the streams of samples."""
 
 
 class Voter(ABC):
@@ -74,7 +74,7 @@ class Voter(ABC):
         r"""Raises a :class:`ValueError` if votes may have depended on one another."""
 
     def cast(self, samples: range) -> Ballots:
-        r"""All that the samples say about the targets: by default the classes they vote for."""
+        r"""The ballots of the samples: by default the classes they vote for."""
         return Ballots(self.predict(samples))
 
     def audit(self, sample: int, ballots: Ballots) -> None:  # noqa: B027
@@ -135,8 +135,8 @@ def sample_votes(
 
     Raises:
         ValueError: If the ranks were given different numbers of samples, targets or classes.
-        AuditError: If an audited vote is another one without shortcuts; votes in the checkpoint
-            are then set aside.
+        AuditError: If an audited vote differs without shortcuts; the votes in the checkpoint are
+            then set aside.
     """
     ranks = current_ranks()
     ranks.compare(
@@ -292,9 +292,7 @@ class _Chunks(Dataset[tuple[Tensor, Exception | None]]):
 
 
 def num_processes(voter: Voter, num_samples: int, num_workers: int | None = None) -> int:
-    r"""How many processes share so many samples, on all ranks; arguments as in
-    :func:`sample_votes`.
-    """
+    r"""The number of processes that share the samples, on all ranks; see :func:`sample_votes`."""
     ranks = current_ranks()
     share = math.ceil(num_samples / ranks.size)
     return ranks.size * max(1, _num_workers(voter, share, num_workers))
@@ -314,8 +312,8 @@ def _num_workers(voter: Voter, num_samples: int, num_workers: int | None) -> int
 
 @contextmanager
 def single_thread(device: torch.device) -> Iterator[None]:
-    r"""Computes on one thread of a CPU for a while: sums of floats depend on their number, and
-    votes must not.
+    r"""Limits a CPU to one thread within the block: sums of floats depend on the number of threads,
+    and votes must not.
     """
     threads = torch.get_num_threads()
     if device.type == "cpu":

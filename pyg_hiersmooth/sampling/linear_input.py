@@ -30,8 +30,8 @@ class NotLinearError(BaseException):
     r"""The model uses its features in another way than the linear maps that are known, which the
     message names.
 
-    No :class:`Exception`, so that no model catches it and takes another way than it would with
-    plain features; those that are raised are counted, for a model that swallows even this.
+    Not an :class:`Exception`, so that no model catches it and behaves differently than with plain
+    features; raised ones are counted, in case a model catches even this.
     """
 
     raised: ClassVar[int] = 0
@@ -69,7 +69,7 @@ class LinearMap(NamedTuple):
 
 
 class LinearInput(Tensor):
-    r"""Stands in for a feature matrix and answers its products with weight matrices.
+    r"""Stands in for a feature matrix, and supports products with weight matrices.
 
     A model that does anything else with it meets a :class:`NotLinearError`.
     """

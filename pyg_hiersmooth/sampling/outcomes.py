@@ -14,7 +14,7 @@ from pyg_hiersmooth.selection import Selection
 
 
 class NothingSelected(Selection):
-    r"""Selects no entity, and draws nothing: what stays clean beside noise on something else."""
+    r"""Selects no entity and draws nothing, for what stays clean next to other noise."""
 
     def sample(self, num_entities: int, stream: RandomStream) -> Tensor:
         return torch.zeros(num_entities, dtype=torch.bool, device=stream.device)
@@ -28,7 +28,7 @@ class NothingSelected(Selection):
 
 
 class ListedOutcomes(Selection):
-    r"""Selects what the outcome says whose number a stream ends in, and draws nothing.
+    r"""Selects according to the outcome whose number a stream ends in, and draws nothing.
 
     Args:
         selection (Selection): A selection that lists its outcomes.
@@ -62,8 +62,8 @@ class DrawsFrom(Protocol):
 
 
 def draws_nothing(transform: DrawsFrom) -> bool:
-    r"""Whether all that a smoothing can produce can be listed, so that nothing is left to chance,
-    and any change of a row certifies alike.
+    r"""Whether all outcomes of a smoothing can be enumerated, and its certificates hold for any
+    change of a row.
     """
     noise = transform.noise
     listed = transform.selection.num_outcomes() is not None

@@ -29,9 +29,9 @@ KNOWN = "_known_to_all_ranks"
 class Ranks:
     r"""The ranks of a group, as one of them sees it.
 
-    Votes and messages travel between CPUs, over gloo, wherever the models run. What one rank
-    raises in :meth:`collective`, :meth:`gather` or :meth:`from_rank_zero`, all ranks raise, so
-    that none waits for another in vain.
+    Votes and messages travel between CPUs, over gloo, wherever the models run. If one rank raises
+    an error in :meth:`collective`, :meth:`gather` or :meth:`from_rank_zero`, all ranks raise it, so
+    that none waits forever.
 
     Args:
         rank (int): The number of this rank, in :obj:`range(size)`. (default: :obj:`0`)
@@ -51,7 +51,7 @@ class Ranks:
 
     @contextmanager
     def collective(self) -> Iterator[None]:
-        r"""A block that all ranks go through; what one raises in it, all raise at its end."""
+        r"""A block that all ranks enter; an error of one is raised by all at its end."""
         try:
             yield
         except Exception as error:
@@ -76,8 +76,8 @@ class Ranks:
         return found  # type: ignore[return-value]  # that of the first
 
     def rank_zero_first(self, compute: Callable[[], T]) -> T:
-        r"""What each rank computes for itself, the first one of all before the others, and the
-        first one of each machine before the rest: for what leaves files that the others find.
+        r"""What each rank computes, first on rank 0, then on the first rank of each machine, and
+        then on the others: for computations that write files which later ranks read.
         """
         own = 0 if self.is_first else 1 if _local_rank() == 0 else 2
         found: list[T] = []
@@ -118,7 +118,8 @@ class Ranks:
         return counts
 
     def share_weights(self, model: torch.nn.Module) -> None:
-        r"""Gives the model of each rank the weights, and all else of its state, of the first one.
+        r"""Copies the weights and all other state of the first rank's model to the models of all
+        ranks.
 
         Args:
             model (torch.nn.Module): A model of the same kind on all ranks.
@@ -155,7 +156,7 @@ class Ranks:
 
 
 class _Failure(NamedTuple):
-    r"""An error on its way to other ranks, which may not know its class."""
+    r"""An error that is sent to other ranks, which may not know its class."""
 
     message: str
     pickled: bytes
@@ -290,7 +291,7 @@ def was_restarted() -> bool:
 
 
 def refuse_ranks(what: str) -> None:
-    r"""Refuses several ranks for what is not made for them.
+    r"""Rejects several ranks for what does not support them.
 
     Raises:
         ValueError: If there are several ranks.

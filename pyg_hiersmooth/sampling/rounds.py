@@ -1,4 +1,4 @@
-r"""Samples in rounds, which targets leave as soon as what was asked about them is decided."""
+r"""Samples in rounds; targets whose questions are decided are not sampled further."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHORTEST_ROUND = 32
 r"""Samples of the first rounds; all rounds end at multiples of it."""
 
 FIRST_NARROWED = 512
-r"""Samples after which, and after each doubling, a voter is made for the targets that are left."""
+r"""Samples after which, and after each doubling, a voter is made for the remaining targets."""
 
 Decided = Callable[[Tensor, Tensor], Tensor]
 r"""Maps votes ``[K, C]`` of some targets, and which targets these are, int64 ``[K]``, to whether
@@ -25,8 +25,8 @@ they need no more, bool ``[K]``.
 
 
 def end_of_round(num_samples: int) -> int:
-    r"""Where the round ends that a target is in after so many samples: 32, 64, 96, 128, 192, 256,
-    384, ..., two to each doubling, whatever is sampled in all.
+    r"""Where the current round of a target ends, given its number of samples: 32, 64, 96, 128, 192,
+    256, 384, ..., two per doubling, whatever the total number of samples.
     """
     length = max(SHORTEST_ROUND, 1 << max(num_samples.bit_length() - 2, 0))
     return (num_samples // length + 1) * length
@@ -46,8 +46,8 @@ def sample_until(
 ) -> Tensor:
     r"""Counts the votes of the samples ``0, 1, ...`` on each target until it is decided.
 
-    Targets are looked at when a round ends (:func:`end_of_round`) and after the last sample, and
-    nowhere else, so neither votes nor their numbers depend on workers or interruptions.
+    Targets are evaluated only when a round ends (:func:`end_of_round`) and after the last sample,
+    so neither votes nor their numbers depend on workers or interruptions.
 
     Args:
         voter (Voter): Casts the votes.

@@ -14,8 +14,8 @@ class RowSelection(Selection):
     r"""The indicator :math:`\tau` of some entities, exactly as a selection of all of them draws it,
     followed by ghost nodes for others, which are never selected.
 
-    Independent entities are drawn on their own. The groups of a partition are looked up. Any other
-    selection is drawn for all entities, at their cost, and read off.
+    Independent entities are drawn one by one. The groups of a partition are looked up. Any other
+    selection is drawn for all entities, at their cost.
 
     Args:
         selection (Selection): The selection of all entities.

@@ -42,9 +42,9 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True)
 class Tally:
-    r"""How ballots are counted in one matrix of integers that add up over samples, whoever casts
-    them: a column for the votes of each class, for the approvals of each class at each level, and
-    for each listed outcome.
+    r"""How ballots are counted, in one matrix of integers that adds up over samples and processes:
+    a column for the votes of each class, for the approvals of each class at each level, and for
+    each listed outcome.
 
     Args:
         num_classes (int): Number of classes :math:`C`.

@@ -50,8 +50,8 @@ def train_graph_classifier(
     r"""Trains a graph classifier on batches of noisy graphs.
 
     Every batch and every validation gets fresh noise; the weights with the lowest validation loss
-    are kept, as in :func:`train_node_classifier`. Where the noise removes nodes, a graph that lost
-    all of its own is answered as well, from nothing.
+    are kept, as in :func:`train_node_classifier`. If the noise removes all nodes of a graph, the
+    model still returns logits for it.
 
     Args:
         model (torch.nn.Module): The model, called as :obj:`model(x, edge_index, batch)` to return

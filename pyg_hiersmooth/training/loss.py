@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 TEMPERATURE = 0.5
-r"""How sharp the mean of predictions is made that all draws are drawn to."""
+r"""The temperature that sharpens the mean prediction, the target of all draws."""
 
 
 def loss_of_draws(
@@ -50,7 +50,8 @@ def weight_at(epoch: int, consistency: float, consistency_rampup: int) -> float:
     r"""The weight of the inconsistency in an epoch, which rises evenly from 0 in the first one to
     :obj:`consistency`, where it stays: as in `"Temporal Ensembling for Semi-Supervised Learning"
     <https://arxiv.org/abs/1610.02242>`_ (Laine and Aila, ICLR 2017, section 2.1), but for the
-    shape of the rise. Before labels tell the classes apart, agreement is reached by one class.
+    shape of the rise. Before the model separates the classes, the easiest agreement is a single
+    class.
 
     Args:
         epoch (int): The epoch, counted from 0.

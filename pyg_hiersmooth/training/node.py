@@ -55,8 +55,8 @@ def train_node_classifier(
         model (torch.nn.Module): The model, called as :obj:`model(x, edge_index, ...)` to return
             logits :obj:`[num_nodes, num_classes]`; :obj:`edge_weight`, :obj:`edge_attr` and
             :obj:`adj_t` are passed on as in certification. It is trained in place, on the device
-            of its parameters, from the weights that it has, and left in eval mode, with what
-            convolutions of PyG have cached thrown away.
+            of its parameters, from the weights that it has, and left in eval mode, with the caches
+            of PyG's convolutions cleared.
         data (torch_geometric.data.Data): The whole graph, with :obj:`x`, :obj:`y`, and
             :obj:`edge_index` or :obj:`adj_t`. It is not changed.
         split (NodeSplit, optional): The training, validation and test nodes. (default: those of
@@ -84,7 +84,7 @@ def train_node_classifier(
             two draws. (default: :obj:`0.0`)
         consistency_rampup (int, optional): The number of epochs, at least :obj:`0`, in which that
             weight rises from :obj:`0`: with a large weight from the start, a model may learn to
-            answer everything alike. (default: :obj:`0`)
+            predict one class for all nodes. (default: :obj:`0`)
         forward (callable, optional): :obj:`forward(model, x, data)`, for a model with another
             signature; as in certification, :obj:`data` is the graph's structure alone.
             (default: :obj:`None`)
@@ -174,7 +174,7 @@ def _labeled(data: Data, split: NodeSplit | None) -> tuple[Data, NodeSplit]:
     ]
     chosen = torch.cat(parts)
     if chosen.unique().numel() != chosen.numel():
-        raise ValueError("'split' must not contain a node twice (got sets that overlap)")
+        raise ValueError("'split' must not contain a node twice (got overlapping sets)")
     if data.get("y") is None:
         raise ValueError("'data' must have labels 'y' (got none)")
     data.y = as_labels(data.y, data.x.size(0), torch.cat(parts[:2]))

@@ -35,7 +35,7 @@ Logits = Callable[[Data], Tensor]
 
 
 class NoisyGraph:
-    r"""What a model answers on a graph under fresh noise.
+    r"""The logits of a model on a graph under fresh noise.
 
     Where the model reads its features through linear maps alone, and the noise has a way behind
     them that is differentiable, :math:`X W` is computed once for all draws of a step. Where
@@ -67,7 +67,7 @@ class NoisyGraph:
             self._x = _sparse(graph.x)
 
     def logits(self, num_draws: int = 1) -> list[Tensor]:
-        r"""Logits ``[N, C]`` under each of so many draws."""
+        r"""Logits ``[N, C]`` under each of several draws."""
         if self._maps is None:
             self._maps = self._find_maps()
         if self._maps:
@@ -128,7 +128,7 @@ class NoisyGraph:
             return lambda: transform(copy.copy(self.graph))
         if transform.noise.of == "nodes":
             raise ValueError(
-                f"'transform' must keep the nodes whose labels are learned: {transform.noise} is "
+                f"'transform' must keep the nodes that are trained on: {transform.noise} is "
                 "for graph classifiers; ablate 'messages' here"
             )
         transform.check_features(self.graph.x)

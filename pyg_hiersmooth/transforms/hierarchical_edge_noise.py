@@ -53,9 +53,9 @@ class HierarchicalEdgeNoise(BaseTransform):
     changed.
 
     Edges that stay keep their order and attributes. Where edges are added, the noisy graph holds
-    its edges once and sorted, so that nothing tells the added ones apart; for the same reason it
-    has to be given without weights, attributes and repeated edges: an edge that was deleted and
-    added again would come back without its weight, and so betray the graph that it came from.
+    its edges once and sorted, so that added edges cannot be recognized. For the same reason, the
+    graph must have no weights, attributes or repeated edges: an edge that is deleted and added
+    again would return without its weight, and so reveal the clean graph.
 
     Args:
         p (float or PartitionSelection): Probability in :math:`(0, 1]` that a pair is selected; or

@@ -13,7 +13,7 @@ from pyg_hiersmooth.selection import Selection, as_selection
 class SelectionPerType(Selection):
     r"""A selection for each of several node types, which smooth one type at a time.
 
-    Nothing is certified for several types at once: all questions about them are refused.
+    Nothing is certified for several types at once, so certificates for it are rejected.
 
     Args:
         by_type (dict): Selection, or probability, of each node type.

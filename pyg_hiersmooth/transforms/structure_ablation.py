@@ -66,7 +66,7 @@ def without_messages(data: Graph, selected: Selected) -> Graph:
 
 def without_nodes(data: Graph, selected: Selected) -> Graph:
     r"""A copy of a graph without its selected nodes: without their rows, and without all edges at
-    them. The nodes that stay are numbered anew, in their order.
+    them. The remaining nodes are renumbered, in their order.
 
     A graph of a batch that loses all its nodes stays in the batch. Where every graph has one node,
     ``y`` is taken for labels of graphs, and stays. Numbers of nodes in other attributes than

@@ -18,8 +18,6 @@ Making = Callable[..., SmoothedNodeClassifier]
 class Credulous(torch.nn.Module):
     """Believes in class 1 as soon as a node, or one that it hears, says so: made to be broken."""
 
-    num_hops = 1
-
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         said = x[:, 0].index_add(0, edge_index[1], x[edge_index[0], 0])
         return torch.stack([torch.full_like(said, 5.0), 10.0 * said.clamp(max=1.0)], dim=1)
@@ -45,6 +43,6 @@ def credulous() -> Making:
             transform = HierarchicalEdgeNoise(selection, AblationNoise())
         else:
             transform = HierarchicalNodeFeatureNoise(selection, AblationNoise(of=of), False)
-        return SmoothedNodeClassifier(Credulous(), transform, num_classes=2)
+        return SmoothedNodeClassifier(Credulous(), transform, 2, num_hops=1)
 
     return make

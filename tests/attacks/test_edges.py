@@ -20,8 +20,6 @@ from pyg_hiersmooth.transforms import HierarchicalEdgeNoise
 class Weighing(torch.nn.Module):
     """What a node hears, by the weights of edges, against what it is."""
 
-    num_hops = 1
-
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor | None = None) -> Tensor:
         heard = x[edge_index[0]]
         heard = heard if edge_weight is None else heard * edge_weight.view(-1, 1)
@@ -37,7 +35,7 @@ def graph() -> Data:
 
 
 def node_of(graph: Data, transform: HierarchicalEdgeNoise, **budget: int) -> AttackedNode:
-    smoothed = SmoothedNodeClassifier(Weighing(), transform, num_classes=2)
+    smoothed = SmoothedNodeClassifier(Weighing(), transform, 2, num_hops=1)
     return AttackedNode(
         model=AttackedModel(smoothed),
         graph=graph,
@@ -94,7 +92,7 @@ def test_the_expected_vote_is_the_mean_over_draws(graph: Data) -> None:
 def test_flips_of_edges_stay_within_their_budget(
     graph: Data, budget: dict[str, int], most: tuple[int, int]
 ) -> None:
-    smoothed = SmoothedNodeClassifier(Weighing(), FLIPS, num_classes=2)
+    smoothed = SmoothedNodeClassifier(Weighing(), FLIPS, 2, num_hops=1)
     certificate = smoothed.certify(graph, 10, 50, node_index=[1, 2], progress=False, num_workers=0)
     result = SmoothedAttack(smoothed, 3, 20)(graph, certificate, progress=False, **budget)
     for position in np.flatnonzero(result.prediction >= 0):

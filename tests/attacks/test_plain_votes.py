@@ -79,17 +79,18 @@ def test_drawn_votes_are_drawn_alike(data: Data, transform: Any) -> None:
 
 
 class Centered(torch.nn.Module):
-    """Sees all nodes at once, whatever it says about hops."""
-
-    num_hops = 0
+    """Sees all nodes at once, whatever is said about hops."""
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return (x - x.mean(0))[:, :3] * torch.tensor([1.0, 1.1, 1.3])
 
 
-def test_a_model_that_sees_more_is_called_on_the_whole_graph(data: Data) -> None:
+@pytest.mark.parametrize("num_hops", [0, None])
+def test_a_model_that_sees_more_is_called_on_the_whole_graph(
+    data: Data, num_hops: int | None
+) -> None:
     transform = HierarchicalNodeFeatureNoise(EXACT, AblationNoise(), append_indicator=False)
-    smoothed = SmoothedNodeClassifier(Centered(), transform, num_classes=3)
+    smoothed = SmoothedNodeClassifier(Centered(), transform, 3, num_hops=num_hops)
     votes = PlainVotes(AttackedModel(smoothed), data, 4)
     counted = np.zeros(3, dtype=np.int64)
     for index in range(15):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_hiersmooth.attacks import AttackResult, SmoothedAttack
+from pyg_hiersmooth.attacks.plain_votes import PlainVotes
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.errors import ContradictionError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
@@ -48,8 +49,6 @@ def test_the_bound_is_attained_where_the_model_can_be_broken(
 
 class Signs(torch.nn.Module):
     """A random function of the signs of what a node is and hears: few attacks are different."""
-
-    num_hops = 1
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -112,7 +111,7 @@ def test_the_worst_case_lies_between_certificate_and_attack(of: str, r: int, see
     data = Data(x=x, edge_index=torch.cat([pairs, pairs.flip(1)]).t())
     model, selection = Signs(seed), PartitionSelection(4, 2, seed=seed)
     noise = HierarchicalNodeFeatureNoise(selection, AblationNoise(of=of), append_indicator=False)
-    smoothed = SmoothedNodeClassifier(model, noise, num_classes=3)
+    smoothed = SmoothedNodeClassifier(model, noise, 3, num_hops=1)
     certificate = certified(smoothed, data, range(4))
     prediction = torch.from_numpy(certificate.prediction).clamp(min=0)
     worst = torch.ones(4, dtype=torch.bool)
@@ -183,7 +182,9 @@ def test_attacks_stay_within_their_budget(noise: Any, budget: dict[str, Any]) ->
     torch.manual_seed(0)
     data = Data(x=(torch.rand(12, 6) < 0.4).float(), edge_index=torch.randint(12, (2, 30)))
     model = Linear(7)
-    smoothed = SmoothedNodeClassifier(model, HierarchicalNodeFeatureNoise(0.9, noise), 2)
+    smoothed = SmoothedNodeClassifier(
+        model, HierarchicalNodeFeatureNoise(0.9, noise), 2, num_hops=1
+    )
     certificate = certified(smoothed, data, range(4), n0=10, n=50)
     result = SmoothedAttack(smoothed, 2, 20)(data, certificate, r=2, progress=False, **budget)
     for position in np.flatnonzero(result.prediction >= 0):
@@ -200,8 +201,6 @@ def test_attacks_stay_within_their_budget(noise: Any, budget: dict[str, Any]) ->
 
 
 class Linear(torch.nn.Module):
-    num_hops = 1
-
     def __init__(self, num_features: int) -> None:
         super().__init__()
         self.weight = torch.nn.Parameter(torch.randn(num_features, 2))
@@ -230,6 +229,19 @@ def test_what_abstains_is_not_attacked_and_what_is_asked_for_is(
     assert result.index.tolist() == [3, 2] and result.fallen.tolist() == [True, False]
     assert result.accuracy([0, 0]) == 0.0 and result.clean_accuracy([0, 0]) == 0.5
     assert not SmoothedAttack(smoothed)(world, certificate, r=0, progress=False).fallen.any()
+
+
+def test_a_node_that_fell_is_judged_by_fresh_votes(world: Data, credulous: Making) -> None:
+    smoothed = credulous(BernoulliSelection(0.7), "messages")
+    certificate = certified(smoothed, world, [1], n0=10, n=50)
+    attack = SmoothedAttack(smoothed, 1, 100)
+    result = attack(world, certificate, r=4, progress=False)
+    first, fresh = (
+        PlainVotes(attack.model, result.attacked(0), 1, 0, purpose).count(range(100))
+        for purpose in (1, 2)
+    )
+    assert result.fallen.all() and np.array_equal(result.votes[0], fresh)
+    assert not np.array_equal(first, fresh)
 
 
 def test_the_same_seed_attacks_alike(world: Data, credulous: Making) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -17,8 +19,9 @@ from pyg_hiersmooth.certificates import (
     certify_counts,
 )
 from pyg_hiersmooth.certificates.composed import EdgeSmoothing
+from pyg_hiersmooth.certificates.messages_of_type import MessagesOfType, TypedSmoothing
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
-from pyg_hiersmooth.selection import FixedSizeSelection, PartitionSelection
+from pyg_hiersmooth.selection import BernoulliSelection, FixedSizeSelection, PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
 World = tuple[tuple[int, ...], tuple[int, ...]]
@@ -247,6 +250,20 @@ def test_a_certificate_is_kept_and_shown(smoothings: Smoothings, tmp_path: Path)
                 assert not robust[target] or strength > 100
     assert certificate.threat in certificate._repr_html_()
     assert len(certificate.chart(np.zeros(20, dtype=int)).panels) >= 1
+
+
+def test_a_program_that_knows_certificates_alone_reads_them(tmp_path: Path) -> None:
+    of_type = TypedSmoothing(BernoulliSelection(0.9), MessagesOfType("author", "paper"))
+    smoothings = [EdgeSmoothing(*CERTIFIED[0]), EdgeSmoothing(*CERTIFIED[3]), of_type]
+    for number, smoothing in enumerate(smoothings):
+        made = Certificate.from_bounds(smoothing, [0], [0.9], [0.1])
+        made.save(tmp_path / f"{number}.npz")
+    code = (
+        "from pyg_hiersmooth.certificates import Certificate\n"
+        f"for i in range(3): print(Certificate.load(f'{tmp_path}/{{i}}.npz').noise.of)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == ["edges", "nodes and edges", "messages"]
 
 
 def test_stopping_asks_about_edges() -> None:

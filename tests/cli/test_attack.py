@@ -12,6 +12,7 @@ from click.testing import Result
 
 from pyg_hiersmooth.attacks import AttackResult
 from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.experiment import Experiment, Settings
 
 Program = Callable[..., Result]
 
@@ -49,7 +50,7 @@ def test_a_sampled_run_with_a_budget(
     assert result.exit_code == 0, result.output
     assert json.loads((run / "attack.json").read_text())["budget"] == {"deletions": 2}
     result = hiersmooth("attack", run, "--r", 1, *few)
-    assert result.exit_code == 1 and "needs the budget 'additions' or" in result.stderr
+    assert result.exit_code == 1 and "needs the budget '--additions' or" in result.stderr
 
 
 def test_a_certified_prediction_that_falls(
@@ -66,9 +67,7 @@ def test_a_certified_prediction_that_falls(
     assert AttackResult.load(run / "contradiction.npz").contradicted[-1]
 
 
-def test_no_run_to_attack(
-    hiersmooth: Program, certify: Program, finished_run: Path, tmp_path: Path
-) -> None:
+def test_no_run_to_attack(hiersmooth: Program, finished_run: Path, tmp_path: Path) -> None:
     result = hiersmooth("attack", tmp_path)
     assert result.exit_code == 1 and "holds no run" in result.stderr
     run = tmp_path / "unfinished"
@@ -76,6 +75,7 @@ def test_no_run_to_attack(
     (run / "certificate.npz").unlink()
     result = hiersmooth("attack", run, "--deletions", 1)
     assert result.exit_code == 1 and "is not finished" in result.stderr
-    certify("--noise", "none", "--max-epochs", 1, "--out", tmp_path / "plain")
+    settings = Settings.of(noise="none", max_epochs=1)
+    Experiment(settings, tmp_path / "plain").run(progress=False)
     result = hiersmooth("attack", tmp_path / "plain")
     assert result.exit_code == 1 and "without noise" in result.stderr

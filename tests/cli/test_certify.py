@@ -601,7 +601,7 @@ def test_resume_with_votes_of_another_run(
 ) -> None:
     run = shutil.copytree(finished_run, tmp_path / "run")
     shutil.copy(undisturbed / "votes.npz", run / "votes.npz")
-    assert "was begun with n=640" in message_of(certify("--resume", run))
+    assert "was started with n=640" in message_of(certify("--resume", run))
 
 
 def test_training_that_diverges(certify: Program, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_unfinished_run(hiersmooth: Program, finished_run: Path, tmp_path: Path)
 def test_run_without_noise(hiersmooth: Program, finished_run: Path, tmp_path: Path) -> None:
     other = copy_run(finished_run, tmp_path / "other", noise="none", p_plus=None, p_minus=None)
     message = message_of(hiersmooth("plot", other, "--out", tmp_path / "a.png"))
-    assert f"the run in '{other}' is one without noise" in message
+    assert f"the run in '{other}' was made without noise" in message
 
 
 def test_folder_without_a_run(hiersmooth: Program, tmp_path: Path) -> None:

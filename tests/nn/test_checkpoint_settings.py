@@ -98,7 +98,7 @@ def test_a_number_that_was_asked_for_is_kept_from_the_start(
         patched.setattr(smoothed_classifier, "sample_votes", stop)  # among the pre-votes
         classifier.certify(data, n0=8, n=40, **options)
     assert {file.name for file in tmp_path.iterdir()} == {"pre_votes.npz", "votes.npz"}
-    with pytest.raises(ValueError, match="was begun with n=40"):
+    with pytest.raises(ValueError, match="was started with n=40"):
         classifier.certify(data, n0=8, n=80, **options)
     assert classifier.certify(data, n0=8, n=40, **options).n == 40
 
@@ -113,5 +113,5 @@ def test_a_number_that_is_fixed_in_advance_is_kept_in_a_file_that_others_began(
     classifier.sample_votes(data, 40, start=5, checkpoint=tmp_path / "votes.npz", **options)
     assert classifier.certify(data, 5, 40, checkpoint=tmp_path, **options).n == 40
     assert read_votes(tmp_path / "votes.npz")[2]["fixed_n"] == 40
-    with pytest.raises(ValueError, match=r"begun with n=40"):
+    with pytest.raises(ValueError, match=r"started with n=40"):
         classifier.certify(data, 5, 60, checkpoint=tmp_path, **options)

@@ -34,22 +34,24 @@ EDGES = HierarchicalEdgeNoise(SELECTION, AblationNoise())
 LARGEST, OTHERS = 400, 100
 r"""Nodes within three hops of an attacked one, at most, and further ones that are at hand."""
 
-Kept = Callable[[Tensor, Tensor, int], Tensor]
-r"""Which edges between two numbered nodes an outcome keeps."""
+GroupOf = Callable[[Tensor, Tensor], Tensor]
+r"""The group of each edge between two numbered nodes: the outcome that keeps it."""
 
 
 class Expected(torch.nn.Module):
     """The logarithm of the mean probability over all outcomes, on a part of the graph."""
 
-    def __init__(self, model: torch.nn.Module, kept: Kept, nodes: Tensor, silent: Tensor | None):
+    def __init__(
+        self, model: torch.nn.Module, group_of: GroupOf, nodes: Tensor, silent: Tensor | None
+    ) -> None:
         super().__init__()
-        self.model, self.kept, self.nodes, self.silent = model, kept, nodes, silent
+        self.model, self.group_of, self.nodes, self.silent = model, group_of, nodes, silent
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
         total: Tensor | int = 0
-        source, target = self.nodes[edge_index]
+        group = self.group_of(*self.nodes[edge_index])
         for index in range(SELECTION.num_masks):
-            weight = edge_weight * self.kept(source, target, index)
+            weight = edge_weight * (group == index)
             shown = x
             if self.silent is not None:
                 shown = torch.cat([x, self.silent[index][self.nodes].float().view(-1, 1)], dim=1)
@@ -83,20 +85,23 @@ def test_no_certified_prediction_falls_to_the_attack(
     if of_nodes:
         silent = torch.stack([SELECTION.mask(i, [num_nodes]) for i in range(SELECTION.num_masks)])
 
-        def kept(source: Tensor, target: Tensor, index: int) -> Tensor:
-            return ~silent[index][source]
+        groups = SELECTION.groups(num_nodes)[0]
+
+        def group_of(source: Tensor, target: Tensor) -> Tensor:
+            return groups[source]
 
     else:
         pairs = NodePairs(torch.tensor([num_nodes]), undirected=True)
 
-        def kept(source: Tensor, target: Tensor, index: int) -> Tensor:
-            return pairs.groups(pairs.number(source, target), SELECTION)[0] == index
+        def group_of(source: Tensor, target: Tensor) -> Tensor:
+            return pairs.groups(pairs.number(source, target), SELECTION)[0]
 
     def votes(graph: Data, target: int) -> Tensor:
         found = torch.zeros(num_classes, dtype=torch.long)
+        group = group_of(*graph.edge_index)
         model.eval()
         for index in range(SELECTION.num_masks):
-            left = graph.edge_index[:, kept(*graph.edge_index, index)]
+            left = graph.edge_index[:, group == index]
             x = graph.x
             if silent is not None:
                 x = torch.cat([x, silent[index].float().view(-1, 1)], dim=1)
@@ -120,10 +125,10 @@ def test_no_certified_prediction_falls_to_the_attack(
             nodes = torch.cat([nodes, others]).unique()
             part = data.subgraph(nodes)
             at = torch.searchsorted(nodes, torch.tensor([target]))
-            surrogate = Expected(model, kept, nodes, silent)
+            surrogate = Expected(model, group_of, nodes, silent)
             torch.manual_seed(position)
             attack = PRBCDAttack(
-                surrogate, block_size=8_000, epochs=12, epochs_resampling=8, log=False
+                surrogate, block_size=8_000, epochs=10, epochs_resampling=6, log=False
             )
             labels = torch.full((len(nodes),), own)
             _, flipped = attack.attack(part.x, part.edge_index, labels, r, at)
@@ -136,7 +141,7 @@ def test_no_certified_prediction_falls_to_the_attack(
                 assert after[own] > rivals.max()
             else:
                 fell += int(after[own] <= rivals.max())
-    assert attacked >= 12 and changed > attacked // 3 and fell > 0
+    assert attacked >= 8 and changed > attacked // 3 and fell > 0
 
 
 def _within_reach(positions: np.ndarray, data: Data, index: Tensor) -> list[int]:
@@ -146,7 +151,7 @@ def _within_reach(positions: np.ndarray, data: Data, index: Tensor) -> list[int]
         near, *_ = k_hop_subgraph(int(index[position]), 3, data.edge_index)
         if len(near) <= LARGEST:
             found.append(int(position))
-    return found[:4]
+    return found[:3]
 
 
 def _flipped(data: Data, ends: Tensor) -> Data:

@@ -269,7 +269,7 @@ def test_what_a_noise_does_not_say_is_not_made_up() -> None:
         noise.check_budget()
     with pytest.raises(TypeError, match="TwoDistances has no radius"):
         noise.radius(np.zeros(1), np.zeros(1))
-    with pytest.raises(TypeError, match="TwoDistances does not say where to search"):
+    with pytest.raises(TypeError, match="TwoDistances has no search space"):
         noise.search_space(near=1.0, far=0.0)
     with pytest.raises(TypeError, match="TwoDistances draws from dense features only"):
         noise.sample_sparse(torch.eye(2).to_sparse(), torch.ones(2).bool(), RandomStream(0))

@@ -142,7 +142,7 @@ def test_votes_of_a_fixed_number_and_until_decided_do_not_mix(tmp_path: Path) ->
     ):
         VoteCheckpoint(path, {}, anytime=True).check(empty, 100)
     for other, shown in ((200, "n=200"), (50, "n=50"), (None, "n=None")):
-        with pytest.raises(ValueError, match=rf"begun with n=100, .*fixed in advance.*{shown}\)"):
+        with pytest.raises(ValueError, match=rf"started with n=100, .*fixed in advance.*{shown}\)"):
             VoteCheckpoint(path, {}, fixed_n=other).check(empty, 200)
     assert VoteCheckpoint(path, {}, fixed_n=100).check(empty, 100).num_samples == 1
     VoteCheckpoint(path, {}, anytime=True).save(one_vote)

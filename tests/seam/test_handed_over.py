@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
@@ -700,6 +700,7 @@ WEIGHTS = {
 )
 def test_graphs_of_any_kind(edges: str, features: str, weights: str, weighted: bool) -> None:
     """Certification and training: both refuse with the same sentence, or both do it right."""
+    assume((edges, features) != ("empty", "shorter"))  # then, features alone say how many nodes
     data, model = labeled(), seeded(Weighted if weighted else Linear)
     for name, kind in (
         ("edge_index", EDGES[edges]),

@@ -352,7 +352,7 @@ def test_bad_numbers(data: Data, name: str, value: float) -> None:
         ({"val_index": torch.tensor([], dtype=torch.int64)}, ".val_index' must name at least"),
         ({"train_index": torch.tensor([0, 10])}, r"between 0 and 9 \(got 0 to 10"),
         ({"test_index": torch.tensor([-1])}, "got -1 to -1"),
-        ({"test_index": torch.tensor([0])}, "sets that overlap"),
+        ({"test_index": torch.tensor([0])}, "overlapping sets"),
     ],
 )
 def test_bad_split(data: Data, change: dict[str, Tensor], message: str) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.certificates.prediction_sets import PredictionSets
 
 CHANGED = (0, 1, 2, 3, 5)
-r"""Numbers of changed entities that a table shows."""
+r"""Numbers of changed nodes that a table shows."""
 
 
 def share_covered(approved: np.ndarray, labels: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 r"""The cheapest form of the graph for which a model's logits stay the same.
 
-Whoever changes what is here keeps this:
+Keep these invariants:
 
 * The choice depends on the model, the graph and the draws of its trial, never on the clock, the
   device's load or the number of workers: the same run chooses the same form.

@@ -62,7 +62,7 @@ def adjacency_as_given(prepared: IsolatedModel, why: str | None = None) -> Adjac
 def choose_adjacency(
     prepared: IsolatedModel, draws: Sequence[Tensor], dtype: torch.dtype
 ) -> tuple[Adjacency, GraphForward]:
-    r"""Finds the cheapest form of the graph on which a model answers as on the graph as given: an
+    r"""Finds the cheapest form of the graph that gives the same logits as the graph as given: an
     adjacency matrix, where less is written then and the logits match on all draws.
 
     Args:

@@ -1,6 +1,6 @@
 r"""How a model is called on noisy features: the one way for training and for certification.
 
-Whoever changes what is here keeps this:
+Keep these invariants:
 
 * A model gets the noisy features and the graph's structure, and nothing else that could depend on
   clean features, but what the user names in ``keep=``.

@@ -33,7 +33,7 @@ class Forward(Protocol):
         """
 
     def copies_of(self, copies: int) -> Any:
-        r"""The structure of so many copies of the objects, which is not to be changed."""
+        r"""The structure of several copies of the objects, which must not be changed."""
 
     def unit(self, index: int) -> Forward:
         r"""One unit on its own."""
@@ -139,5 +139,5 @@ def no_logits(num_outputs: int, num_classes: int | None, x: Tensor) -> Tensor:
         ValueError: If the number of classes is not known.
     """
     if num_classes is None:
-        raise ValueError("nothing is left of all objects: nodes must remain in one of them")
+        raise ValueError("all graphs have lost all of their nodes: one must keep some")
     return torch.zeros(num_outputs, num_classes, device=x.device)

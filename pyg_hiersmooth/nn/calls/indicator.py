@@ -16,8 +16,8 @@ LAST_IS_INDICATOR = " (the last is the indicator)"
 def remedy_without_indicator(
     transform: Any, answer: Callable[[Tensor], Any], features: Tensor
 ) -> str:
-    r"""What to do where a model that failed on features takes them without the indicator; empty
-    where it does not, or they have none.
+    r"""The remedy to suggest if a model that failed on features accepts them without the indicator;
+    empty if it does not, or there is no indicator.
 
     Args:
         transform: What made the features.

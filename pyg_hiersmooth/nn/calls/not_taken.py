@@ -4,7 +4,8 @@ from __future__ import annotations
 
 
 class NotTaken(Exception):
-    r"""A cheaper way is not taken, for the reason that this says, and the plain way is.
+    r"""Says why a shortcut is not taken, but the plain path.
 
-    It is caught where the plain way is chosen, and is no :class:`ValueError`: none reaches a user.
+    It is caught where the plain path is chosen, and is no :class:`ValueError`, so that it never
+    reaches a user.
     """

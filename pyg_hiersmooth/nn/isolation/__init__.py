@@ -1,6 +1,6 @@
-r"""A model of our own, and the trials that its votes are one fixed function of the noise.
+r"""A private copy of the model, and the trials that its votes are one fixed function of the noise.
 
-Whoever changes what is here keeps this:
+Keep these invariants:
 
 * Votes come from a private copy, which shares no tensor, cache or state with the user's model.
 * What goes from one call to the next depends on the graph's own edges, weights and the seed alone,

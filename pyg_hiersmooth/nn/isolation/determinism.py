@@ -31,8 +31,8 @@ def check_deterministic(
     noisy: bool = True,
     probes: Iterable[Tensor] = (),
 ) -> None:
-    r"""Checks that a model answers the same features in the same way, whatever came before, and
-    that they make a difference.
+    r"""Checks that a model gives the same logits for the same features, whatever it computed
+    before, and that the features matter.
 
     Args:
         prepared (IsolatedModel): The model.
@@ -92,7 +92,7 @@ def _answers(
 
 
 def is_batch_invariant(prepared: IsolatedModel, block: Tensor, copies: int) -> bool:
-    r"""Whether the model answers for each unit of a block as it does for that unit alone, with
+    r"""Whether the model gives each unit of a block the logits that it gives that unit alone, with
     unrelated features everywhere else in the block, and with other random numbers.
 
     Args:

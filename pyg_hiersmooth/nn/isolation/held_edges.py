@@ -18,6 +18,9 @@ MOST_SHARED = 0.5
 r"""Share of the clean edges, and of all that is held beside them, from which on edges count as the
 clean ones: a part of them, or more than them, gets around the noise as well."""
 
+MOST_SETTINGS = 2
+r"""Most whole numbers in a row that are settings, such as the widths of a convolution."""
+
 
 def check_no_edges(prepared: IsolatedModel, graph: Data | HeteroData) -> None:
     r"""Checks that neither a model nor a function that calls it holds edges of a graph: as pairs of
@@ -49,7 +52,7 @@ def _held_pairs(prepared: IsolatedModel, num_nodes: list[int]) -> Iterator[tuple
     for path, value in prepared.held():
         value = value.detach()
         pairs = _as_pairs(value, num_nodes)
-        if value.dim() == 1 and _is_whole(value):
+        if value.dim() == 1 and len(value) > MOST_SETTINGS and _is_whole(value):
             if before is not None and len(before) == len(value):  # the ends of a sparse matrix, say
                 pairs = torch.stack([before, value])
             before = value

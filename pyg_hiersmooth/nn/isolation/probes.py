@@ -1,4 +1,4 @@
-r"""Features that a model is tried on besides those of real draws."""
+r"""Features on which a model is tested, in addition to real draws."""
 
 from __future__ import annotations
 

@@ -28,7 +28,6 @@ from pyg_hiersmooth.nn.isolation.probes import (
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
-    Graph,
     edge_attributes,
     edge_ends,
     edge_index_like,
@@ -113,11 +112,12 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
         return
-    for number, changed, selected, keeps_edges, is_thorough in cases(draw, quick):
+    for number, changed, selected, is_empty, is_thorough in cases(draw, quick):
         stream = RandomStream(number, SILENCE, device=draw.device)
         others = (~changed).nonzero().view(-1)
         graph = without_messages(graph_of.graph, selected)
-        graph = graph if keeps_edges else without_edges(graph)
+        if is_empty:
+            graph = without_edges_into(graph, torch.ones_like(changed))
 
         def marked(x: Tensor, of: Tensor = selected) -> Tensor:
             return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
@@ -131,7 +131,7 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception:
-            if keeps_edges:
+            if has_edges(graph):
                 raise
             continue  # a model may refuse to be without edges
         compare(prepared, moved, logits, "by its features")
@@ -154,31 +154,31 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
 
 
 class Case(NamedTuple):
-    r"""Nodes that change."""
+    r"""A choice of nodes that change."""
 
     number: int
+    r"""The number of the choice."""
     changed: Tensor
-    r"""bool ``[N]``."""
-    selected: Tensor
-    r"""Those that are silent, some of the others among them, bool ``[N]``."""
-    keeps_edges: bool
-    r"""Whether edges are left besides those that are added."""
+    r"""The nodes that change, bool ``[N]``."""
+    silent: Tensor
+    r"""The nodes that are silent, some others among them, bool ``[N]``."""
+    is_empty: bool
+    r"""Whether no edges are left: a model may do something else then."""
     is_thorough: bool
     r"""Whether one thing is tried at a time, or much at once."""
 
 
 def cases(draw: Tensor, quick: bool = False) -> Iterator[Case]:
-    r"""Choices of nodes that change, some of them once more without edges: a model may do something
-    else for nodes to which nobody sends, or on a graph without edges.
-    """
+    r"""What is tried on a draw of features ``[N, D (+ 1)]``."""
     choices = itertools.islice(_taken_over(draw.size(0)), 1 if quick else None)
     for number, changed in enumerate(choices):
         changed = changed.to(draw.device)
         stream = RandomStream(number, SILENCE, 0, device=draw.device)
         silent = changed if number % 2 else changed | stream.bernoulli(0.5, len(changed))
-        yield Case(number, changed, silent, True, number < THOROUGH and not quick)
-        if number < THOROUGH:
-            yield Case(number, changed, silent, False, False)
+        first = number < THOROUGH
+        yield Case(number, changed, silent, False, first and not quick)
+        if first:
+            yield Case(number, changed, silent, True, False)
 
 
 def compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
@@ -261,13 +261,10 @@ def _in_edges(selected: Tensor, changed: Tensor, stream: RandomStream) -> Tensor
     return torch.stack([torch.cat([sending, picked]), torch.cat([first, nodes, nodes.flip(0)])])
 
 
-def without_edges(graph: Graph) -> Graph:
-    r"""A graph without any edges."""
-    bare = shallow_copy(graph)
-    for store in bare.edge_stores:
-        ends = edge_ends(store)
-        keep_edges(bare, store, {form: torch.zeros_like(i).bool() for form, (i, _) in ends.items()})
-    return bare
+def has_edges(graph: Any) -> bool:
+    r"""Whether a graph, of one type of nodes or several, has any edges."""
+    ends = (end for store in graph.edge_stores for end in edge_ends(store).values())
+    return any(len(source) > 0 for source, _ in ends)
 
 
 def without_edges_into(graph: Data, nodes: Tensor) -> Data:

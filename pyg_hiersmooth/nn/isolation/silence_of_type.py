@@ -29,11 +29,11 @@ from pyg_hiersmooth.nn.isolation.silence import (
     cases,
     compare,
     edge_values,
+    has_edges,
     kinds,
     order_with,
     with_entries,
     with_more,
-    without_edges,
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
@@ -61,13 +61,14 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
     if not isinstance(forward, HeteroForward):
         return
     noised = forward.noised
-    for number, changed, selected, keeps_edges, is_thorough in cases(draw):
+    for number, changed, selected, is_empty, is_thorough in cases(draw):
         stream = RandomStream(number, SILENCE, device=draw.device)
         others: Any = slice(0, forward.outputs[0])
         if forward.target == noised:
             others = (~changed).nonzero().view(-1)
         graph = without_messages(forward.graph, {noised: selected})
-        graph = graph if keeps_edges else without_edges(graph)
+        if is_empty:
+            graph = _without_edges(graph)
 
         def marked(x: Tensor, of: Tensor = selected) -> Tensor:
             return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
@@ -80,7 +81,7 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception:
-            if keeps_edges:
+            if has_edges(graph):
                 raise
             continue  # a model may refuse to be without edges
         compare(prepared, moved, logits, "by its features")
@@ -129,9 +130,8 @@ def _attacks(
         larger = with_typed_edges(graph, noised, into, num_added)
         x = torch.cat([draw, draw[:1].expand(num_added, -1)])
         yield Attack("as an added node", x, larger, True)
-    values = [value for value in graph[noised].values() if isinstance(value, Tensor)]
     x = torch.cat([draw, stretched_probe(draw[:1])])
-    for carried in kinds(values):
+    for carried in kinds([each for each in graph[noised].values() if isinstance(each, Tensor)]):
         larger = with_typed_edges(graph, noised, into, 1, carried)
         yield Attack("as an added node", x, larger, False)
 
@@ -158,6 +158,14 @@ def _in_edges(
         ends = torch.cat([first, nodes, nodes.flip(0)])
         found[kind] = torch.stack([torch.cat([sending, picked]), ends])
     return found
+
+
+def _without_edges(graph: HeteroData) -> HeteroData:
+    bare = shallow_copy(graph)
+    for store in bare.edge_stores:
+        kept = {form: torch.zeros_like(i).bool() for form, (i, _) in edge_ends(store).items()}
+        keep_edges(bare, store, kept)
+    return bare
 
 
 def _without_edges_into(graph: HeteroData, noised: str, nodes: Tensor) -> HeteroData:

@@ -1,6 +1,6 @@
-r"""Which parts of a graph reach which targets, and sampling on these parts alone.
+r"""The parts of a graph that reach the targets, and sampling on these parts alone.
 
-Whoever changes what is here keeps this:
+Keep these invariants:
 
 * The plan depends on the graph, the targets and the number of hops alone, for votes depend on it.
 * Noise is drawn as for the whole graph: a node is selected as if all nodes were there.

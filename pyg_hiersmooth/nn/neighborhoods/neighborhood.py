@@ -73,7 +73,7 @@ class CSC:
         return self._edges[ranges(self.start[nodes], self.degree(nodes))].astype(np.int64)
 
     def field(self, targets: np.ndarray, hops: int) -> Field:
-        r"""The nodes that so many steps against the edges lead to from the targets."""
+        r"""The nodes from which a number of steps along the edges leads to the targets."""
         inner, boundary = np.empty(0, dtype=np.int64), np.unique(targets)
         for _ in range(hops):
             inner = np.union1d(inner, boundary)
@@ -193,6 +193,26 @@ def check_cut(graph: Data, keep: Collection[str]) -> None:
                 raise NotTaken(f"'{name}' is no tensor")
             if "adj_t" in graph and graph.is_edge_attr(name):
                 raise NotTaken(f"the graph has 'adj_t' and '{name}'")
+
+
+def telling_nodes(edges: CSC, count: int) -> np.ndarray:
+    r"""About so many nodes, int64, ascending, on which a model shows how it takes edges: some with
+    self-loops, with edges that occur more than once and without in-edges, and others far apart in
+    their order.
+    """
+    place = np.sort(edges.destination * edges.num_nodes + edges.source)
+    kinds = (
+        edges.destination[edges.source == edges.destination],
+        place[1:][place[1:] == place[:-1]] // edges.num_nodes,
+        np.flatnonzero(edges.start[1:] == edges.start[:-1]),
+        np.arange(edges.num_nodes),
+    )
+    chosen = [
+        kind[np.linspace(0, len(kind) - 1, count // 4).astype(np.int64)]
+        for kind in kinds
+        if len(kind)
+    ]
+    return np.unique(np.concatenate(chosen))
 
 
 def rows_of(x: Tensor, rows: Tensor) -> Tensor:

@@ -45,8 +45,8 @@ def receptive_field(
     noised: str | None = None,
     target_type: str | None = None,
 ) -> Reach:
-    r"""The entities whose features can reach each target in so many steps of message passing,
-    along edges from source to destination, the target itself included.
+    r"""The entities whose features can reach each target within :obj:`num_hops` steps of message
+    passing, along edges from source to destination, the target itself included.
 
     Args:
         graph (Data or HeteroData): The graph.
@@ -206,8 +206,8 @@ def targets_to_try(
     noised: str | None = None,
     target_type: str | None = None,
 ) -> Tensor:
-    r"""Targets whose fields grow beyond so many hops, since on others a model that looks further
-    does not show; any, where there are none.
+    r"""Targets whose fields grow beyond :obj:`num_hops`, since a model that reaches further shows
+    only there; any targets if there are none.
 
     Args:
         graph, targets, num_hops, noised, target_type: As in :func:`receptive_field`.

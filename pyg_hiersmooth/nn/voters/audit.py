@@ -1,8 +1,8 @@
 r"""Asks a pristine copy of a model again about counted samples, without any shortcut.
 
-Whoever changes what is here keeps this: a vote that was counted equals the vote of a copy of the
-model that was never called before, on features that are written out, on the graph as given, one
-copy at a time. It may differ only where rounding decides between two classes.
+Keep this invariant: a vote that was counted equals the vote of a copy of the model that was never
+called before, on features that are written out, on the graph as given, one copy at a time. It may
+differ only where rounding decides between two classes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check_ballots(
     shortcuts: Sequence[str],
     graph: Any = None,
 ) -> None:
-    r"""Checks the ballots of one sample against those of a pristine copy of the model.
+    r"""Checks the ballots of one sample against those of a fresh copy of the model.
 
     Args:
         ballots (Ballots): What was counted of the sample.

@@ -20,7 +20,7 @@ def cheapest_block_size(x: Tensor) -> int:
 
 
 def block_size_on_cpu(num_rows: int) -> int:
-    r"""Copies of objects of so many rows that are cheapest together on a CPU."""
+    r"""The number of copies, of objects with that many rows, that is cheapest on a CPU."""
     return power_of_two(min(MAX_BLOCK, ROWS_PER_CPU_BLOCK // num_rows))
 
 

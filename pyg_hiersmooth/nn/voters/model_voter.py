@@ -12,7 +12,7 @@ from pyg_hiersmooth.sampling.tally import Tally
 
 
 class ModelVoter(Voter):
-    r"""Casts the votes of a model, and tells what they depend on.
+    r"""Casts the votes of a model, and describes what they depend on.
 
     Attributes:
         targets (torch.Tensor): What is voted on, int64 ``[M]``.
@@ -28,7 +28,7 @@ class ModelVoter(Voter):
 
     @property
     def asked(self) -> Tensor:
-        r"""What tells the targets from others, int64 ``[M]``."""
+        r"""What identifies the targets, int64 ``[M]``."""
         return self.targets
 
     @property

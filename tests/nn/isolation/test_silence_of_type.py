@@ -13,11 +13,13 @@ from torch_geometric.data import HeteroData
 
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn.isolation.silence import Carried
 from pyg_hiersmooth.nn.isolation.silence_of_type import with_typed_edges
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
+SEVENFOLD = Carried(lambda values: 7.0 * values[:1], lambda values: values[:1], True)
 WRITES, CITES = ("author", "writes", "paper"), ("paper", "cites", "paper")
 WRITTEN, KNOWS = ("paper", "written", "author"), ("author", "knows", "author")
 NOISE = HierarchicalNodeFeatureNoise(
@@ -117,6 +119,24 @@ class CountsAuthors(Hetero):
         return {name: logits / len(x_dict["author"]) for name, logits in found.items()}
 
 
+class KnowsMagnitudes(Hetero):
+    """Only many more authors make a difference."""
+
+    def forward(self, x_dict: dict[str, Tensor], edge_index_dict: Any) -> Any:
+        found = super().forward(x_dict, edge_index_dict)
+        size = len(x_dict["author"]).bit_length()
+        return {name: logits / size for name, logits in found.items()}
+
+
+class WeighsWithZeros(Hetero):
+    """Only features that overflow make a difference."""
+
+    def forward(self, x_dict: dict[str, Tensor], edge_index_dict: Any) -> Any:
+        found = super().forward(x_dict, edge_index_dict)
+        nothing = (0 * x_dict["author"]).sum()
+        return {name: logits + nothing for name, logits in found.items()}
+
+
 class KnowsInDegrees(Hetero):
     """The largest in-degree of authors scales all papers."""
 
@@ -135,8 +155,10 @@ class KnowsInDegrees(Hetero):
         lambda: Swapped(sage),
         lambda: CountsAuthors(sage),
         lambda: KnowsInDegrees(sage),
+        lambda: KnowsMagnitudes(sage),
+        lambda: WeighsWithZeros(sage),
     ],
-    ids=["pair norm", "layer norm", "swapped", "counts", "in-degrees"],
+    ids=["pair norm", "layer norm", "swapped", "counts", "in-degrees", "magnitudes", "zeros"],
 )
 def test_models_that_are_refused(make: Any, node_type: str) -> None:
     with pytest.raises(ImpureModelError, match="lets a node that sends no messages reach others"):
@@ -160,7 +182,7 @@ def test_more_edges_and_nodes_in_each_form(layout: Any) -> None:
     if layout is not None:
         given = T.ToSparseTensor(layout=layout, attr="edge_weight")(data.clone())
     more = {WRITTEN: torch.tensor([[0, 11], [9, 2]]), KNOWS: torch.tensor([[8], [9]])}
-    larger = with_typed_edges(given, "author", more, num_added=1)
+    larger = with_typed_edges(given, "author", more, num_added=1, carried=SEVENFOLD)
     assert larger["author"].num_nodes == 10 and larger["paper"].num_nodes == 12
     assert larger["author"].group.tolist() == [*range(9), 0]
     assert given["author"].num_nodes == 9  # the graph itself stays
