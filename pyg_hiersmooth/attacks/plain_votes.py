@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import k_hop_subgraph
 
 from pyg_hiersmooth.attacks.attacked_model import AttackedModel
+from pyg_hiersmooth.noise.base import Draw
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.hierarchical_edge_noise import NoisyEdges
 
@@ -60,7 +61,8 @@ class PlainVotes:
         with torch.no_grad():
             if not self._is_right():
                 self._hops, self._side_by_side = None, False
-                del self._neighborhood
+                for cut in ("_neighborhood", "_smooth"):
+                    self.__dict__.pop(cut, None)
             classes = torch.cat([self.logits(block).argmax(1) for block in self.blocks(draws)])
         return np.bincount(classes.cpu().numpy(), minlength=self.model.smoothed.num_classes)
 
@@ -106,8 +108,11 @@ class PlainVotes:
             edge_index = edge_index[:, ~selected[edge_index[0]]]
         fixed = edge_index is self.graph.edge_index
         nodes, edge_index, place = self._neighborhood if fixed else self._around(edge_index)
-        clean = self.graph.x[nodes] if x is None else x
-        seen = smoothed.transform.prepare_given(clean.detach())(selected[nodes], stream)
+        if x is None and fixed:
+            seen = self._smooth(selected[nodes], stream)
+        else:
+            clean = self.graph.x[nodes] if x is None else x.detach()
+            seen = smoothed.transform.prepare_given(clean)(selected[nodes], stream)
         if x is not None:
             passed = x - x.detach()
             if noise.deterministic and noise.of == "features":
@@ -120,6 +125,11 @@ class PlainVotes:
         smoothing, num_nodes = self.model.smoothed.edges, len(self.graph.x)
         assert smoothing is not None
         return smoothing.prepare(Data(edge_index=self.graph.edge_index, num_nodes=num_nodes))
+
+    @cached_property
+    def _smooth(self) -> Draw:
+        r"""Draws features of :attr:`reach`."""
+        return self.model.smoothed.transform.prepare_given(self.graph.x[self.reach])
 
     @cached_property
     def _neighborhood(self) -> tuple[Tensor, Tensor, int]:

@@ -388,6 +388,8 @@ def test_a_checkpoint_of_another_call_of_the_model_is_refused(tmp_path: Path) ->
 
 SLOW_RUN = """
 import sys, torch
+from pyg_hiersmooth.sampling import checkpoint
+checkpoint.SECONDS_BETWEEN_SAVES = 0.1
 sys.path.insert(0, sys.argv[2])
 from test_node import make_graph, smoothed
 classifier = smoothed()

@@ -3,6 +3,7 @@ r"""The part of a graph that some targets' logits depend on, as a graph of its o
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch_geometric.data import Data
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import STRUCTURE
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import sources_and_destinations
+from pyg_hiersmooth.sampling.checkpoint import fingerprint
 
 Boundary = Literal["none", "weights", "edges"]
 r"""What a neighborhood holds of the edges that end at its boundary, the nodes as far away as a
@@ -58,6 +60,12 @@ class CSC:
             (self.num_nodes, self.num_edges),
         )
         self.start, self._edges = by_end.indptr.astype(np.int64), by_end.indices
+
+    @cached_property
+    def digest(self) -> str:
+        r"""What tells the graph from others."""
+        ends = map(torch.from_numpy, (self.source, self.destination))
+        return f"{self.num_nodes} {fingerprint(*ends)}"
 
     @property
     def size(self) -> int:

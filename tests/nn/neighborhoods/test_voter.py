@@ -83,7 +83,7 @@ def test_exact_certificates_are_those_of_the_whole_graph(conv: type) -> None:
     ids=["flips", "gaussian", "fixed_size", "each_p"],
 )
 def test_votes_are_distributed_as_on_the_whole_graph(transform: Any) -> None:
-    data, n, votes = make(), 1_500, []
+    data, n, votes = make(), 800, []
     for hops in (2, None):
         smoothed = classifier(transform, num_hops=hops)
         votes.append(
