@@ -65,8 +65,12 @@ TOCTREE = re.compile(r"<!-- toctree: *(.*)\n([^>]*)-->")
 
 def show_toctrees(app: Sphinx, page: str, source: list[str]) -> None:
     r"""Reads tables of contents from comments, since GitHub would show directives as text."""
-    form = r"```{toctree}\n:caption: \1\n:maxdepth: 1\n:hidden:\n\n\2```"
-    source[0] = TOCTREE.sub(form, source[0])
+
+    def directive(found: re.Match[str]) -> str:
+        caption = f":caption: {found[1]}\n" if found[1] else ""
+        return f"```{{toctree}}\n{caption}:maxdepth: 1\n:hidden:\n\n{found[2]}```"
+
+    source[0] = TOCTREE.sub(directive, source[0])
 
 
 def setup(app: Sphinx) -> None:

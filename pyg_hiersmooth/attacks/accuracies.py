@@ -16,7 +16,7 @@ from pyg_hiersmooth.certificates import Certificate
 class Accuracies(NamedTuple):
     r"""Shares of nodes: the worst case lies between the certified and the attacked one.
 
-    Attributes:
+    Args:
         r (int): Most entities that the adversary changes.
         certified (float): Correct, and certified.
         attacked (float): Correct, and not fallen to an attack.

@@ -87,7 +87,7 @@ def max_changed_predictions(
     if None in bounds:
         warnings.warn(
             f"a solver found no bound for the attack (method='{method}', time_limit={time_limit}): "
-            "only what is proven without it counts",
+            "the result uses only what is proved without it",
             RuntimeWarning,
             stacklevel=3,
         )

@@ -374,7 +374,7 @@ class Certificate:
     ) -> np.ndarray:
         r"""Against one of the adversaries that are weaker than :attr:`threat`."""
         if only is not None and exposure is not None:
-            raise ValueError("'only' and 'exposure' are two adversaries: ask for one (got both)")
+            raise ValueError("'only' and 'exposure' are two adversaries: pass one (got both)")
         if only is not None:
             new_nodes.check_only(self.noise, only)
         if exposure is None:

@@ -72,7 +72,8 @@ def certify_anytime(
         transform (HierarchicalNodeFeatureNoise): The smoothing that the votes were sampled with.
         votes (array_like): *All* votes so far, integers ``[M, C]``; each object may have a number
             of its own. Which ones are counted must not depend on how they came out.
-        alpha, kind, simultaneous, **known: As in :func:`certify_votes`.
+        alpha, kind, simultaneous: As in :func:`certify_votes`.
+        **known: As there.
 
     Raises:
         ValueError: If the votes are not counts, or an argument is out of range.

@@ -164,7 +164,9 @@ class CollectiveCertificate:
             counted &= self._mask(correct)
         stay = 0
         if noise.spares_target:  # one by one against the stronger adversary, but for those changed
-            stay = max(int((counted & self.certificate.is_robust(r)).sum()) - r, 0)
+            robust = counted & self.certificate.is_robust(r)
+            _, times = np.unique(self.certificate.index[robust], return_counts=True)
+            stay = int(np.sort(times)[: max(len(times) - r, 0)].sum())
         if self.receptive_field is None:
             return stay
         r = int(min(r, noise.reach(**budget), self.receptive_field.shape[1]))

@@ -45,9 +45,8 @@ def _summary(summary: Summary, title: str, noun: str) -> Table:
             f"{summary.mean_samples:,.0f} on average, {summary.median_samples:,.0f} in the median",
         )
     for answer in summary.asked:
-        table.add_row(
-            f"Correct and robust to r = {answer.r}, {answer.changes}", f"{answer.accuracy:.1%}"
-        )
+        asked = f"r = {answer.r}, {answer.changes}"
+        table.add_row(f"Correct, robust to {asked}", f"{answer.accuracy:.1%}")
     table.add_row("Features", summary.feature_path)
     return table
 

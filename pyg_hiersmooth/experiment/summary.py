@@ -2,6 +2,7 @@ r"""The results of an experiment, in numbers."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -298,6 +299,15 @@ class Summary:
         if self.alpha is None:
             return f"{told}. Each certificate holds with probability 1 - alpha."
         return f"{told}. Each certificate holds with {100 * (1 - self.alpha):.10g}% confidence."
+
+    def aloud(self, noun: str = "nodes") -> str:
+        r"""The old name of :meth:`in_words`, for one more minor version."""
+        warnings.warn(
+            "'aloud' of Summary is called 'in_words' now: rename it",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return self.in_words(noun)
 
     def table(self) -> tuple[list[str], dict[str, list[float]]]:
         r"""The certified accuracies as a table: heads of its columns, and rows by the budget in

@@ -34,7 +34,7 @@ from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
     edges_of,
     receptive_field,
 )
-from pyg_hiersmooth.nn.neighborhoods.trial import Cut
+from pyg_hiersmooth.nn.neighborhoods.trial import MAX_WHOLE, Cut
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Transform
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
@@ -241,14 +241,20 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         except NotTaken as reason:
             self.neighborhoods = f"whole graph ({reason})"
             whole, objects = self._whole_voter(data, index, options)
-            self._check_hops(whole, data, quick=True)
+            self._check_hops(whole, data, sampling if sampling.is_large else None, quick=True)
             return whole, objects
         self.neighborhoods = voter.description
         self.feature_path = voter.voters[0].model.source.description
         return voter, {"index": targets, "num_entities": num_nodes}
 
-    def _check_hops(self, whole: ForwardVoter, data: Any, quick: bool = False) -> None:
-        r"""Tries :attr:`num_hops` on the whole graph, where features fit in memory."""
+    def _check_hops(
+        self,
+        whole: ForwardVoter,
+        data: Any,
+        parts: NeighborhoodSampling | None = None,
+        quick: bool = False,
+    ) -> None:
+        r"""Tries :attr:`num_hops` on the whole graph, where features fit in memory, or on parts."""
         types: tuple[str | None, str | None] = (None, None)
         if isinstance(data, HeteroData):
             types = noised_type(self.transform, data), self.node_type
@@ -261,6 +267,10 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         with model.trying():
             draw = model.trial_draw(0)
             if quick and model.prepared.draws_random_numbers(draw):
+                return
+            if parts is not None:
+                parts.check_hops(whole, whole.targets.cpu())
+                model.hops_tried.add(tried)
                 return
             prepared = model.precise()
             draw = draw if prepared.precision is None else cast(draw, prepared.precision)
@@ -302,6 +312,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         """
         if self.num_hops is None:
             raise NotTaken("'num_hops' is not known")
+        return self._in_parts(data, options, self.num_hops)
+
+    def _in_parts(self, data: Any, options: VoterOptions, num_hops: int) -> NeighborhoodSampling:
         if self.edges_change:
             raise NotTaken("its edges change from sample to sample")
         if not isinstance(data, Data) or self.node_type is not None:
@@ -330,7 +343,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             CSC(graph),
             self._call,
             self.keep,
-            self.num_hops,
+            num_hops,
             self.device,
             x.dtype if x.is_floating_point() else self._dtype(),
         )
@@ -354,8 +367,26 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         sizes = [x.size(0)]
         if "ptr" in store and self.transform.noise.fixes_graph:  # else nodes are added at its end
             sizes = store.ptr.diff().tolist()
-        voter = self._forward_voter(forward, x, sizes, targets, options)
+        tried = functools.partial(self._tried_on_a_part, data, forward, x, targets, options)
+        voter = self._forward_voter(forward, x, sizes, targets, options, tried=tried)
         return voter, {"index": targets, "num_entities": x.size(0)}
+
+    def _tried_on_a_part(
+        self, data: Any, forward: Forward, x: Tensor, targets: Tensor, options: VoterOptions
+    ) -> ForwardVoter | None:
+        r"""Votes on a graph that is too large for a model to be tried on all of it, where a part
+        does.
+        """
+        size = x.size(0) + int(getattr(data, "num_edges", 0) or 0)
+        if size <= MAX_WHOLE or options.dense or options.block_size not in (None, 1):
+            return None
+        if not isinstance(forward, GraphForward):
+            return None
+        try:
+            part = self._in_parts(data, options, 1).tried_on_a_part()
+            return part.on_larger(forward, self.transform, x, targets.to(self.device), ())
+        except (NotTaken, ValueError):  # which shows again on the whole graph, if it is there
+            return None
 
 
 def _known_hops(model: torch.nn.Module) -> int | None:

@@ -309,7 +309,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
                 for every budget, and the run may continue, from its checkpoint, with a larger
                 :obj:`n` or other questions. :obj:`n0` is not taken. (default: :obj:`None`)
             audit (float, optional): As in :meth:`sample_votes`; of an exact certificate, one in
-                ten of the outcomes and at least 8 are asked about again by default.
+                ten of the outcomes and at least 8 are computed a second time by default.
             approve (float, optional): Softmax probability in [0, 1] from which on a sample approves
                 a class; the certificate then keeps ``approvals`` as well, for
                 :class:`~pyg_hiersmooth.certificates.PredictionSets`. (default: :obj:`None`)
@@ -505,14 +505,16 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         options: VoterOptions,
         path: tuple[int, ...] = (),
         transform: HierarchicalNodeFeatureNoise | None = None,
+        tried: Callable[[], ForwardVoter | None] = lambda: None,
     ) -> ForwardVoter:
+        r"""That of what was tried before, or what :obj:`tried` finds, or of a new trial."""
         transform, targets = transform or self.transform, targets.to(self.device)
         key = self._key(forward, x, sizes, options, transform)
         kept = self._prepared.get(path)
         if kept is not None and kept[0] == key and kept[1].is_unchanged(x):
             voter = kept[1].again(options, targets)
         else:
-            voter = ForwardVoter.tried(
+            voter = tried() or ForwardVoter.tried(
                 self.model, forward, transform, x, sizes, targets, self.num_classes, options, path
             )
             self._prepared[path] = key, voter

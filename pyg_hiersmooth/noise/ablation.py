@@ -26,8 +26,8 @@ THREATS = {
 r"""The adversaries of ablated messages and of ablated nodes."""
 
 TO_ALL = (
-    "at most r nodes are taken over or edges changed, in any mix, nodes added at the end among "
-    "them; one attack on all targets, of which those taken over count as fallen"
+    "at most r changes in any mix: nodes taken over, edges changed, or nodes added at the end; one "
+    "attack on all targets, of which those taken over count as fallen"
 )
 r"""The adversary of ablated messages who has all targets in mind."""
 

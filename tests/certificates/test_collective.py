@@ -517,6 +517,21 @@ def test_ablated_messages_have_two_adversaries() -> None:
         CollectiveCertificate(known_r(np.array([0, 1]), 5))
 
 
+def test_a_target_that_is_asked_about_twice_falls_twice() -> None:
+    votes = [[9, 0], [9, 0], [8, 1], [9, 0]]
+    selection, messages = PartitionSelection(9, 1), AblationNoise(of="messages")
+    certificate = certify_counts(
+        smoothing(selection, messages), votes, index=[3, 3, 3, 1], num_entities=5
+    )
+    field = np.zeros((4, 5), bool)
+    field[range(4), certificate.index] = True
+    for collective in (
+        CollectiveCertificate(certificate),
+        CollectiveCertificate(certificate, field),
+    ):
+        assert [collective.num_robust(r) for r in range(3)] == [4, 1, 0]
+
+
 def test_certificates_that_do_not_hold_at_once_are_refused() -> None:
     each = Certificate.from_bounds(
         smoothing(BernoulliSelection(0.9), AblationNoise()), [0], [0.9], [0.1]

@@ -726,9 +726,10 @@ def test_sets_are_printed_drawn_and_kept(certify: Program, tmp_path: Path) -> No
     assert result.exit_code == 0, result.output
     found = json.loads((run / "results.json").read_text())["sets"]
     assert (found["nominal"], found["approve"], found["num_calibration"]) == (0.8, 0.1, 50)
-    assert [cell["r"] for cell in found["sizes"]] == [0, 1, 2, 3, 5]
+    assert [cell["r"] for cell in found["sizes"]] == [*range(11)]
     shown = " ".join(re.findall(r"[\w=.%]+", result.stdout.replace("*", "")))
-    sizes = " ".join(f"{cell['size']:.2f}" for cell in found["sizes"])
+    reported = [found["sizes"][r] for r in (0, 1, 2, 3, 5)]
+    sizes = " ".join(f"{cell['size']:.2f}" for cell in reported)
     assert f"anything size {sizes}" in shown
     assert found["statement"] in " ".join(result.stdout.split())
     assert (run / "prediction_sets.png").read_bytes().startswith(b"\x89PNG")

@@ -77,7 +77,7 @@ def test_tables_hold_what_certificates_say(runs: dict[str, Run]) -> None:
     assert "5 deleted edges" in runs["flips"].shown and "1 added edge" in runs["flips"].shown
     assert {cell["r"] for cell in cells} == {0, 1, 2, 3}
     assert "no edges" in runs["composed"].shown and "2 edges" in runs["composed"].shown
-    assert "Right, robust to r = 1, 2 edges" in runs["composed"].shown
+    assert "Correct, robust to r = 1, 2 edges" in runs["composed"].shown
 
 
 def test_a_run_is_resumed(runs: dict[str, Run], certify: Program) -> None:
@@ -110,7 +110,7 @@ def test_reports_and_pictures_keep_adversaries_apart(
     row = re.findall(r"<tr><th><a href.*?</tr>", table, re.DOTALL)[0]
     shares = re.findall(r'<td class="?number[^>]*>([^<]*)', row)[2:]
     told = dict(zip(columns[-len(shares) :], shares, strict=True))
-    assert told["anything"] != "-" and told["r edges"] == told["2 edges"] == "-"
+    assert told["any change"] != "-" and told["r edges"] == told["2 edges"] == "-"
     mixed = hiersmooth("plot", nodes, runs["listed"].folder, "--out", tmp_path / "both.png")
     assert mixed.exit_code != 0 and "must share one kind of budget" in mixed.stderr
 

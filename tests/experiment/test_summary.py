@@ -139,6 +139,8 @@ def test_in_words() -> None:
         "5 deletions in the features of one node. "
     )
     assert summary.in_words() == f"{told}Each certificate holds with 99% confidence."
+    with pytest.warns(DeprecationWarning, match="is called 'in_words' now"):
+        assert summary.aloud() == summary.in_words()
     before = replace(summary, alpha=None)
     assert before.in_words() == f"{told}Each certificate holds with probability 1 - alpha."
     near = replace(summary, certified=[CertifiedAccuracy(1, {"eps": 0.5}, 0.5, "eps = 0.5")])

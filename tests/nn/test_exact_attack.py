@@ -123,7 +123,7 @@ def test_no_certified_node_falls_to_a_greedy_attack(
     fell = {True: 0, False: 0}
     tried = {True: 0, False: 0}
     for wanted in (certified, decided & ~certified):
-        left = np.flatnonzero(wanted)[:40]
+        left = np.flatnonzero(wanted)[:24]
         while len(left) > 0:
             together: list[int] = []
             taken = np.zeros(setting.data.num_nodes, dtype=bool)

@@ -374,19 +374,22 @@ def test_a_checkpoint_of_another_run_is_refused_with_the_difference(
 
 def test_a_checkpoint_of_another_call_of_the_model_is_refused(tmp_path: Path) -> None:
     path, data = tmp_path / "votes.npz", make_graph()
-    smoothed().sample_votes(data, 20, checkpoint=path, progress=False)
-    other = SmoothedNodeClassifier(
-        make_model(),
-        FLIPS,
-        C,
-        lambda model, x, graph: -model(x, graph.adj_t if "adj_t" in graph else graph.edge_index),
+    one, other = (
+        SmoothedNodeClassifier(make_model(), FLIPS, C, forward)
+        for forward in (
+            lambda model, x, graph: model(x, graph.edge_index),
+            lambda model, x, graph: -model(x, graph.edge_index),
+        )
     )
+    one.sample_votes(data, 20, checkpoint=path, progress=False)
     with pytest.raises(ValueError, match="made with another 'trial logits'"):
         other.sample_votes(data, 30, checkpoint=path, progress=False)
 
 
 SLOW_RUN = """
 import sys, torch
+from pyg_hiersmooth.sampling import checkpoint
+checkpoint.SECONDS_BETWEEN_SAVES = 0.1
 sys.path.insert(0, sys.argv[2])
 from test_node import make_graph, smoothed
 classifier = smoothed()

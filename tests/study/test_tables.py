@@ -99,7 +99,7 @@ def test_adversaries_who_change_edges_have_tables_of_their_own(make_result) -> N
     ]
     results = [features, unprotected, messages, *edges]
     first, second = structure_tables(results, "multiclass")
-    assert "other nodes are taken over" in str(first.title)
+    assert "other nodes taken over" in str(first.title)
     assert "pairs of nodes get other edges" in str(second.title)
     head, row = rows_of(markdown([first]))
     assert head[-6:] == ["r=1", "r=2", "r=3", "r=5", "r=7", "r=10"]

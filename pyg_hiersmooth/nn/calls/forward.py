@@ -139,5 +139,5 @@ def no_logits(num_outputs: int, num_classes: int | None, x: Tensor) -> Tensor:
         ValueError: If the number of classes is not known.
     """
     if num_classes is None:
-        raise ValueError("nothing is left of all objects: nodes must remain in one of them")
+        raise ValueError("all graphs have lost all of their nodes: one must keep some")
     return torch.zeros(num_outputs, num_classes, device=x.device)

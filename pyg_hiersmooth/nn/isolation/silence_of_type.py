@@ -16,6 +16,7 @@ from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.probes import (
     enormous_probe,
+    infinite_probe,
     mixed_probe,
     shuffled_probe,
     stretched_probe,
@@ -67,7 +68,7 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
             others = (~changed).nonzero().view(-1)
         graph = without_messages(forward.graph, {noised: selected})
         if is_empty:
-            graph = _without_edges_into(graph, noised, torch.ones_like(changed))
+            graph = _without_edges(graph)
 
         def marked(x: Tensor, of: Tensor = selected) -> Tensor:
             return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
@@ -116,6 +117,8 @@ def _attacks(
     rows = changed.view(-1, 1)
     for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
         yield Attack("by its features", torch.where(rows, probe, draw), graph, False)
+    infinite = torch.where(rows, infinite_probe(draw), draw)
+    yield Attack("by features so large that they overflow", infinite, graph, False)
     for carried in kinds([value for store in graph.edge_stores for value in edge_values(store)]):
         attacked = with_typed_edges(graph, noised, edges, carried=carried)
         yield Attack("by its in-edges", draw, attacked, carried.is_real)
@@ -123,9 +126,14 @@ def _attacks(
     new = draw.size(0)
     ends = {kind: each[0, :3] for kind, each in edges.items()}
     into = {kind: torch.stack([end, torch.full_like(end, new)]) for kind, end in ends.items()}
-    larger = with_typed_edges(graph, noised, into, num_added=1)
-    for number, probe in enumerate((draw[:1], stretched_probe(draw[:1]))):
-        yield Attack("as an added node", torch.cat([draw, probe]), larger, number == 0)
+    for num_added in (1, 3 * new):
+        larger = with_typed_edges(graph, noised, into, num_added)
+        x = torch.cat([draw, draw[:1].expand(num_added, -1)])
+        yield Attack("as an added node", x, larger, True)
+    x = torch.cat([draw, stretched_probe(draw[:1])])
+    for carried in kinds([each for each in graph[noised].values() if isinstance(each, Tensor)]):
+        larger = with_typed_edges(graph, noised, into, 1, carried)
+        yield Attack("as an added node", x, larger, False)
 
 
 def _in_edges(
@@ -150,6 +158,14 @@ def _in_edges(
         ends = torch.cat([first, nodes, nodes.flip(0)])
         found[kind] = torch.stack([torch.cat([sending, picked]), ends])
     return found
+
+
+def _without_edges(graph: HeteroData) -> HeteroData:
+    bare = shallow_copy(graph)
+    for store in bare.edge_stores:
+        kept = {form: torch.zeros_like(i).bool() for form, (i, _) in edge_ends(store).items()}
+        keep_edges(bare, store, kept)
+    return bare
 
 
 def _without_edges_into(graph: HeteroData, noised: str, nodes: Tensor) -> HeteroData:
@@ -194,7 +210,7 @@ def with_typed_edges(
     for name in own:
         value = nodes[name]
         if name != "num_nodes" and isinstance(value, Tensor):
-            nodes[name] = with_more(value, num_added, FIRST)
+            nodes[name] = with_more(value, num_added, carried)
     nodes.num_nodes = num_nodes + num_added
     return larger
 

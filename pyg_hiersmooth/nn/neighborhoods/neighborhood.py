@@ -3,6 +3,7 @@ r"""The part of a graph that some targets' logits depend on, as a graph of its o
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch_geometric.data import Data
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import STRUCTURE
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import sources_and_destinations
+from pyg_hiersmooth.sampling.checkpoint import fingerprint
 
 Boundary = Literal["none", "weights", "edges"]
 r"""What a neighborhood holds of the edges that end at its boundary, the nodes as far away as a
@@ -58,6 +60,12 @@ class CSC:
             (self.num_nodes, self.num_edges),
         )
         self.start, self._edges = by_end.indptr.astype(np.int64), by_end.indices
+
+    @cached_property
+    def digest(self) -> str:
+        r"""What tells the graph from others."""
+        ends = map(torch.from_numpy, (self.source, self.destination))
+        return f"{self.num_nodes} {fingerprint(*ends)}"
 
     @property
     def size(self) -> int:
@@ -193,6 +201,26 @@ def check_cut(graph: Data, keep: Collection[str]) -> None:
                 raise NotTaken(f"'{name}' is no tensor")
             if "adj_t" in graph and graph.is_edge_attr(name):
                 raise NotTaken(f"the graph has 'adj_t' and '{name}'")
+
+
+def telling_nodes(edges: CSC, count: int) -> np.ndarray:
+    r"""About so many nodes, int64, ascending, on which a model shows how it takes edges: some with
+    self-loops, with edges that occur more than once and without in-edges, and others far apart in
+    their order.
+    """
+    place = np.sort(edges.destination * edges.num_nodes + edges.source)
+    kinds = (
+        edges.destination[edges.source == edges.destination],
+        place[1:][place[1:] == place[:-1]] // edges.num_nodes,
+        np.flatnonzero(edges.start[1:] == edges.start[:-1]),
+        np.arange(edges.num_nodes),
+    )
+    chosen = [
+        kind[np.linspace(0, len(kind) - 1, count // 4).astype(np.int64)]
+        for kind in kinds
+        if len(kind)
+    ]
+    return np.unique(np.concatenate(chosen))
 
 
 def rows_of(x: Tensor, rows: Tensor) -> Tensor:

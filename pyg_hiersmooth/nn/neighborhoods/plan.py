@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import torch
 
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, Boundary, Field
 from pyg_hiersmooth.nn.voters.block_size import block_size_on_cpu
+from pyg_hiersmooth.sampling.checkpoint import fingerprint
 
 COST_PER_CALL = 1_700
 r"""What calling a model costs, in nodes and edges of a small graph."""
@@ -28,6 +30,12 @@ r"""Nodes and edges that are looked at to group targets, in whole graphs."""
 
 COST_PER_LOOKUP = 200
 r"""What looking at one target costs besides."""
+
+MOST_KEPT, MOST_TO_DIGEST = 32, 2**20
+r"""Plans that are kept for the next call, by all that they depend on; of graphs of at most so many
+nodes and edges."""
+
+_FOUND: dict[tuple[str, str, int, Boundary], list[np.ndarray] | None] = {}
 
 
 def cost(num_nodes: int, size: int) -> float:
@@ -60,6 +68,19 @@ def plan(edges: CSC, targets: np.ndarray, hops: int, boundary: Boundary) -> list
         The targets of each neighborhood, ascending, or :obj:`None` where the whole graph is
         cheaper.
     """
+    if edges.size > MOST_TO_DIGEST:
+        return _plan(edges, targets, hops, boundary)
+    asked = edges.digest, fingerprint(torch.from_numpy(targets)), hops, boundary
+    if asked not in _FOUND:
+        if len(_FOUND) >= MOST_KEPT:
+            _FOUND.clear()
+        _FOUND[asked] = _plan(edges, targets, hops, boundary)
+    return _FOUND[asked]
+
+
+def _plan(
+    edges: CSC, targets: np.ndarray, hops: int, boundary: Boundary
+) -> list[np.ndarray] | None:
     field = edges.field(targets, hops)
     together = _size(edges, field, boundary)
     plans = [([targets], cost(len(field.inner) + len(field.boundary), together))]

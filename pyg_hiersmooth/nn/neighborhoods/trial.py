@@ -38,7 +38,7 @@ TARGETS_TO_TRY = 4
 r"""Targets, far apart in their order, that are tried where not all of them are."""
 
 CANDIDATES = 32
-r"""Targets among which those are looked for that have the smallest neighborhoods."""
+r"""Targets among which those are looked for whose neighborhoods are the smallest that grow."""
 
 HOPS_BEYOND, MAX_TWO_BEYOND = 2, 2**16
 r"""How much further than the model a part of the graph reaches that is tried instead of all; only
@@ -211,7 +211,8 @@ class WholeTrial(Trial):
 
 class WideTrial(Trial):
     r"""Compares with neighborhoods that reach one or two hops further, of those targets whose are
-    smallest: for graphs that are too large to be tried; arguments as of :class:`Trial`.
+    the smallest of all that grow: for graphs that are too large to be tried; arguments as of
+    :class:`Trial`.
 
     A model that looks further without a look at what is so near passes.
 
@@ -223,13 +224,16 @@ class WideTrial(Trial):
         super().__init__(*args)
         cut = self.cut
         self.tried: list[tuple[int, Neighborhood]] = []
-        candidates = {
-            int(target): cut.edges.field_size(np.array([target]), cut.num_hops + 1)
-            for target in spread(self.targets, CANDIDATES)
-        }
+        candidates = {}
+        for target in map(int, spread(self.targets, CANDIDATES)):
+            size, further = (
+                cut.edges.field_size(np.array([target]), cut.num_hops + more) for more in (0, 1)
+            )
+            candidates[target] = size == further, further  # where nothing lies, nothing shows
         for target in sorted(candidates, key=lambda each: candidates[each])[:TARGETS_TO_TRY]:
-            if candidates[target] <= MAX_WHOLE:
-                hops = cut.num_hops + (HOPS_BEYOND if candidates[target] <= MAX_TWO_BEYOND else 1)
+            _, size = candidates[target]
+            if size <= MAX_WHOLE:
+                hops = cut.num_hops + (HOPS_BEYOND if size <= MAX_TWO_BEYOND else 1)
                 self.tried.append((target, cut.neighborhood(np.array([target]), hops=hops)))
         if not self.tried:
             raise ValueError("every neighborhood is too large to be tried on a wider one")

@@ -13,9 +13,20 @@ from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
 from pyg_hiersmooth.nn.isolation.model_state import State, first_difference, state_of
-from pyg_hiersmooth.nn.neighborhoods.neighborhood import BOUNDARIES, Neighborhood, rows_of
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import (
+    BOUNDARIES,
+    Neighborhood,
+    rows_of,
+    telling_nodes,
+)
 from pyg_hiersmooth.nn.neighborhoods.plan import plan
-from pyg_hiersmooth.nn.neighborhoods.trial import MAX_WHOLE, Cut, Trial, WholeTrial, WideTrial
+from pyg_hiersmooth.nn.neighborhoods.trial import (
+    MAX_WHOLE,
+    Cut,
+    Trial,
+    WholeTrial,
+    WideTrial,
+)
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.noisy_model import MAX_TRIAL_BYTES, TRIAL
 from pyg_hiersmooth.nn.voters.sharded_voter import ShardedVoter
@@ -24,6 +35,14 @@ from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError
 from pyg_hiersmooth.sampling.row_selection import RowSelection
 from pyg_hiersmooth.sampling.tally import Ballots
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+HOLDS_ALL = "the model holds something of all nodes"
+
+TARGETS_OF_PART = 64
+r"""Nodes on which, and on whose neighbors, the model of a large graph is tried."""
+
+PART = (2**20,)
+r"""Tells the streams of that part from those of neighborhoods."""
 
 AUDITED_AT_ONCE = 4
 r"""Neighborhoods that one sample audits."""
@@ -144,7 +163,7 @@ class NeighborhoodSampling:
                 lead = self._lead(parts)
                 model = lead.model
                 if _holds_all_entities(model.prepared, self.x):
-                    raise NotTaken("the model holds something of all nodes")
+                    raise NotTaken(HOLDS_ALL)
                 draw = model.trial_draw(0)
                 if not isinstance(draw, LinearInput) and model.prepared.draws_random_numbers(draw):
                     raise NotTaken("the model draws random numbers")
@@ -161,6 +180,35 @@ class NeighborhoodSampling:
         if trial is not None:
             trial.check_hops()
         raise NotTaken("the model answers differently on neighborhoods")
+
+    @property
+    def is_large(self) -> bool:
+        r"""Whether the graph is too large for a model to be tried on all of it."""
+        num_bytes = self.cut.edges.num_nodes * self.x.size(1) * self.x.element_size()
+        return self.cut.edges.size > MAX_WHOLE or num_bytes > MAX_TRIAL_BYTES
+
+    def tried_on_a_part(self) -> ForwardVoter:
+        r"""A voter on a part of the graph, on which the model was tried instead.
+
+        Raises:
+            NotTaken: If the model holds something of all nodes.
+            ValueError: If the model is refused.
+        """
+        targets = telling_nodes(self.cut.edges, TARGETS_OF_PART)
+        voter = self.make_voter(*self._objects(self.cut.neighborhood(targets, hops=1)), PART)
+        if _holds_all_entities(voter.model.whole, self.x):
+            raise NotTaken(HOLDS_ALL)
+        return voter
+
+    def check_hops(self, voter: ForwardVoter, targets: Tensor) -> None:
+        r"""Checks on neighborhoods of a few targets that the model looks no further than it says.
+
+        Args:
+            voter (ForwardVoter): Votes of the model.
+            targets (torch.Tensor): Target nodes, int64 ``[M]``.
+        """
+        with voter.model.trying():
+            self._trial(voter, targets.unique().numpy()).check_hops()
 
     def _lead(self, parts: list[Neighborhood]) -> ForwardVoter:
         r"""The voter that the model is tried with, on the smallest neighborhood with edges."""
@@ -201,9 +249,7 @@ class NeighborhoodSampling:
             return self._smoothing(nodes).prepare(self._rows(nodes))(stream)
 
         with lead.model.trying():
-            num_bytes = cut.edges.num_nodes * self.x.size(1) * self.x.element_size()
-            is_large = cut.edges.size > MAX_WHOLE or num_bytes > MAX_TRIAL_BYTES
-            kind = WideTrial if is_large else WholeTrial
+            kind = WideTrial if self.is_large else WholeTrial
             return kind(cut, lead.model.precise(), targets, draw_rows)
 
     def _rows(self, nodes: Tensor) -> Tensor:

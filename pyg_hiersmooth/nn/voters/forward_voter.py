@@ -9,6 +9,7 @@ from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.held_edges import check_no_edges
+from pyg_hiersmooth.nn.isolation.held_features import check_no_features
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.precision import cast
@@ -133,6 +134,31 @@ class ForwardVoter(ModelVoter):
                 raise ValueError(f"the model failed: {one_line(error)}") from error
             model.prepared.watch()
         return ForwardVoter(model, targets, self.num_classes, self.options, path)
+
+    def on_larger(
+        self,
+        forward: GraphForward,
+        transform: HierarchicalNodeFeatureNoise,
+        x: Tensor,
+        targets: Tensor,
+        path: tuple[int, ...],
+    ) -> ForwardVoter:
+        r"""The same model on the graph that the one it was tried on is a part of. There it is
+        asked no more than whether it answers as a pristine copy does the plain way.
+
+        Args:
+            forward, transform, x, targets, path: As of the class.
+
+        Raises:
+            ValueError: If the model holds the features, fails, or answers otherwise.
+        """
+        check_no_features(self.model.whole.pristine, forward, x)
+        voter = self.elsewhere(forward, transform, x, targets, path)
+        with voter.model.trying():
+            if not voter.model.answers_as_plainly():
+                raise ValueError("the model answers differently on the whole graph")
+        voter.verify()
+        return voter
 
     @property
     def features(self) -> list[Tensor]:

@@ -16,6 +16,7 @@ from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward, side_by_side
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
+from pyg_hiersmooth.nn.isolation.logits import equal_but_for_rounding
 from pyg_hiersmooth.nn.voters.audit import check_ballots
 from pyg_hiersmooth.nn.voters.block_size import grown_block_size
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
@@ -277,6 +278,18 @@ class NoisyModel:
     def trial_stream(self, number: int) -> RandomStream:
         r"""A stream that no sample gets."""
         return RandomStream(0, TRIAL, number, device=self.device)
+
+    def answers_as_plainly(self) -> bool:
+        r"""Whether a draw that no sample gets has the logits of a pristine copy that takes no
+        shortcut, once and again, and another draw has others.
+        """
+        first, other, again = (self.logits([self.trial_stream(i)]).clone() for i in (0, 1, 0))
+        if not torch.equal(first, again) or torch.equal(first, other):
+            return False
+        stream = self.trial_stream(0)
+        _, features = self._written_out(stream)
+        plain = self.whole.plain(self._one_at_a_time).answer(features, seed=stream.seed())
+        return bool(torch.isfinite(plain).all()) and equal_but_for_rounding(first, plain)
 
     def try_block(self) -> None:
         r"""Calls the model once as sampling does."""

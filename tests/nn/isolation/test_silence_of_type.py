@@ -119,6 +119,24 @@ class CountsAuthors(Hetero):
         return {name: logits / len(x_dict["author"]) for name, logits in found.items()}
 
 
+class KnowsMagnitudes(Hetero):
+    """Only many more authors make a difference."""
+
+    def forward(self, x_dict: dict[str, Tensor], edge_index_dict: Any) -> Any:
+        found = super().forward(x_dict, edge_index_dict)
+        size = len(x_dict["author"]).bit_length()
+        return {name: logits / size for name, logits in found.items()}
+
+
+class WeighsWithZeros(Hetero):
+    """Only features that overflow make a difference."""
+
+    def forward(self, x_dict: dict[str, Tensor], edge_index_dict: Any) -> Any:
+        found = super().forward(x_dict, edge_index_dict)
+        nothing = (0 * x_dict["author"]).sum()
+        return {name: logits + nothing for name, logits in found.items()}
+
+
 class KnowsInDegrees(Hetero):
     """The largest in-degree of authors scales all papers."""
 
@@ -137,8 +155,10 @@ class KnowsInDegrees(Hetero):
         lambda: Swapped(sage),
         lambda: CountsAuthors(sage),
         lambda: KnowsInDegrees(sage),
+        lambda: KnowsMagnitudes(sage),
+        lambda: WeighsWithZeros(sage),
     ],
-    ids=["pair norm", "layer norm", "swapped", "counts", "in-degrees"],
+    ids=["pair norm", "layer norm", "swapped", "counts", "in-degrees", "magnitudes", "zeros"],
 )
 def test_models_that_are_refused(make: Any, node_type: str) -> None:
     with pytest.raises(ImpureModelError, match="lets a node that sends no messages reach others"):

@@ -32,6 +32,7 @@ from pyg_hiersmooth.nn.neighborhoods.neighborhood import (
     check_cut,
     ranges,
     rows_of,
+    telling_nodes,
 )
 
 N, D, C = 25, 4, 3
@@ -170,3 +171,16 @@ def test_graphs_that_are_not_cut() -> None:
     graph.batch = torch.zeros(N, dtype=torch.long)
     with pytest.raises(NotTaken, match="'batch'"):
         check_cut(graph, ())
+
+
+def test_telling_nodes_have_edges_of_all_kinds() -> None:
+    data = make()
+    found = set(telling_nodes(CSC(data), 16).tolist())
+    source, target = data.edge_index
+    loops = set(target[source == target].tolist())
+    alone = {N - 3, N - 2, N - 1}
+    pairs, count = data.edge_index.unique(dim=1, return_counts=True)
+    repeated = set(pairs[1, count > 1].tolist())
+    assert loops & found and alone & found and repeated & found
+    assert len(found) <= 16 and max(found) < N
+    assert telling_nodes(CSC(Data(edge_index=torch.empty(2, 0).long(), num_nodes=3)), 8).size

@@ -6,6 +6,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import barabasi_albert_graph
 
+from pyg_hiersmooth.nn.neighborhoods import plan as plan_module
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import BOUNDARIES, CSC, Boundary, Neighborhood
 from pyg_hiersmooth.nn.neighborhoods.plan import MAX_COST_SHARE, _grouped, _Members, cost, plan
 
@@ -75,3 +76,30 @@ def test_costs_rise_with_the_graph() -> None:
     costs = [cost(size, 5 * size) for size in (10, 100, 1_000, 10_000, 100_000, 1_000_000)]
     assert costs == sorted(costs)
     assert costs[-1] / costs[-2] == pytest.approx(10, rel=0.1)
+
+
+def test_plans_are_kept_by_what_they_depend_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[int] = []
+    find = plan_module._plan
+    monkeypatch.setattr(plan_module, "_FOUND", {})
+    monkeypatch.setattr(plan_module, "_plan", lambda *given: planned.append(1) or find(*given))
+    data, targets = graph(500), np.arange(300, 310)
+    other = graph(500)
+    other.edge_index = other.edge_index[:, 2:]
+    asked = [
+        *((data, targets, 1, "none"), (data.clone(), targets.copy(), 1, "none")),
+        *((data, targets[1:], 1, "none"), (data, targets, 2, "none"), (data, targets, 1, "edges")),
+        (other, targets, 1, "none"),
+    ]
+    numbers = []
+    for each, *rest in asked:
+        plan(CSC(each), *rest)
+        numbers.append(len(planned))
+    assert numbers == [1, 1, 2, 3, 4, 5]
+    monkeypatch.setattr(plan_module, "MOST_TO_DIGEST", 0)
+    plan(CSC(data), targets, 1, "none")
+    assert len(planned) == 6
+    monkeypatch.setattr(plan_module, "MOST_TO_DIGEST", 2**20)
+    monkeypatch.setattr(plan_module, "MOST_KEPT", 1)
+    plan(CSC(data), targets, 1, "weights")
+    assert len(plan_module._FOUND) == 1

@@ -11,11 +11,13 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GATConv, GCNConv, SAGEConv
 
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
+from pyg_hiersmooth.nn import node as node_module
 from pyg_hiersmooth.nn.neighborhoods import voter as voter_module
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC
 from pyg_hiersmooth.nn.neighborhoods.trial import HOPS_BEYOND
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodVoter
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
+from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.selection import FixedSizeSelection, PartitionSelection
@@ -81,7 +83,7 @@ def test_exact_certificates_are_those_of_the_whole_graph(conv: type) -> None:
     ids=["flips", "gaussian", "fixed_size", "each_p"],
 )
 def test_votes_are_distributed_as_on_the_whole_graph(transform: Any) -> None:
-    data, n, votes = make(), 1_500, []
+    data, n, votes = make(), 800, []
     for hops in (2, None):
         smoothed = classifier(transform, num_hops=hops)
         votes.append(
@@ -266,3 +268,86 @@ def test_nothing_gets_around_the_noise_by_the_numbers_of_nodes(kind: str) -> Non
     )
     with pytest.raises(ValueError, match="clean features"):
         smoothed.sample_votes(data, 10, node_index=TARGETS, progress=False, num_workers=0)
+
+
+@pytest.fixture
+def all_are_large(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Graphs are too large to be tried on; how many nodes those have that models are tried on."""
+    sizes: list[int] = []
+    run = ModelTrial.run
+
+    def recorded(trial: ModelTrial) -> None:
+        sizes.append(trial.model.x.size(0))
+        run(trial)
+
+    monkeypatch.setattr(ModelTrial, "run", recorded)
+    monkeypatch.setattr(node_module, "MAX_WHOLE", 0)
+    monkeypatch.setattr(voter_module, "MAX_WHOLE", 0)
+    monkeypatch.setattr(voter_module, "TARGETS_OF_PART", 16)
+    return sizes
+
+
+QUIET: dict[str, Any] = {"num_samples": 60, "progress": False, "num_workers": 0}
+
+
+@pytest.mark.parametrize("conv", [GCNConv, GATConv, SAGEConv])
+@pytest.mark.parametrize("num_hops", [2, None])
+def test_on_a_large_graph_a_model_is_tried_on_a_part(
+    conv: type, num_hops: int | None, all_are_large: list[int]
+) -> None:
+    smoothed, data = classifier(FLIPS, conv, num_hops), make()
+    votes = smoothed.sample_votes(data, **QUIET, audit=1.0)
+    assert all(size < N for size in all_are_large)
+    plain = classifier(FLIPS, conv, None).sample_votes(data, **QUIET, dense=True)
+    assert all_are_large[-1] == N and torch.equal(votes, plain)
+    tried = len(all_are_large)
+    assert torch.equal(smoothed.sample_votes(data, **QUIET), votes)
+    assert len(all_are_large) == tried, "and not again"
+
+
+class NotEverywhere(Model):
+    """Answers otherwise on matrices, fails, or never answers alike, on graphs of many nodes."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self.what, self.calls = what, 0
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        logits = super().forward(x, edge_index)
+        if x.size(0) < N:
+            return logits
+        if self.what == "matrix" and edge_index.layout != torch.strided:
+            return logits.flip(1)
+        if self.what == "calls":
+            self.calls += 1
+            return logits + self.calls
+        if self.what == "nothing":
+            return torch.zeros_like(logits)
+        return logits
+
+
+def test_what_shows_on_all_of_a_large_graph_alone_is_found(all_are_large: list[int]) -> None:
+    def votes(model: Any, **options: Any) -> Tensor:
+        smoothed = SmoothedNodeClassifier(model.eval(), FLIPS, C, num_hops=None)
+        return smoothed.sample_votes(make(), **QUIET, **options)
+
+    plain = votes(Model(), dense=True)
+    all_are_large.clear()
+    assert torch.equal(votes(NotEverywhere("matrix")), plain) and all_are_large[-1] == N
+    with pytest.raises(ValueError, match="changes from call to call"):
+        votes(NotEverywhere("calls"))
+    with pytest.raises(ValueError, match="does not depend on the noisy features"):
+        votes(NotEverywhere("nothing"))
+
+
+def test_features_of_a_large_graph_are_found_in_a_model(all_are_large: list[int]) -> None:
+    model = Model()
+    model.register_buffer("table", make().x.nonzero())
+    with pytest.raises(ValueError, match="holds the clean features"):
+        SmoothedNodeClassifier(model, FLIPS, C).sample_votes(make(), **QUIET)
+
+
+def test_hops_are_tried_on_parts_of_a_large_graph(all_are_large: list[int]) -> None:
+    smoothed = classifier(FLIPS, GCNConv, 1)
+    with pytest.raises(ValueError, match=r"2 would do; got 1"):
+        smoothed.sample_votes(make(), **QUIET)

@@ -114,7 +114,7 @@ class Cleaning:
             parts = [(self._store(each).x, self._rest(each)) for each in others]
             if not same(*parts):
                 raise NotCertifiableError(
-                    "what comes before the noise must make each edge of those between its ends "
+                    "transforms before the noise must make each edge of those between its ends "
                     "alone, and nothing else of edges, since the certificate counts changed edges "
                     f"(got {self.names}, and something else moved when a few edges were removed): "
                     "apply it to the data yourself, and certify changes of its result"
@@ -143,15 +143,15 @@ class Cleaning:
         stays = left == num_nodes and torch.equal(rows, before)
         if (self.node_level or self.edges_change) and not stays:
             raise ValueError(
-                "what comes before the noise must keep all nodes in their order, since those of "
-                "the given graph are asked about, or nodes added to it certified (got "
+                "transforms before the noise must keep all nodes in their order, since targets are "
+                "nodes of the given graph, and certificates may cover nodes added to it (got "
                 f"{left} of {num_nodes} nodes, or another order, from {self.names}): apply it to "
                 "the data yourself, and name the nodes of its result"
             )
         if len(rows) != left:
             raise ValueError(
-                "what comes before the noise must keep attributes of nodes with the nodes (got "
-                f"others from {self.names}): apply it to the data yourself"
+                "transforms before the noise must reorder attributes of nodes like the nodes (got "
+                f"another order from {self.names}): apply them to the data yourself"
             )
         return rows
 
@@ -171,16 +171,16 @@ class Cleaning:
         if not same(*parts):
             self._refuse_draws()
         raise NotCertifiableError(
-            "what comes before the noise must do to each row of features what depends on that row "
-            f"alone, since the certificate counts changed rows (got {self.names}, and {what} when "
-            "a few rows were changed): apply it to the data yourself, and certify changes of its "
+            "transforms before the noise must compute each row of features from that row alone, "
+            f"since the certificate counts changed rows (got {self.names}, and {what} when a few "
+            "rows were changed): apply them to the data yourself, and certify changes of their "
             "result"
         )
 
     def _refuse_draws(self) -> None:
         raise NotCertifiableError(
-            "what comes before the noise must do the same to the data every time (got random "
-            f"numbers in {self.names}): apply it to the data yourself"
+            "transforms before the noise must give the same result every time (got random numbers "
+            f"in {self.names}): apply them to the data yourself"
         )
 
 
