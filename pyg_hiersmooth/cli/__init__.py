@@ -33,6 +33,7 @@ def main() -> None:
       hiersmooth certify --model gat --noise flips --out runs/gat
       hiersmooth plot runs/gcn runs/gat
       hiersmooth report runs/gcn runs/gat
+      hiersmooth attack runs/gcn --r 1 --deletions 5
     """
 
 
