@@ -113,13 +113,14 @@ def run(
 
 def report() -> None:
     r"""Writes the table of all victims that were attacked."""
-    heads = ("ablated", "model", "T", "r", "certified", "attacked", "clean")
+    heads = ("ablated", "model", "T", "nodes", "r", "certified", "attacked", "clean")
     table = Table(*heads, title="Cora-ML: r nodes changed, each target attacked on its own")
     for victim in VICTIMS:
         kept = json.loads(victim.path.read_text()) if victim.path.exists() else {"accuracies": []}
         for row in kept["accuracies"]:
             shares = (f"{100.0 * row[name]:.1f}" for name in ("certified", "attacked", "clean"))
-            table.add_row(victim.of, victim.model, str(victim.groups), str(row["r"]), *shares)
+            what = victim.of, victim.model, str(victim.groups), str(kept["targets"])
+            table.add_row(*what, str(row["r"]), *shares)
     text = "# Attacks\n\nPercent of random test nodes of Cora-ML, one seed.\n\n"
     (OUT / "tables.md").write_text(text + markdown([table]), encoding="utf-8")
 
