@@ -112,45 +112,67 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
         return
-    for number, changed, selected, is_empty, is_thorough in cases(draw, quick):
-        stream = RandomStream(number, SILENCE, device=draw.device)
-        others = (~changed).nonzero().view(-1)
-        graph = without_messages(graph_of.graph, selected)
-        if is_empty:
-            graph = without_edges_into(graph, torch.ones_like(changed))
+    for case in cases(draw, quick):
+        graph = without_messages(graph_of.graph, case.silent)
+        if case.is_empty:
+            graph = without_edges_into(graph, torch.ones_like(case.changed))
+        attacks = _attacks if case.is_thorough else _quick_attacks
+        others = (~case.changed).nonzero().view(-1)
+        try_case(prepared, draw, has_indicator, case, graph, others, attacks(draw, graph, case))
 
-        def marked(x: Tensor, of: Tensor = selected) -> Tensor:
-            return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
 
-        # A model may refuse probes, but not real rows in other places.
-        shuffled = torch.where(changed.view(-1, 1), shuffled_probe(draw, number), draw)
+def try_case(
+    prepared: IsolatedModel,
+    draw: Tensor,
+    has_indicator: bool,
+    case: Case,
+    graph: Any,
+    others: Tensor | slice,
+    attacks: Iterator[Attack],
+) -> None:
+    r"""Compares the logits of some nodes with those after each attack.
+
+    Args:
+        prepared, draw, has_indicator: As of :func:`check_silence`.
+        case (Case): Which nodes change.
+        graph (Data or HeteroData): The graph without the messages of silent nodes.
+        others (torch.Tensor or slice): The outputs that must stay.
+        attacks (iterator of Attack): What the adversary does.
+
+    Raises:
+        ImpureModelError: If they move.
+    """
+
+    def marked(x: Tensor, silent: Tensor = case.silent) -> Tensor:
+        return torch.cat([x[:, :-1], silent.view(-1, 1).to(x)], 1) if has_indicator else x
+
+    # A model may refuse probes, but not real rows in other places.
+    rows = case.changed.view(-1, 1)
+    shuffled = torch.where(rows, shuffled_probe(draw, case.number), draw)
+    try:
+        logits, moved = (prepared.answer(marked(x), graph=graph)[others] for x in (draw, shuffled))
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception:
+        if has_edges(graph):
+            raise
+        return  # a model may refuse to be without edges
+    _compare(prepared, moved, logits, "by its features")
+    for what, x, attacked, is_real in attacks:
+        silent = pad(case.silent, (0, len(x) - len(draw)), value=True)
         try:
-            logits, moved = (
-                prepared.answer(marked(x), graph=graph)[others] for x in (draw, shuffled)
-            )
+            moved = prepared.answer(marked(x, silent), graph=attacked)
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise
-        except Exception:
-            if has_edges(graph):
-                raise
-            continue  # a model may refuse to be without edges
-        compare(prepared, moved, logits, "by its features")
-        attacks = _attacks if is_thorough else _quick_attacks
-        for what, x, attacked, is_real in attacks(draw, graph, selected, changed, stream):
-            silent = pad(selected, (0, len(x) - len(draw)), value=True)
-            try:
-                moved = prepared.answer(marked(x, silent), graph=attacked)
-            except (MemoryError, torch.cuda.OutOfMemoryError):
-                raise
-            except Exception as error:
-                if not is_real:  # a model says in any way that it takes no such features
-                    continue
-                where = "an added node" if len(x) > len(draw) else "other edges"
-                raise ImpureModelError(
-                    f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
-                    f"message ablation cannot be tried on it: {one_line(error)}"
-                ) from error
-            compare(prepared, moved[: len(draw)][others], logits, what)
+        except Exception as error:
+            if not is_real:  # a model says in any way that it takes no such features
+                continue
+            where = "an added node" if len(x) > len(draw) else "other edges"
+            raise ImpureModelError(
+                f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
+                f"message ablation cannot be tried on it: {one_line(error)}"
+            ) from error
+        _compare(prepared, moved[others], logits, what)
 
 
 class Case(NamedTuple):
@@ -167,6 +189,11 @@ class Case(NamedTuple):
     is_thorough: bool
     r"""Whether one thing is tried at a time, or much at once."""
 
+    @property
+    def stream(self) -> RandomStream:
+        r"""What attacks are drawn from."""
+        return RandomStream(self.number, SILENCE, device=self.changed.device)
+
 
 def cases(draw: Tensor, quick: bool = False) -> Iterator[Case]:
     r"""What is tried on a draw of features ``[N, D (+ 1)]``."""
@@ -181,7 +208,7 @@ def cases(draw: Tensor, quick: bool = False) -> Iterator[Case]:
             yield Case(number, changed, silent, True, False)
 
 
-def compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
     r"""Refuses a model whose logits moved by what silent nodes did, in words."""
     if not logits_match(moved, logits):
         raise ImpureModelError(
@@ -213,19 +240,15 @@ class Attack(NamedTuple):
     r"""Whether a model must take it: it holds nothing but what the graph holds elsewhere."""
 
 
-Attacks = Callable[[Tensor, Data, Tensor, Tensor, RandomStream], Iterator[Attack]]
-
-
-def _attacks(
-    draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
-) -> Iterator[Attack]:
+def _attacks(draw: Tensor, graph: Data, case: Case) -> Iterator[Attack]:
     r"""What an adversary may do, one thing at a time."""
+    selected, changed = case.silent, case.changed
     rows = changed.view(-1, 1)
     for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
         yield Attack("by its features", torch.where(rows, probe, draw), graph, False)
     infinite = torch.where(rows, infinite_probe(draw), draw)
     yield Attack("by features so large that they overflow", infinite, graph, False)
-    edges = _in_edges(selected, changed, stream)
+    edges = _in_edges(selected, changed, case.stream)
     for carried in kinds(edge_values(graph._store)):
         attacked = with_edges(graph, edges, carried=carried)
         yield Attack("by its in-edges", draw, attacked, carried.is_real)
@@ -240,12 +263,11 @@ def _attacks(
         yield Attack("as an added node", x, with_edges(graph, edges, 1, carried), False)
 
 
-def _quick_attacks(
-    draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
-) -> Iterator[Attack]:
+def _quick_attacks(draw: Tensor, graph: Data, case: Case) -> Iterator[Attack]:
     r"""Much of it at once."""
+    selected, changed = case.silent, case.changed
     x = torch.where(changed.view(-1, 1), mixed_probe(draw, 0), draw)
-    edges = _in_edges(selected, changed, stream)
+    edges = _in_edges(selected, changed, case.stream)
     yield Attack("by its features or in-edges", x, with_edges(graph, edges, carried=ABOVE), False)
 
 
