@@ -16,9 +16,11 @@ import pytest
 import torch
 
 from pyg_hiersmooth.certificates import certify_votes
+from pyg_hiersmooth.certificates.composed import EdgeNoise
+from pyg_hiersmooth.certificates.messages_of_type import MessagesOfType
 from pyg_hiersmooth.cli import main
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
-from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 ROOT = Path(__file__).parents[1]
@@ -202,3 +204,14 @@ def test_files_that_contributing_names_exist() -> None:
     assert len(named) > 10
     places = (ROOT, ROOT / "pyg_hiersmooth")
     assert [path for path in named if not any((place / path).exists() for place in places)] == []
+
+
+def test_the_adversaries_of_the_page_are_those_of_certificates() -> None:
+    page = (ROOT / "docs" / "structure.md").read_text()
+    noises = (
+        *(AblationNoise(), SparseFlipNoise(0.1, 0.5), GaussianNoise(0.2)),
+        *(AblationNoise(of="messages"), AblationNoise(of="nodes")),
+        *(EdgeNoise(AblationNoise(), undirected=True), MessagesOfType("author", "author")),
+    )
+    for noise in noises:
+        assert f"| {noise.threat('nodes')} |" in page, noise

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pyg_hiersmooth.noise import AblationNoise, Noise
 from pyg_hiersmooth.selection import Selection
 
-OUTSIDE = "a target that is itself taken over is outside the claim"
+OUTSIDE = "a target that is itself taken over is not covered"
 
 
 class MessagesOfType(AblationNoise):

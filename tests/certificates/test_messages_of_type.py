@@ -46,9 +46,9 @@ def test_it_says_which_nodes_and_edges_it_is_about() -> None:
     for threat in (alike, other):
         assert "all other nodes, and edges between them, stay" in threat
         assert "edges changed" not in threat
-    assert "outside the claim" in alike and "outside the claim" not in other
+    assert "not covered" in alike and "not covered" not in other
     together = CollectiveCertificate(certificate("author")).threat
-    assert "one attack on all targets" in together and "outside the claim" not in together
+    assert "one attack on all targets" in together and "not covered" not in together
     assert "edges between them, stay" in together
 
 

@@ -743,20 +743,6 @@ def test_sets_are_printed_drawn_and_kept(certify: Program, tmp_path: Path) -> No
     assert (run / "results.json").read_text() == before
 
 
-def test_sets_of_graphs(certify: Program, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    small = ("--n0", 10, "--n", 60, "--max-epochs", 2, "--calibration", 30, "--num-workers", 0)
-    graphs = ("--task", "graph", "--model", "gin", "--sets", 0.8, *small)
-    result = certify(*graphs, "--out", run)
-    assert "Prediction sets, coverage 0.8" in result.stdout
-    assert "With probability at least 0.8, over the random choice" in " ".join(
-        result.stdout.split()
-    )
-    found = json.loads((run / "results.json").read_text())["sets"]
-    assert (found["nominal"], found["num_calibration"], found["num_classes"]) == (0.8, 30, 2)
-    assert certify("--resume", run).exit_code == 0
-
-
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -92,3 +92,17 @@ def test_graphs_need_no_dataset_by_name(certify: Callable[..., Result], tmp_path
     result = certify("--task", "graph", *SHORT, "--out", tmp_path / "run")
     assert result.exit_code == 0, result.output
     assert "RandomMolecules, gcn" in result.stdout
+
+
+def test_sets_of_graphs(
+    graphs: Callable[..., Result], certify: Callable[..., Result], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    small = ("--n0", 10, "--n", 60, "--max-epochs", 2, "--calibration", 30, "--num-workers", 0)
+    result = graphs("--task", "graph", "--model", "gin", "--sets", 0.8, *small, "--out", run)
+    assert "Prediction sets, coverage 0.8" in result.stdout
+    told = " ".join(result.stdout.split())
+    assert "With probability at least 0.8, over the random choice of calibration" in told
+    found = json.loads((run / "results.json").read_text())["sets"]
+    assert (found["nominal"], found["num_calibration"], found["num_classes"]) == (0.8, 30, 2)
+    assert certify("--resume", run).exit_code == 0

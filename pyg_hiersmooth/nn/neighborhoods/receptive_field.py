@@ -118,21 +118,19 @@ def check_num_hops(
             takes.
         draw (torch.Tensor): A draw of features ``[N, D]`` in that precision.
         graph, targets, num_hops, noised, target_type: As in :func:`receptive_field`.
-        quick (bool): Whether few calls are to do, behind the first linear maps where a model reads
-            its features through nothing else.
+        quick (bool): Whether few calls are to do.
 
     Raises:
         ValueError: If they do, with the number of hops that would be right.
     """
-    if quick:
-        hidden = behind_first_maps(prepared, draw)
-        if hidden is not None:
-            try:
-                with not_swallowed():
-                    _check(*hidden, graph, targets, num_hops, noised, target_type, quick)
-                return
-            except NotLinearError:  # it takes its features in other ways now and then
-                pass
+    hidden = behind_first_maps(prepared, draw)
+    if hidden is not None:
+        try:
+            with not_swallowed():
+                _check(*hidden, graph, targets, num_hops, noised, target_type, quick)
+            return
+        except NotLinearError:  # it takes its features in other ways now and then
+            pass
     _check(prepared, draw, graph, targets, num_hops, noised, target_type, quick)
 
 
