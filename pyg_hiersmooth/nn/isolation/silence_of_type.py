@@ -10,6 +10,15 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
+from pyg_hiersmooth.nn.isolation.changed_graphs import (
+    FIRST,
+    Carried,
+    edge_values,
+    kinds,
+    order_with,
+    with_entries,
+    with_more,
+)
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.probes import (
     enormous_probe,
@@ -18,17 +27,10 @@ from pyg_hiersmooth.nn.isolation.probes import (
     stretched_probe,
 )
 from pyg_hiersmooth.nn.isolation.silence import (
-    FIRST,
     Attack,
-    Carried,
     Case,
     cases,
-    edge_values,
-    kinds,
-    order_with,
     try_case,
-    with_entries,
-    with_more,
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
