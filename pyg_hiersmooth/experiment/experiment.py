@@ -194,7 +194,9 @@ class Experiment:
         method, limit = asked.method, asked.time_limit
         if known is not None and (known.method, known.time_limit) == (method, limit):
             return known
-        field = smoothed.receptive_field(self.task.data, self.task.index)
+        field = None  # whoever takes over nodes may link them to any other
+        if certificate.noise.fixes_graph:
+            field = smoothed.receptive_field(self.task.data, self.task.index)
         together = CollectiveCertificate(certificate, field)
         return CollectiveSummary.of(together, self.task.labels, method, limit, progress)
 

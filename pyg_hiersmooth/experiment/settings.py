@@ -502,10 +502,6 @@ class Settings:
             )
 
     def _check_collective(self) -> None:
-        if self.smoothing.ablate not in (None, "features"):
-            raise ValueError(
-                f"'collective' is about changed features (got 'ablate' {self.smoothing.ablate})"
-            )
         if self.data.task != "node":
             raise ValueError(
                 f"'collective' is about the nodes of one graph (got 'task' {self.data.task})"

@@ -293,7 +293,8 @@ class Summary:
         )
         if self.collective is not None:
             most = max((cell for cell in self.collective.certified if cell.r <= 10), key=_r)
-            told += f"; {most.accuracy:.1%} under {_attack(most, f'any {most.r} nodes')} at once"
+            whom = f"any {most.r} nodes"
+            told += f"; {most.accuracy:.1%} under {_attack(most, whom, self.ablated)} at once"
         if self.exact:
             return f"{told}. This is deterministic, not statistical."
         if self.alpha is None:
@@ -369,7 +370,7 @@ def _attack(cell: CertifiedAccuracy, where: str, ablated: str = "features") -> s
     if ablated == "nodes and edges":
         return f"any change of {where} and of edges (r = {cell.r}, {cell.changes})"
     if ablated != "features":
-        where = "one other node" if ablated == "messages" else "one node"
+        where = where.replace("one ", "one other ") if ablated == "messages" else where
         return f"any change of the features and edges of {where}"
     if cell.changes == "anything":
         return f"any change of the features of {where}"

@@ -481,3 +481,15 @@ def test_other_nodes_may_be_taken_over(tmp_path: Path) -> None:
     assert "AblationNoise(of='messages')" in outcome.summary.smoothing
     again = Experiment.resume(tmp_path / "run").run(progress=False)
     assert np.array_equal(again.certificate.p_lower, outcome.certificate.p_lower)  # type: ignore[union-attr]
+
+
+def test_one_attack_that_takes_nodes_over(tmp_path: Path) -> None:
+    settings = EXACT.having(ablate="messages", groups=8, partitions=2, collective=True)
+    outcome = Experiment(settings, tmp_path).run(progress=False)
+    together, certificate = outcome.summary.collective, outcome.certificate
+    assert together is not None and certificate is not None
+    right = certificate.prediction == outcome.labels
+    for cell in together.certified:
+        kept = max(int((right & certificate.is_robust(r=cell.r)).sum()) - cell.r, 0)
+        assert cell.accuracy == pytest.approx(kept / len(right))
+    assert "features and edges of any 10 nodes at once" in outcome.summary.in_words()

@@ -262,7 +262,6 @@ def test_what_is_ablated() -> None:
         ({**EXACT, "ablate": "edges"}, "'ablate' must be one of features, messages, nodes"),
         ({**EXACT, "ablate": "nodes"}, "'ablate' must be .* .got nodes of node"),
         ({**EXACT, "ablate": "messages", "task": "graph"}, "got messages of graph"),
-        ({**EXACT, "ablate": "messages", "collective": True}, "'collective' is about changed feat"),
     ],
 )
 def test_what_cannot_be_ablated(options: dict[str, Any], message: str) -> None:
