@@ -29,24 +29,27 @@ def load_weights(model: torch.nn.Module, path: str | os.PathLike[str]) -> None:
             f"'{path}' is damaged or holds more than weights: it must be a state dict saved by "
             "torch.save"
         ) from error
-    misfit = _misfit(weights, model.state_dict())
-    if misfit is not None:
+    try:
+        _check_fit(weights, model.state_dict())
+    except ValueError as misfit:
         raise ValueError(
             f"'{path}' does not fit the model {type(model).__name__} on this data: {misfit}"
-        )
+        ) from misfit
     model.load_state_dict(weights)
 
 
-def _misfit(weights: Any, expected: dict[str, Tensor]) -> str | None:
+def _check_fit(weights: Any, expected: dict[str, Tensor]) -> None:
     if not isinstance(weights, dict):
-        return f"it holds a {type(weights).__name__} and no state dict"
+        raise ValueError(f"it holds a {type(weights).__name__} and no state dict")
     for name, tensor in expected.items():
         found = weights.get(name)
         if not isinstance(found, Tensor):
-            return f"it lacks '{name}'"
+            raise ValueError(f"it lacks '{name}'")
         if found.shape != tensor.shape:
-            return f"'{name}' has the shape {list(found.shape)} instead of {list(tensor.shape)}"
+            shapes = f"{list(found.shape)} instead of {list(tensor.shape)}"
+            raise ValueError(f"'{name}' has the shape {shapes}")
         if not bool(torch.isfinite(found).all()):
-            return f"'{name}' holds NaN or infinite values"
+            raise ValueError(f"'{name}' holds NaN or infinite values")
     unknown = [str(name) for name in weights if name not in expected]
-    return f"it also holds '{unknown[0]}'" if unknown else None
+    if unknown:
+        raise ValueError(f"it also holds '{unknown[0]}'")

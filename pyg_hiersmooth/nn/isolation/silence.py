@@ -2,10 +2,9 @@ r"""Tries whether a silenced node reaches others: what message ablation assumes 
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +16,15 @@ from torch_geometric.data import Data
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.isolation.changed_graphs import (
+    ABOVE,
+    edge_values,
+    has_edges,
+    kinds,
+    node_values,
+    with_edges,
+    without_edges_into,
+)
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
@@ -28,14 +36,7 @@ from pyg_hiersmooth.nn.isolation.probes import (
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
-    edge_attributes,
     edge_ends,
-    edge_index_like,
-    entries,
-    keep_edges,
-    matrix_like,
-    plain,
-    shallow_copy,
 )
 from pyg_hiersmooth.transforms.structure_ablation import without_messages
 
@@ -112,45 +113,67 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
         return
-    for number, changed, selected, is_empty, is_thorough in cases(draw, quick):
-        stream = RandomStream(number, SILENCE, device=draw.device)
-        others = (~changed).nonzero().view(-1)
-        graph = without_messages(graph_of.graph, selected)
-        if is_empty:
-            graph = without_edges_into(graph, torch.ones_like(changed))
+    for case in cases(draw, quick):
+        graph = without_messages(graph_of.graph, case.silent)
+        if case.is_empty:
+            graph = without_edges_into(graph, torch.ones_like(case.changed))
+        attacks = _attacks if case.is_thorough else _quick_attacks
+        others = (~case.changed).nonzero().view(-1)
+        try_case(prepared, draw, has_indicator, case, graph, others, attacks(draw, graph, case))
 
-        def marked(x: Tensor, of: Tensor = selected) -> Tensor:
-            return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
 
-        # A model may refuse probes, but not real rows in other places.
-        shuffled = torch.where(changed.view(-1, 1), shuffled_probe(draw, number), draw)
+def try_case(
+    prepared: IsolatedModel,
+    draw: Tensor,
+    has_indicator: bool,
+    case: Case,
+    graph: Any,
+    others: Tensor | slice,
+    attacks: Iterator[Attack],
+) -> None:
+    r"""Compares the logits of some nodes with those after each attack.
+
+    Args:
+        prepared, draw, has_indicator: As of :func:`check_silence`.
+        case (Case): Which nodes change.
+        graph (Data or HeteroData): The graph without the messages of silent nodes.
+        others (torch.Tensor or slice): The outputs that must stay.
+        attacks (iterator of Attack): What the adversary does.
+
+    Raises:
+        ImpureModelError: If they move.
+    """
+
+    def marked(x: Tensor, silent: Tensor = case.silent) -> Tensor:
+        return torch.cat([x[:, :-1], silent.view(-1, 1).to(x)], 1) if has_indicator else x
+
+    # A model may refuse probes, but not real rows in other places.
+    rows = case.changed.view(-1, 1)
+    shuffled = torch.where(rows, shuffled_probe(draw, case.number), draw)
+    try:
+        logits, moved = (prepared.answer(marked(x), graph=graph)[others] for x in (draw, shuffled))
+    except (MemoryError, torch.cuda.OutOfMemoryError):
+        raise
+    except Exception:
+        if has_edges(graph):
+            raise
+        return  # a model may refuse to be without edges
+    _compare(prepared, moved, logits, "by its features")
+    for what, x, attacked, is_real in attacks:
+        silent = pad(case.silent, (0, len(x) - len(draw)), value=True)
         try:
-            logits, moved = (
-                prepared.answer(marked(x), graph=graph)[others] for x in (draw, shuffled)
-            )
+            moved = prepared.answer(marked(x, silent), graph=attacked)
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise
-        except Exception:
-            if has_edges(graph):
-                raise
-            continue  # a model may refuse to be without edges
-        compare(prepared, moved, logits, "by its features")
-        attacks = _attacks if is_thorough else _quick_attacks
-        for what, x, attacked, is_real in attacks(draw, graph, selected, changed, stream):
-            silent = pad(selected, (0, len(x) - len(draw)), value=True)
-            try:
-                moved = prepared.answer(marked(x, silent), graph=attacked)
-            except (MemoryError, torch.cuda.OutOfMemoryError):
-                raise
-            except Exception as error:
-                if not is_real:  # a model says in any way that it takes no such features
-                    continue
-                where = "an added node" if len(x) > len(draw) else "other edges"
-                raise ImpureModelError(
-                    f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
-                    f"message ablation cannot be tried on it: {one_line(error)}"
-                ) from error
-            compare(prepared, moved[: len(draw)][others], logits, what)
+        except Exception as error:
+            if not is_real:  # a model says in any way that it takes no such features
+                continue
+            where = "an added node" if len(x) > len(draw) else "other edges"
+            raise ImpureModelError(
+                f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
+                f"message ablation cannot be tried on it: {one_line(error)}"
+            ) from error
+        _compare(prepared, moved[others], logits, what)
 
 
 class Case(NamedTuple):
@@ -167,6 +190,11 @@ class Case(NamedTuple):
     is_thorough: bool
     r"""Whether one thing is tried at a time, or much at once."""
 
+    @property
+    def stream(self) -> RandomStream:
+        r"""What attacks are drawn from."""
+        return RandomStream(self.number, SILENCE, device=self.changed.device)
+
 
 def cases(draw: Tensor, quick: bool = False) -> Iterator[Case]:
     r"""What is tried on a draw of features ``[N, D (+ 1)]``."""
@@ -181,7 +209,7 @@ def cases(draw: Tensor, quick: bool = False) -> Iterator[Case]:
             yield Case(number, changed, silent, True, False)
 
 
-def compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
     r"""Refuses a model whose logits moved by what silent nodes did, in words."""
     if not logits_match(moved, logits):
         raise ImpureModelError(
@@ -213,19 +241,15 @@ class Attack(NamedTuple):
     r"""Whether a model must take it: it holds nothing but what the graph holds elsewhere."""
 
 
-Attacks = Callable[[Tensor, Data, Tensor, Tensor, RandomStream], Iterator[Attack]]
-
-
-def _attacks(
-    draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
-) -> Iterator[Attack]:
+def _attacks(draw: Tensor, graph: Data, case: Case) -> Iterator[Attack]:
     r"""What an adversary may do, one thing at a time."""
+    selected, changed = case.silent, case.changed
     rows = changed.view(-1, 1)
     for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
         yield Attack("by its features", torch.where(rows, probe, draw), graph, False)
     infinite = torch.where(rows, infinite_probe(draw), draw)
     yield Attack("by features so large that they overflow", infinite, graph, False)
-    edges = _in_edges(selected, changed, stream)
+    edges = _in_edges(selected, changed, case.stream)
     for carried in kinds(edge_values(graph._store)):
         attacked = with_edges(graph, edges, carried=carried)
         yield Attack("by its in-edges", draw, attacked, carried.is_real)
@@ -236,16 +260,15 @@ def _attacks(
         x = torch.cat([draw, draw[:1].expand(num_added, -1)])
         yield Attack("as an added node", x, with_edges(graph, edges, num_added), True)
     x = torch.cat([draw, stretched_probe(draw[:1])])
-    for carried in kinds(_node_values(graph)):
+    for carried in kinds(node_values(graph)):
         yield Attack("as an added node", x, with_edges(graph, edges, 1, carried), False)
 
 
-def _quick_attacks(
-    draw: Tensor, graph: Data, selected: Tensor, changed: Tensor, stream: RandomStream
-) -> Iterator[Attack]:
+def _quick_attacks(draw: Tensor, graph: Data, case: Case) -> Iterator[Attack]:
     r"""Much of it at once."""
+    selected, changed = case.silent, case.changed
     x = torch.where(changed.view(-1, 1), mixed_probe(draw, 0), draw)
-    edges = _in_edges(selected, changed, stream)
+    edges = _in_edges(selected, changed, case.stream)
     yield Attack("by its features or in-edges", x, with_edges(graph, edges, carried=ABOVE), False)
 
 
@@ -259,135 +282,6 @@ def _in_edges(selected: Tensor, changed: Tensor, stream: RandomStream) -> Tensor
     first = nodes[:1].expand(len(sending))
     picked = sending[(stream.uniform(2 * len(nodes)) * len(sending)).long()]
     return torch.stack([torch.cat([sending, picked]), torch.cat([first, nodes, nodes.flip(0)])])
-
-
-def has_edges(graph: Any) -> bool:
-    r"""Whether a graph, of one type of nodes or several, has any edges."""
-    ends = (end for store in graph.edge_stores for end in edge_ends(store).values())
-    return any(len(source) > 0 for source, _ in ends)
-
-
-def without_edges_into(graph: Data, nodes: Tensor) -> Data:
-    r"""A graph without the edges into some of its nodes, bool ``[N]``."""
-    fewer = shallow_copy(graph)
-    for store in fewer.edge_stores:
-        kept = {form: ~nodes[target] for form, (_, target) in edge_ends(store).items()}
-        keep_edges(fewer, store, kept)
-    return fewer
-
-
-class Carried(NamedTuple):
-    r"""What edges and nodes that are added carry, made of what the others do, ``[K, ...]``."""
-
-    floats: Callable[[Tensor], Tensor]
-    integers: Callable[[Tensor], Tensor]
-    is_real: bool
-    r"""Whether a model must take it."""
-
-
-def _first(values: Tensor) -> Tensor:
-    return values[:1]
-
-
-def _large(values: Tensor) -> Tensor:
-    return 1_000 * (values.abs().amax(0, keepdim=True) + 1)
-
-
-FIRST = Carried(_first, _first, True)
-ABOVE = Carried(_large, _first, True)
-FLOATS = (
-    ABOVE,
-    Carried(lambda values: 0 * values[:1], _first, True),
-    Carried(lambda values: -_large(values), _first, False),
-)
-INTEGERS = (
-    Carried(_first, lambda values: values.amax(0, keepdim=True) + 1, False),
-    Carried(_first, lambda values: values.amin(0, keepdim=True) - 1, False),
-    Carried(_first, _large, False),
-)
-
-
-def kinds(values: list[Tensor]) -> list[Carried]:
-    r"""What may be carried where others carry such values."""
-    kinds = [FIRST]
-    if any(value.is_floating_point() for value in values):
-        kinds += FLOATS
-    if any(_is_integer(value) for value in values):
-        kinds += INTEGERS
-    return kinds
-
-
-def _is_integer(value: Tensor) -> bool:
-    return not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
-
-
-def edge_values(store: Any) -> list[Tensor]:
-    r"""What edges carry."""
-    values = [store[name] for name in edge_attributes(store)]
-    if "adj_t" in store:
-        values.append(entries(store.adj_t)[2])
-    return [value for value in values if isinstance(value, Tensor)]
-
-
-def _node_values(graph: Data) -> list[Tensor]:
-    r"""What nodes carry besides their features."""
-    names = [name for name in graph.keys() if name != "num_nodes" and graph.is_node_attr(name)]  # noqa: SIM118
-    return [graph[name] for name in names if isinstance(graph[name], Tensor)]
-
-
-def with_edges(graph: Data, edges: Tensor, num_added: int = 0, carried: Carried = FIRST) -> Data:
-    r"""A graph with more edges, from row 0 to row 1 of ``[2, K]``, and perhaps with nodes added at
-    the end.
-    """
-    size = int(graph.num_nodes or 0) + num_added
-    larger = copy.copy(graph)
-    order = order_with(graph, edges)
-    for name in list(graph.keys()):
-        value = graph[name]
-        if name == "adj_t":
-            larger.adj_t = with_entries(value, edges, (size, size), carried)
-        elif name == "edge_index":
-            index = torch.cat([plain(value), edges.to(value.dtype)], dim=1)[:, order]
-            larger.edge_index = edge_index_like(value, index, (size, size))
-        elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_edge_attr(name):
-            larger[name] = with_more(value, edges.size(1), carried)[order]
-        elif name != "num_nodes" and isinstance(value, Tensor) and graph.is_node_attr(name):
-            larger[name] = with_more(value, num_added, carried)
-    larger.num_nodes = size
-    return larger
-
-
-def with_more(values: Tensor, count: int, carried: Carried) -> Tensor:
-    r"""Values ``[K, ...]``, and more of them at the end."""
-    some = values if len(values) else values.new_ones(1, *values.shape[1:])
-    own = carried.floats if values.is_floating_point() else carried.integers
-    more = own(some) if values.is_floating_point() or _is_integer(values) else some[:1]
-    return torch.cat([values, more.expand(count, *values.shape[1:])])
-
-
-def order_with(graph: Any, edges: Tensor) -> Tensor | slice:
-    r"""Where edges go that are added: to the end, or in between where the others are sorted by
-    their targets or sources, which some aggregations need.
-    """
-    if "edge_index" not in graph:
-        return slice(None)
-    before = plain(graph.edge_index)
-    for end in (1, 0):
-        if bool((before[end].diff() >= 0).all()):
-            return torch.cat([before[end], edges[end]]).argsort(stable=True)
-    return slice(None)
-
-
-def with_entries(adj_t: Any, edges: Tensor, sizes: tuple[int, int], carried: Carried) -> Any:
-    r"""A sparse matrix of given sizes with more entries, in column row 0 and row row 1 of
-    ``[2, K]``.
-    """
-    row, col, value = entries(adj_t)
-    row, col = torch.cat([row, edges[1]]), torch.cat([col, edges[0]])
-    order = (row * sizes[1] + col).argsort()
-    if value is not None:
-        value = with_more(value, edges.size(1), carried)[order]
-    return matrix_like(adj_t, row[order], col[order], value, sizes)
 
 
 OVER_ALL_NODES = (

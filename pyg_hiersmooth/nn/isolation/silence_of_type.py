@@ -7,33 +7,30 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 from torch_geometric.data import HeteroData
 
-from pyg_hiersmooth.errors import ImpureModelError
-from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.nn.calls.hetero_forward import HeteroForward
+from pyg_hiersmooth.nn.isolation.changed_graphs import (
+    FIRST,
+    Carried,
+    edge_values,
+    kinds,
+    order_with,
+    with_entries,
+    with_more,
+)
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.probes import (
     enormous_probe,
     infinite_probe,
     mixed_probe,
-    shuffled_probe,
     stretched_probe,
 )
 from pyg_hiersmooth.nn.isolation.silence import (
-    FIRST,
-    SILENCE,
     Attack,
-    Carried,
+    Case,
     cases,
-    compare,
-    edge_values,
-    has_edges,
-    kinds,
-    order_with,
-    with_entries,
-    with_more,
+    try_case,
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
@@ -60,60 +57,21 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
     forward = prepared.forward
     if not isinstance(forward, HeteroForward):
         return
-    noised = forward.noised
-    for number, changed, selected, is_empty, is_thorough in cases(draw):
-        stream = RandomStream(number, SILENCE, device=draw.device)
-        others: Any = slice(0, forward.outputs[0])
-        if forward.target == noised:
-            others = (~changed).nonzero().view(-1)
-        graph = without_messages(forward.graph, {noised: selected})
-        if is_empty:
+    for case in cases(draw):
+        graph = without_messages(forward.graph, {forward.noised: case.silent})
+        if case.is_empty:
             graph = _without_edges(graph)
-
-        def marked(x: Tensor, of: Tensor = selected) -> Tensor:
-            return torch.cat([x[:, :-1], of.view(-1, 1).to(x)], 1) if has_indicator else x
-
-        shuffled = torch.where(changed.view(-1, 1), shuffled_probe(draw, number), draw)
-        try:
-            logits, moved = (
-                prepared.answer(marked(x), graph=graph)[others] for x in (draw, shuffled)
-            )
-        except (MemoryError, torch.cuda.OutOfMemoryError):
-            raise
-        except Exception:
-            if has_edges(graph):
-                raise
-            continue  # a model may refuse to be without edges
-        compare(prepared, moved, logits, "by its features")
-        for what, x, attacked, is_real in _attacks(draw, graph, noised, selected, changed, stream):
-            silent = pad(selected, (0, len(x) - len(draw)), value=True)
-            try:
-                moved = prepared.answer(marked(x, silent), graph=attacked)
-            except (MemoryError, torch.cuda.OutOfMemoryError):
-                raise
-            except Exception as error:
-                if not is_real:
-                    continue
-                where = "an added node" if len(x) > len(draw) else "other edges"
-                raise ImpureModelError(
-                    f"'{type(prepared.model).__name__}' fails on a graph with {where}, so that "
-                    f"message ablation cannot be tried on it: {one_line(error)}"
-                ) from error
-            compare(prepared, moved[others], logits, what)
-            if not is_thorough and what == "by its in-edges":
-                break
+        others: Tensor | slice = slice(0, forward.outputs[0])
+        if forward.target == forward.noised:
+            others = (~case.changed).nonzero().view(-1)
+        attacks = _attacks(draw, graph, forward.noised, case)
+        try_case(prepared, draw, has_indicator, case, graph, others, attacks)
 
 
-def _attacks(
-    draw: Tensor,
-    graph: HeteroData,
-    noised: str,
-    selected: Tensor,
-    changed: Tensor,
-    stream: RandomStream,
-) -> Iterator[Attack]:
-    r"""What an adversary may do with the changed nodes."""
-    edges = _in_edges(graph, noised, selected, changed, stream)
+def _attacks(draw: Tensor, graph: HeteroData, noised: str, case: Case) -> Iterator[Attack]:
+    r"""What an adversary may do with the changed nodes; the first of it if that is enough."""
+    changed = case.changed
+    edges = _in_edges(graph, noised, case.silent, changed, case.stream)
     rows = changed.view(-1, 1)
     for probe in (mixed_probe(draw, 0), stretched_probe(draw), enormous_probe(draw, 0)):
         yield Attack("by its features", torch.where(rows, probe, draw), graph, False)
@@ -122,6 +80,8 @@ def _attacks(
     for carried in kinds([value for store in graph.edge_stores for value in edge_values(store)]):
         attacked = with_typed_edges(graph, noised, edges, carried=carried)
         yield Attack("by its in-edges", draw, attacked, carried.is_real)
+        if not case.is_thorough:
+            return
     yield Attack("by its in-edges", draw, _without_edges_into(graph, noised, changed), True)
     new = draw.size(0)
     ends = {kind: each[0, :3] for kind, each in edges.items()}

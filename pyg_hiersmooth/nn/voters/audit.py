@@ -8,7 +8,7 @@ differ only where rounding decides between two classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,17 +26,36 @@ ULPS = 8.0
 r"""The rounding error of a row, in units of its last place, where no higher precision tells."""
 
 
+class Sample(NamedTuple):
+    r"""A counted sample, as a model is asked about it the plain way."""
+
+    number: int
+    r"""Its number."""
+    seed: int
+    r"""The seed that it gives the global generators."""
+    features: Tensor
+    r"""Its noisy features, written out."""
+    graph: Any = None
+    r"""Its noisy structure, where that gets noise."""
+
+    def answer(self, model: IsolatedModel) -> Tensor:
+        r"""Logits of a model for it, in the precision of the model."""
+        x, graph = self.features, self.graph
+        if model.precision is not None:
+            x = cast(x, model.precision)
+            graph = None if graph is None else graph_in_dtype(graph, model.precision)
+        logits: Tensor = model.answer(x, seed=self.seed, graph=graph)
+        return logits
+
+
 def check_ballots(
     ballots: Ballots,
     tally: Tally,
     targets: Tensor,
+    sample: Sample,
     plain: IsolatedModel,
     precision: torch.dtype | None,
-    features: Tensor,
-    seed: int,
-    sample: int,
     shortcuts: Sequence[str],
-    graph: Any = None,
 ) -> None:
     r"""Checks the ballots of one sample against those of a fresh copy of the model.
 
@@ -44,19 +63,16 @@ def check_ballots(
         ballots (Ballots): What was counted of the sample.
         tally (Tally): How ballots are read from logits.
         targets (torch.Tensor): The outputs that they are about, int64 ``[M]``.
+        sample (Sample): The sample.
         plain (IsolatedModel): A copy that was never called, on the objects as given.
         precision (torch.dtype, optional): A higher precision that the model takes, in which ties
             are told from other differences.
-        features (torch.Tensor): The noisy features of the sample, written out.
-        seed (int): The seed that the sample gives the global generators.
-        sample (int): The number of the sample.
         shortcuts (list of str): The shortcuts that sampling took, with how to do without each.
-        graph (Data, optional): The noisy structure of the sample, where that gets noise.
 
     Raises:
         AuditError: If a vote is another one.
     """
-    logits = plain.answer(features, seed=seed, graph=graph)[targets]
+    logits = sample.answer(plain)[targets]
     expected = tally.ballots(logits.unsqueeze(0))
     differs = (ballots.classes != expected.classes)[0]
     if ballots.approved is not None and expected.approved is not None:
@@ -66,9 +82,7 @@ def check_ballots(
         return
     exact = None
     if precision is not None:
-        precise = plain.in_dtype(precision)
-        graph = None if graph is None else graph_in_dtype(graph, precision)
-        exact = precise.answer(cast(features, precision), seed=seed, graph=graph)[targets][wrong]
+        exact = sample.answer(plain.in_dtype(precision))[targets][wrong]
     rounding = _rounding(logits[wrong], exact)
     truth = logits[wrong].double() if exact is None else exact.double()
     was, ought = ballots.on(wrong), expected.on(wrong)
@@ -80,8 +94,8 @@ def check_ballots(
         return
     ways = " or ".join(shortcuts) or "what it keeps from call to call"
     raise AuditError(
-        f"in sample {sample}, {wrong.numel()} of {len(targets)} votes are not those of a fresh "
-        f"copy of '{type(plain.model).__name__}' called the plain way: the model answers "
+        f"in sample {sample.number}, {wrong.numel()} of {len(targets)} votes are not those of a "
+        f"fresh copy of '{type(plain.model).__name__}' called the plain way: the model answers "
         f"differently with {ways}"
     )
 

@@ -17,7 +17,7 @@ from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward, side_by_side
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import equal_but_for_rounding
-from pyg_hiersmooth.nn.voters.audit import check_ballots
+from pyg_hiersmooth.nn.voters.audit import Sample, check_ballots
 from pyg_hiersmooth.nn.voters.block_size import grown_block_size
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.random import RandomStream
@@ -124,18 +124,8 @@ class NoisyModel:
         graph = self._structure(plain.forward, [selected], [stream])
         if self.transform.noise.of == "nodes":
             features = features[~selected]
-        check_ballots(
-            ballots,
-            tally,
-            targets,
-            plain,
-            self.precision,
-            features,
-            stream.seed(),
-            stream.path[-1],
-            self.shortcuts,
-            graph,
-        )
+        sample = Sample(stream.path[-1], stream.seed(), features, graph)
+        check_ballots(ballots, tally, targets, sample, plain, self.precision, self.shortcuts)
 
     def _written_out(self, stream: RandomStream) -> tuple[Tensor, Tensor]:
         r"""The indicator of a sample, and its features, written out."""
@@ -208,7 +198,8 @@ class NoisyModel:
         plain = self.whole.plain(larger.forward)
         ways = [*self.shortcuts, "neighborhoods (pass num_hops=None)"]
         asked = place[targets]
-        check_ballots(ballots, tally, asked, plain, self.precision, features, seed, sample, ways)
+        asked_of = Sample(sample, seed, features)
+        check_ballots(ballots, tally, asked, asked_of, plain, self.precision, ways)
 
     def precise(self) -> IsolatedModel:
         r"""The model in the highest precision that it takes."""

@@ -8,14 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch_geometric import nn as gnn
 from torch_geometric.data import Data
-from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import to_undirected
 
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
-from pyg_hiersmooth.nn.isolation.silence import check_silence, with_edges
-from pyg_hiersmooth.transforms.edge_forms import edge_ends
+from pyg_hiersmooth.nn.isolation.silence import check_silence
 
 N, D, C = 24, 5, 3
 
@@ -167,31 +165,6 @@ def test_models_that_read_more_are_refused(kind: type[nn.Module]) -> None:
         check(made(kind))
 
 
-@pytest.mark.parametrize("form", ["edge_index", "SparseTensor", "CSR"])
-def test_edges_are_added_in_every_form(form: str) -> None:
-    data = Data(edge_index=torch.tensor([[0, 1], [1, 2]]), num_nodes=3)
-    data.edge_weight, data.pos = torch.tensor([2.0, 3.0]), torch.rand(3, 2)
-    if form != "edge_index":
-        adj_t: Any = SparseTensor(row=data.edge_index[1], col=data.edge_index[0], value=None)
-        adj_t = SparseTensor.from_edge_index(
-            data.edge_index.flip(0), data.edge_weight, sparse_sizes=(3, 3)
-        )
-        data.adj_t = adj_t if form == "SparseTensor" else adj_t.to_torch_sparse_csr_tensor()
-        del data.edge_index, data.edge_weight
-    larger = with_edges(data, torch.tensor([[0, 2], [2, 3]]), num_added=1)
-    assert larger.num_nodes == 4 and larger.pos.shape == (4, 2)
-    ((source, target),) = edge_ends(larger._store).values()
-    assert sorted(zip(source.tolist(), target.tolist(), strict=True)) == [
-        (0, 1),
-        (0, 2),
-        (1, 2),
-        (2, 3),
-    ]
-    if form == "edge_index":
-        assert larger.edge_weight.tolist() == [2.0, 3.0, 2.0, 2.0]
-        assert data.edge_index.shape == (2, 2)
-
-
 class Embedded(nn.Module):
     """Knows its nodes by their numbers."""
 
@@ -206,10 +179,3 @@ class Embedded(nn.Module):
 def test_models_that_take_no_more_nodes_are_refused() -> None:
     with pytest.raises(ImpureModelError, match="fails on a graph with an added node"):
         check(made(Embedded))
-
-
-def test_sorted_edges_stay_sorted() -> None:
-    data = graph()
-    larger = with_edges(data, torch.tensor([[0, 2], [2, 3]]))
-    target = larger.edge_index[1]
-    assert bool((target.diff() >= 0).all())

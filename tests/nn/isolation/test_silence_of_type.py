@@ -13,7 +13,7 @@ from torch_geometric.data import HeteroData
 
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
-from pyg_hiersmooth.nn.isolation.silence import Carried
+from pyg_hiersmooth.nn.isolation.changed_graphs import Carried
 from pyg_hiersmooth.nn.isolation.silence_of_type import with_typed_edges
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection

@@ -11,7 +11,7 @@ from pyg_hiersmooth.errors import AuditError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
-from pyg_hiersmooth.nn.voters.audit import check_ballots
+from pyg_hiersmooth.nn.voters.audit import Sample, check_ballots
 from pyg_hiersmooth.noise import GaussianNoise
 from pyg_hiersmooth.sampling.tally import Ballots, Tally
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -43,7 +43,8 @@ def check(
     plain = isolate(model or Rows(), GraphForward(None, [data], node_level=True), X)
     ballots, ways = Ballots(predictions.view(1, -1), approved), ["blocks (pass block_size=1)"]
     with torch.no_grad():
-        check_ballots(ballots, Tally(C, levels), torch.arange(N), plain, precision, X, 0, 17, ways)
+        sample = Sample(17, 0, X)
+        check_ballots(ballots, Tally(C, levels), torch.arange(N), sample, plain, precision, ways)
 
 
 def right(model: nn.Module | None = None) -> Tensor:
