@@ -511,7 +511,7 @@ def test_ablated_messages_have_two_adversaries() -> None:
     field[:, :3] = np.eye(3, dtype=bool)
     features = CollectiveCertificate(certificate, field)
     assert [features.num_robust(r) for r in range(5)] == [3, 2, 1, 0, 0]  # each to itself alone
-    assert "nodes are taken over or edges changed" in anybody.threat and "taken" in repr(anybody)
+    assert "nodes taken over, edges changed" in anybody.threat and "taken" in repr(anybody)
     assert "graph is fixed" in features.threat and "count as fallen" in features.threat
     with pytest.raises(ValueError, match=r"'receptive_field' is needed for AblationNoise\(\)"):
         CollectiveCertificate(known_r(np.array([0, 1]), 5))
