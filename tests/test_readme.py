@@ -28,7 +28,6 @@ def test_the_lines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         code = code.replace(slow, quick)
     namespace: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), namespace)
-    assert namespace["certificate"].exact
     assert namespace["certificate"].clean_accuracy(namespace["y"]) > 0.3
 
 
@@ -44,7 +43,7 @@ def test_the_lines_print_what_they_say(
     said = [float(share) for share in re.findall(r"# ([\d.]+)%", "".join(BLOCKS))]
     printed = [float(share) for share in re.findall(r"^([\d.]+)%$", capsys.readouterr().out, re.M)]
     # Sums of floats, and so what is learned, differ a little from machine to machine.
-    assert len(said) == 4 and printed == pytest.approx(said, abs=3.0)
+    assert len(said) == 2 and printed == pytest.approx(said, abs=3.0)
 
 
 def test_every_file_that_the_readme_links_to_exists() -> None:
