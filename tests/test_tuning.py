@@ -316,6 +316,7 @@ def test_search_goes_on_with_more_trials(
     assert outcome(tune(data, untrained, **FLIPS, num_trials=2, storage=storage)) == outcome(more)
 
 
+@pytest.mark.slow
 def test_search_killed_at_any_moment_goes_on(data: Data, tmp_path: Path) -> None:
     storage = tmp_path / "search.jsonl"
     search: dict[str, Any] = {**FLIPS, "num_trials": 2, "storage": storage}

@@ -82,6 +82,7 @@ def test_the_same_command_does_nothing_again(
     assert again.exit_code == 0 and again.stdout == result.stdout
 
 
+@pytest.mark.slow
 def test_a_sweep_chooses_on_validation_nodes(hiersmooth: Program, tmp_path: Path) -> None:
     result = hiersmooth("benchmark", *SMALL, "--sweep", 1, "--out", tmp_path)
     assert result.exit_code == 0, result.output

@@ -47,6 +47,7 @@ def test_nodes_leave_when_their_questions_are_answered(undisturbed: Path) -> Non
     assert results["asked"][0]["accuracy"] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_killed_while_sampling(
     certify: Program,
     leisurely: list[str],

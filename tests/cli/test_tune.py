@@ -171,6 +171,7 @@ def test_an_exact_search(tune: Program, certify: Program, tmp_path: Path) -> Non
     assert certificate.exact and f"num_groups={rows[0][0][7:]}," in str(certificate.selection)
 
 
+@pytest.mark.slow
 def test_at_most_five_smoothings_are_printed(tune: Program, tmp_path: Path) -> None:
     result = tune("--noise", "ablation", *SHORT, "--trials", 6, "--out", tmp_path / "search")
     assert len(rows_of(result)) == 5
@@ -189,6 +190,7 @@ def test_clean_accuracy_that_is_not_reached(
     assert printed_command(result)
 
 
+@pytest.mark.slow
 def test_clean_accuracy_that_is_reached_comes_first(
     finished: Result, tune: Program, tmp_path: Path
 ) -> None:
@@ -214,6 +216,7 @@ def test_help_is_complete(hiersmooth: Program) -> None:
 # The file of a search
 
 
+@pytest.mark.slow
 def test_interrupted_search_goes_on(
     finished: Result, tune: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

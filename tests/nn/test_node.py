@@ -400,6 +400,7 @@ torch.save(votes, sys.argv[1] + ".pt")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_killed_at_any_moment_it_continues_to_the_same_votes(
     num_workers: int, tmp_path: Path

@@ -121,6 +121,7 @@ def test_validation_and_test_nodes_are_told_apart(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
     missing = replace(UNPROTECTED, model="no_such_module:GNN")
     message = r"^1 of 2 runs failed, the others are done: CitationSBM-no_such_module.*'model"
@@ -129,6 +130,7 @@ def test_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
     assert [result.run for result in load_results(tmp_path)] == [UNPROTECTED]
 
 
+@pytest.mark.slow
 def test_the_same_with_any_number_of_jobs(done: Path, tmp_path: Path) -> None:
     (alone,) = run_all([ABLATION], tmp_path, jobs=1, progress=False)
     assert alone.parts == result_of(ABLATION, done).parts
