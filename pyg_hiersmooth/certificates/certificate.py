@@ -192,7 +192,8 @@ class Certificate:
 
         Raises:
             TypeError: If :obj:`transform` is one of edges, not what certificates for it are made
-                with (:class:`~pyg_hiersmooth.certificates.composed.EdgeSmoothing`).
+                with (:class:`~pyg_hiersmooth.certificates.composed.EdgeSmoothing`); or if it
+                ablates messages of one node type, which its classifier's ``smoothing`` is about.
             ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing,
                 :obj:`num_entities` does not fit the selection, or :obj:`largest_r` is given for a
                 smoothing that draws.
@@ -202,6 +203,11 @@ class Certificate:
             raise TypeError(
                 "'transform' of edges is certified as EdgeSmoothing(transform), the 'smoothing' of "
                 f"its classifier (got {transform})"
+            )
+        if getattr(transform, "by_type", None) is not None and not transform.noise.fixes_graph:
+            raise TypeError(
+                "'transform' of one node type's messages is certified as the 'smoothing' of its "
+                f"classifier (got {transform})"
             )
         check_extends(transform.selection, transform.noise)
         predicted = check_integers("prediction", prediction)

@@ -187,6 +187,8 @@ def test_certificates_of_sampled_votes_are_about_the_same_adversary() -> None:
     by_hand = certify_votes(smoothed.smoothing, first, rest, 0.1)
     whole = smoothed.certify(data, 20, 20, alpha=0.1, **quiet)
     assert by_hand.threat == whole.threat
+    with pytest.raises(TypeError, match="certified as the 'smoothing' of its classifier"):
+        certify_votes(noise, first, rest, 0.1)
     assert "nodes of type 'author' are taken over" in whole.threat
 
 
