@@ -365,7 +365,10 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             sizes = store.ptr.diff().tolist()
         tried = functools.partial(self._tried_on_a_part, data, forward, x, targets, options)
         voter = self._forward_voter(forward, x, sizes, targets, options, tried=tried)
-        return voter, {"index": targets, "num_entities": x.size(0)}
+        objects: dict[str, Any] = {"index": targets, "num_entities": x.size(0)}
+        if isinstance(graph, HeteroData):
+            objects["entities"] = f"nodes of type {noised!r}"
+        return voter, objects
 
     def _tried_on_a_part(
         self, data: Any, forward: Forward, x: Tensor, targets: Tensor, options: VoterOptions

@@ -192,6 +192,14 @@ def test_certificates_of_sampled_votes_are_about_the_same_adversary() -> None:
     assert "nodes of type 'author' are taken over" in whole.threat
 
 
+def test_certificates_of_features_name_whose_they_are() -> None:
+    noise = HierarchicalNodeFeatureNoise({"author": SELECTION}, AblationNoise())
+    smoothed = SmoothedNodeClassifier(Model(Sage, 0), noise, 2, node_type="paper")
+    certificate = smoothed.certify(clean_graph(), progress=False, num_workers=0)
+    assert "the features of at most r nodes of type 'author' change" in certificate.threat
+    assert certificate.counted == "nodes of type 'author'"
+
+
 def test_what_is_not_certified() -> None:
     data, model = clean_graph(), Model(Sage, 0)
     edges = HierarchicalEdgeNoise(0.9, AblationNoise())
