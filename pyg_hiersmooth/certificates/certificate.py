@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from pyg_hiersmooth.certificates import exposures, new_nodes, robustness, storage
 from pyg_hiersmooth.certificates.checks import (
     ReceptiveField,
+    changed_within,
     check_ballots,
     check_count,
     check_extends,
@@ -192,7 +193,8 @@ class Certificate:
 
         Raises:
             TypeError: If :obj:`transform` is one of edges, not what certificates for it are made
-                with (:class:`~pyg_hiersmooth.certificates.composed.EdgeSmoothing`).
+                with (:class:`~pyg_hiersmooth.certificates.composed.EdgeSmoothing`); or if it
+                ablates messages of one node type, which its classifier's ``smoothing`` is about.
             ValueError: If shapes disagree, a bound is not in [0, 1], :obj:`p_upper` is missing,
                 :obj:`num_entities` does not fit the selection, or :obj:`largest_r` is given for a
                 smoothing that draws.
@@ -202,6 +204,11 @@ class Certificate:
             raise TypeError(
                 "'transform' of edges is certified as EdgeSmoothing(transform), the 'smoothing' of "
                 f"its classifier (got {transform})"
+            )
+        if getattr(transform, "by_type", None) is not None and not transform.noise.fixes_graph:
+            raise TypeError(
+                "'transform' of one node type's messages is certified as the 'smoothing' of its "
+                f"classifier (got {transform})"
             )
         check_extends(transform.selection, transform.noise)
         predicted = check_integers("prediction", prediction)
@@ -338,7 +345,7 @@ class Certificate:
             ValueError: If a budget is negative or not a number of its kind, or the certificate
                 lacks what :obj:`only` or :obj:`exposure` need.
         """
-        r = self._reached(budget) if r is None else check_count("r", r)
+        r = changed_within(self.noise, budget) if r is None else check_count("r", r)
         if only is not None or exposure is not None:
             return self._robust_to_less(r, only, exposure, budget)
         own, scale = self.noise.norm, np.asarray(1.0)
@@ -357,17 +364,6 @@ class Certificate:
             self.noise, self.p_lower, self.p_upper, self.prob_all_selected(reached), **budget
         )
         return robust & ~self.abstained
-
-    def _reached(self, budget: dict[str, Any]) -> int:
-        r"""How many entities a budget allows to change, where it bounds them."""
-        reach = np.inf
-        if self.noise.norm is None:
-            reach = self.noise.reach(**self.noise.check_budget(**budget))
-        if np.isinf(reach):
-            raise TypeError(
-                f"'r' is needed: a budget for {self.noise} does not say how many entities change"
-            )
-        return int(reach)
 
     def _robust_to_less(
         self, r: int, only: str | None, exposure: ReceptiveField | None, budget: dict[str, Any]

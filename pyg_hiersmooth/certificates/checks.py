@@ -2,6 +2,7 @@ r"""Checks of the arguments of certificates."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -22,6 +23,20 @@ def check_count(name: str, value: float, least: int = 0) -> int:
     if not isinstance(value, Real) or not (value >= least and value % 1 == 0):
         raise ValueError(f"'{name}' must be an integer of at least {least} (got {value})")
     return int(value)
+
+
+def changed_within(noise: Noise, budget: Mapping[str, Any]) -> int:
+    r"""The most entities that a budget allows to change.
+
+    Raises:
+        TypeError: If it bounds no number of them, does not belong to the noise, or is missing.
+    """
+    reach = np.inf if noise.norm is not None else noise.reach(**noise.check_budget(**budget))
+    if np.isinf(reach):
+        raise TypeError(
+            f"'r' is needed: a budget for {noise} does not say how many entities change"
+        )
+    return int(reach)
 
 
 def check_integers(

@@ -201,7 +201,7 @@ class PredictionSets:
         r"""Whether the coverage holds for the objects of each class by themselves."""
         return len(self.clean_threshold) > 1
 
-    def sets(self, certificate: Certificate, r: int = 0, **budget: Any) -> np.ndarray:
+    def sets(self, certificate: Certificate, r: int | None = None, **budget: Any) -> np.ndarray:
         r"""The set of each object, bool ``[M, C]``.
 
         The objects are as they are *found*, clean or attacked: the sets hold the right class if an
@@ -211,7 +211,8 @@ class PredictionSets:
         Args:
             certificate (Certificate): Votes of other objects than the calibration's, under the same
                 smoothing and counted in the same way.
-            r (int): Most entities that the adversary changed. (default: :obj:`0`)
+            r (int, optional): Most entities that the adversary changed. (default: 0 without a
+                budget, else as many as it allows, where it bounds them)
             **budget: The adversary's strength as in
                 :meth:`~pyg_hiersmooth.certificates.Certificate.is_robust`; not needed at
                 :math:`r = 0`. With ``only="new_nodes"``, :obj:`r` nodes were appended with all
@@ -229,37 +230,42 @@ class PredictionSets:
         approved, always = self._found(certificate, r, budget)
         if always.any():
             some = np.unique(always.nonzero()[1]).tolist()
-            told = "".join(f", {name}={value}" for name, value in budget.items())
+            asked = budget if r is None else {"r": r, **budget}
+            told = ", ".join(f"{name}={value}" for name, value in asked.items()) or "r=0"
             which = "every class" if len(some) == self.num_classes else f"the classes {some}"
             warnings.warn(
-                f"at r={r}{told} {which} must be in a set whatever the votes: "
+                f"at {told} {which} must be in a set whatever the votes: "
                 "these sets say nothing about them",
                 stacklevel=2,
             )
         return approved
 
-    def coverage(self, certificate: Certificate, y: ArrayLike, r: int = 0, **budget: Any) -> float:
+    def coverage(
+        self, certificate: Certificate, y: ArrayLike, r: int | None = None, **budget: Any
+    ) -> float:
         r"""The share of objects whose set holds the label. Of a finite number of test objects it
         spreads around its mean, which is at least :attr:`nominal`.
 
         Args:
             certificate (Certificate): As in :meth:`sets`.
             y (array_like): Labels, integers ``[M]`` in ``[0, C)``.
-            r (int): As in :meth:`sets`. (default: :obj:`0`)
+            r (int, optional): As in :meth:`sets`. (default: :obj:`None`)
             **budget: As in :meth:`sets`.
         """
         approved = self.sets(certificate, r, **budget)
         return views.share_covered(approved, check_labels(y, Ballots.of(certificate)))
 
-    def size(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
+    def size(self, certificate: Certificate, r: int | None = None, **budget: Any) -> float:
         r"""The average number of classes in a set; arguments as in :meth:`sets`."""
         return views.mean(self.sets(certificate, r, **budget).sum(1))
 
-    def singletons(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
+    def singletons(self, certificate: Certificate, r: int | None = None, **budget: Any) -> float:
         r"""The share of sets with a single class; arguments as in :meth:`sets`."""
         return views.mean(self.sets(certificate, r, **budget).sum(1) == 1)
 
-    def calibration_size(self, certificate: Certificate, r: int = 0, **budget: Any) -> float:
+    def calibration_size(
+        self, certificate: Certificate, r: int | None = None, **budget: Any
+    ) -> float:
         r"""The average size of the sets of the calibration objects themselves. Nothing is
         guaranteed for them: it serves to compare ways to count ballots. Arguments as in
         :meth:`sets`, with the certificate of the calibration.
@@ -271,7 +277,7 @@ class PredictionSets:
             raise ValueError("'certificate' must be the one of the calibration (got other objects)")
         return views.mean(self._approved(certificate, r, budget)[0].sum(1))
 
-    def threshold(self, r: int = 0, **budget: Any) -> float | np.ndarray:
+    def threshold(self, r: int | None = None, **budget: Any) -> float | np.ndarray:
         r"""The share of votes from which on a class is in a set: a float, or float64 ``[C]`` if
         :attr:`class_conditional`. Of sampled votes the upper bound is compared with it. It is that
         of an object of as many entities as every calibration object, or of many if these differ.
@@ -284,7 +290,7 @@ class PredictionSets:
         shares = np.maximum(found / (self.num_outcomes or 1), 0.0)
         return shares if self.class_conditional else float(shares[0])
 
-    def statement(self, r: int = 0, **budget: Any) -> str:
+    def statement(self, r: int | None = None, **budget: Any) -> str:
         r"""What is guaranteed, in a sentence; arguments as in :meth:`sets`."""
         return views.statement(self, r, budget)
 
@@ -357,14 +363,14 @@ class PredictionSets:
         return views.as_html(self)
 
     def _found(
-        self, certificate: Certificate, r: int, budget: Mapping[str, Any]
+        self, certificate: Certificate, r: int | None, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""The sets, and which classes are in them whatever the votes; both bool ``[M, C]``."""
         check_unused(self, certificate.index)
         return self._approved(certificate, r, budget)
 
     def _approved(
-        self, certificate: Certificate, r: int, budget: Mapping[str, Any]
+        self, certificate: Certificate, r: int | None, budget: Mapping[str, Any]
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""As :meth:`_found`, of any objects."""
         check_same_ballots(self, certificate)
@@ -377,7 +383,7 @@ class PredictionSets:
 
     def _thresholds(
         self,
-        r: int,
+        r: int | None,
         budget: Mapping[str, Any],
         num_entities: int | np.ndarray | None,
         num_features: int | None,

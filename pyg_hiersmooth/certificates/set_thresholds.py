@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pyg_hiersmooth.certificates import robustness
-from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.checks import changed_within, check_count
 from pyg_hiersmooth.certificates.new_nodes import check_independent, check_only
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import Selection
@@ -34,7 +34,7 @@ class Attack:
     nothing: bool
 
     @classmethod
-    def of(cls, noise: Noise, r: int, budget: Mapping[str, Any]) -> Attack:
+    def of(cls, noise: Noise, r: int | None, budget: Mapping[str, Any]) -> Attack:
         r"""The adversary that a budget, as in
         :meth:`~pyg_hiersmooth.certificates.PredictionSets.sets`, describes.
 
@@ -42,11 +42,13 @@ class Attack:
             TypeError: If a budget does not belong to the noise, or is missing.
             ValueError: If it is no number of its kind.
         """
-        r = check_count("r", r)
         left = dict(budget)
         only = left.pop("only", None)
         if only is not None:
             check_only(noise, only)
+        if r is None:
+            r = changed_within(noise, left) if left or only is not None else 0
+        r = check_count("r", r)
         norm = left.pop("norm", None) if noise.norm is not None else None
         if r == 0 and not left:
             return cls(0, {}, None, only is not None, nothing=True)

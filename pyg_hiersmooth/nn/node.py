@@ -10,7 +10,6 @@ from scipy import sparse
 from torch import Tensor
 from torch_geometric.data import Data, HeteroData
 
-from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.messages_of_type import MessagesOfType, TypedSmoothing
 from pyg_hiersmooth.certificates.reach import Reach
@@ -92,7 +91,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
     Raises:
         TypeError: If an argument is of another type.
-        ValueError: If :obj:`num_hops` is negative.
+        ValueError: If :obj:`num_hops` is negative, or messages of a heterogeneous graph are ablated
+            and :obj:`transform` does not name their node type.
 
     Example:
         >>> smoothed = SmoothedNodeClassifier(model, transform, num_classes=7)
@@ -120,6 +120,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         self.num_hops = None if hops is None else check_count("num_hops", hops)
         self._call, self.node_type, self.keep = forward, node_type, check_keep(keep)
         self.neighborhoods: str | None = None
+        if node_type is not None and self.edges is None and self.edges_change:
+            self.smoothing = _messages_of_type(self.transform, node_type)
 
     def receptive_field(
         self, data: Data | HeteroData, node_index: Index = None
@@ -193,12 +195,6 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         targets = voter.targets.cpu().numpy()
         selection, num_nodes = self.transform.selection, int(data.num_nodes or 0)
         return exposure(edges_of(data), selection, targets, num_nodes, self.num_hops)
-
-    def _smoothing_of(self, data: Any) -> Smoothing:
-        if not (isinstance(data, HeteroData) and self.edges_change):
-            return self.smoothing
-        noised = noised_type(self.transform, data)
-        return TypedSmoothing(self.transform.selection, MessagesOfType(noised, str(self.node_type)))
 
     def _cleaned(self, data: Any) -> Data | HeteroData:
         graph = as_graph(data)
@@ -369,7 +365,10 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             sizes = store.ptr.diff().tolist()
         tried = functools.partial(self._tried_on_a_part, data, forward, x, targets, options)
         voter = self._forward_voter(forward, x, sizes, targets, options, tried=tried)
-        return voter, {"index": targets, "num_entities": x.size(0)}
+        objects: dict[str, Any] = {"index": targets, "num_entities": x.size(0)}
+        if isinstance(graph, HeteroData):
+            objects["entities"] = f"nodes of type {noised!r}"
+        return voter, objects
 
     def _tried_on_a_part(
         self, data: Any, forward: Forward, x: Tensor, targets: Tensor, options: VoterOptions
@@ -387,6 +386,17 @@ class SmoothedNodeClassifier(SmoothedClassifier):
             return part.on_larger(forward, self.transform, x, targets.to(self.device), ())
         except (NotTaken, ValueError):  # which shows again on the whole graph, if it is there
             return None
+
+
+def _messages_of_type(transform: HierarchicalNodeFeatureNoise, target_type: str) -> TypedSmoothing:
+    r"""What certificates for ablated messages of one node type are made with."""
+    if transform.by_type is None:
+        raise ValueError(
+            "ablated messages of a HeteroData are those of the node type that 'transform' names, "
+            f"p={{node_type: ...}} (got {transform})"
+        )
+    noised = next(iter(transform.by_type))
+    return TypedSmoothing(transform.selection, MessagesOfType(noised, target_type))
 
 
 def _known_hops(model: torch.nn.Module) -> int | None:

@@ -8,7 +8,6 @@ import os
 import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -337,7 +336,6 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         )
         share, targets = _check_share(audit), self._index(index, node_index)
         data = self._cleaned(data)
-        plan = replace(plan, transform=self._smoothing_of(data))
         options = self._options(seed, block_size, dense, plan.exact, _check_level(approve))
         voter, objects = self._voter_and_objects(data, targets, options)
         settings = self._settings(voter, checkpoint is not None)
@@ -391,7 +389,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         try:
             with collecting(problems), generators_put_back(self.device), torch.no_grad():
                 cleaned, targets = trial._cleaned(data), self._index(index, node_index)
-                plan = CertificatePlan.default(self._smoothing_of(cleaned), self.num_classes)
+                plan = CertificatePlan.default(self.smoothing, self.num_classes)
                 options = self._options(0, block_size, dense, plan.exact)
                 voter, objects = trial._voter_and_objects(cleaned, targets, options)
                 plan.decided(voter.num_targets, objects)
@@ -414,10 +412,6 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         if self.smoothing.noise.changes_pairs:
             objects["num_entities"] = None  # not nodes alone, and nobody counts all pairs
         return voter, objects
-
-    def _smoothing_of(self, data: Any) -> Smoothing:
-        r"""What the certificate for some data is made with."""
-        return self.smoothing
 
     def _cleaned(self, data: Any) -> Any:
         r"""The data that the noise is added to: checked, and with what comes before the noise done.

@@ -243,6 +243,18 @@ def test_exact_votes_of_pairs() -> None:
     assert sets.clean_threshold[0] / 100 - sets.threshold(3) == pytest.approx(0.3)
 
 
+def test_a_budget_alone_means_all_that_it_may_change() -> None:
+    smoothing = EdgeSmoothing(HierarchicalEdgeNoise(0.9, FLIPS))
+    sets = calibrated(smoothing.noise, smoothing.selection)
+    assert sets.threshold(additions=1, deletions=2) == sets.threshold(3, additions=1, deletions=2)
+    assert sets.threshold(additions=1) < sets.threshold() == sets.threshold(0)
+    assert "1 added edge" in sets.statement(additions=1)
+    for noise, budget in ((GaussianNoise(0.5), {"eps": 0.1}), (AblationNoise(of="nodes"), {})):
+        only = {} if budget else {"only": "new_nodes"}
+        with pytest.raises(TypeError, match="'r' is needed"):
+            calibrated(noise).threshold(**budget, **only)
+
+
 @pytest.mark.parametrize("of", ["messages", "nodes"])
 def test_new_nodes_cost_less_than_old_ones(of: str) -> None:
     """What is kept where all new nodes are selected, independently of the vote: q p."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch_geometric import nn as gnn
 from torch_geometric.data import HeteroData
 
+from pyg_hiersmooth.certificates import certify_votes
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection
@@ -178,6 +179,27 @@ def test_votes_are_those_of_each_outcome_and_no_claim_falls(node_type: str) -> N
     assert certified > 0
 
 
+def test_certificates_of_sampled_votes_are_about_the_same_adversary() -> None:
+    noise = HierarchicalNodeFeatureNoise({"author": 0.9}, AblationNoise(of="messages"))
+    smoothed = SmoothedNodeClassifier(Model(Sage, 0), noise, 2, node_type="paper")
+    data, quiet = clean_graph(), {"progress": False, "num_workers": 0}
+    first, rest = (smoothed.sample_votes(data, 20, start=i, **quiet) for i in (0, 20))
+    by_hand = certify_votes(smoothed.smoothing, first, rest, 0.1)
+    whole = smoothed.certify(data, 20, 20, alpha=0.1, **quiet)
+    assert by_hand.threat == whole.threat
+    with pytest.raises(TypeError, match="certified as the 'smoothing' of its classifier"):
+        certify_votes(noise, first, rest, 0.1)
+    assert "nodes of type 'author' are taken over" in whole.threat
+
+
+def test_certificates_of_features_name_whose_they_are() -> None:
+    noise = HierarchicalNodeFeatureNoise({"author": SELECTION}, AblationNoise())
+    smoothed = SmoothedNodeClassifier(Model(Sage, 0), noise, 2, node_type="paper")
+    certificate = smoothed.certify(clean_graph(), progress=False, num_workers=0)
+    assert "the features of at most r nodes of type 'author' change" in certificate.threat
+    assert certificate.counted == "nodes of type 'author'"
+
+
 def test_what_is_not_certified() -> None:
     data, model = clean_graph(), Model(Sage, 0)
     edges = HierarchicalEdgeNoise(0.9, AblationNoise())
@@ -187,3 +209,6 @@ def test_what_is_not_certified() -> None:
     smoothed = SmoothedNodeClassifier(model, NOISE, 2, node_type="paper", num_hops=2)
     with pytest.raises(ValueError, match=r"an exposure is about homogeneous graphs"):
         smoothed.exposure(data)
+    any_type = HierarchicalNodeFeatureNoise(SELECTION, AblationNoise(of="messages"))
+    with pytest.raises(ValueError, match=r"that 'transform' names, p=\{node_type: ...\} \(got "):
+        SmoothedNodeClassifier(model, any_type, 2, node_type="paper")

@@ -73,7 +73,7 @@ def plot(
     return plot_set_sizes(changed, {"sets": sizes}, sets.num_classes, title, path, ax, counted)
 
 
-def statement(sets: PredictionSets, r: int, budget: Mapping[str, Any]) -> str:
+def statement(sets: PredictionSets, r: int | None, budget: Mapping[str, Any]) -> str:
     r"""What :meth:`~pyg_hiersmooth.certificates.PredictionSets.statement` says."""
     attack = Attack.of(sets.noise, r, budget)
     who = " of each class" if sets.class_conditional else ""

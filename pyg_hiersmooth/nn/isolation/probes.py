@@ -45,6 +45,14 @@ def infinite_probe(x: Tensor) -> Tensor:
     return torch.full_like(x, torch.inf) if x.is_floating_point() else x
 
 
+def undefined_probe(x: Tensor) -> Tensor:
+    r"""Features of the shape and dtype of :obj:`x` that are no numbers, as differences of infinite
+    ones are, which show behind a weight of 0 and where infinite ones are cut off; :obj:`x` where
+    they are integers.
+    """
+    return torch.full_like(x, torch.nan) if x.is_floating_point() else x
+
+
 def shuffled_probe(x: Tensor, seed: int) -> Tensor:
     r"""The rows of :obj:`x` in a random order: features that any model takes."""
     return x[RandomStream(seed, PROBE, device=x.device).subset(x.size(0), x.size(0))]

@@ -22,6 +22,7 @@ from pyg_hiersmooth.nn.isolation.probes import (
     mixed_probe,
     shuffled_probe,
     stretched_probe,
+    undefined_probe,
     unrelated_probe,
 )
 from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
@@ -157,7 +158,8 @@ def _check(
         else:
             yield from (shuffled_probe(draw, seed), smallest, largest, None)
             yield from (zeros, stretched_probe(draw), unrelated_probe(draw, seed))
-        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed), infinite_probe(draw))
+        yield from (mixed_probe(draw, seed), enormous_probe(draw, seed))
+        yield from (infinite_probe(draw), undefined_probe(draw))
 
     def stay(asked: Tensor, replaced: np.ndarray, seed: int) -> bool:
         rows = torch.from_numpy(replaced).to(draw.device).view(-1, 1)

@@ -40,6 +40,10 @@ r"""Targets, far apart in their order, that are tried where not all of them are.
 CANDIDATES = 32
 r"""Targets among which those are looked for whose neighborhoods are the smallest that grow."""
 
+STRANGERS = 4
+r"""Nodes of small neighborhoods, far apart in their order, that are there beside what is tried: a
+model that looks at all nodes shows on them where nothing else lies beyond a target."""
+
 HOPS_BEYOND, MAX_TWO_BEYOND = 2, 2**16
 r"""How much further than the model a part of the graph reaches that is tried instead of all; only
 one hop, where that has more than so many nodes and edges."""
@@ -210,9 +214,9 @@ class WholeTrial(Trial):
 
 
 class WideTrial(Trial):
-    r"""Compares with neighborhoods that reach one or two hops further, of those targets whose are
-    the smallest of all that grow: for graphs that are too large to be tried; arguments as of
-    :class:`Trial`.
+    r"""Compares with neighborhoods that reach one or two hops further and hold a few other nodes,
+    of those targets whose are the smallest of all that grow: for graphs that are too large to be
+    tried; arguments as of :class:`Trial`.
 
     A model that looks further without a look at what is so near passes.
 
@@ -233,8 +237,8 @@ class WideTrial(Trial):
         for target in sorted(candidates, key=lambda each: candidates[each])[:TARGETS_TO_TRY]:
             _, size = candidates[target]
             if size <= MAX_WHOLE:
-                hops = cut.num_hops + (HOPS_BEYOND if size <= MAX_TWO_BEYOND else 1)
-                self.tried.append((target, cut.neighborhood(np.array([target]), hops=hops)))
+                further = HOPS_BEYOND if size <= MAX_TWO_BEYOND else 1
+                self.tried.append((target, self._wide(np.array([target]), further)))
         if not self.tried:
             raise ValueError("every neighborhood is too large to be tried on a wider one")
 
@@ -265,8 +269,17 @@ class WideTrial(Trial):
                 if logits is not None:
                     yield Case(rows, asked, logits[asked_there.to(logits.device)])
 
+    def _wide(self, targets: np.ndarray, further: int) -> Neighborhood:
+        r"""The nodes within so many more hops of targets, int64 ``[K]``, and of strangers."""
+        hops = self.cut.num_hops + further
+        return self.cut.neighborhood(np.union1d(targets, self._strangers), hops=hops)
+
+    @cached_property
+    def _strangers(self) -> np.ndarray:
+        return strangers(self.cut.edges, self.cut.num_hops + 1)
+
     def larger(self, targets: np.ndarray) -> Larger:
-        wide = self.cut.neighborhood(targets, hops=self.cut.num_hops + 1)
+        wide = self._wide(targets, 1)
 
         def draw(number: int) -> Tensor:
             rows = self.draw_rows(wide.nodes, number)
@@ -299,6 +312,13 @@ def _variants(draws: list[Tensor], inside: Tensor) -> Iterator[tuple[Tensor, boo
 def spread(targets: np.ndarray, count: int) -> np.ndarray:
     r"""So many of the targets, or all, far apart in their order."""
     return targets[np.unique(np.linspace(0, len(targets) - 1, count).astype(np.int64))]
+
+
+def strangers(edges: CSC, hops: int) -> np.ndarray:
+    r"""Nodes far apart in their order, with few nodes within so many hops, int64."""
+    nodes = spread(np.arange(edges.num_nodes), CANDIDATES)
+    sizes = [edges.field_size(node, hops) for node in nodes[:, None]]
+    return nodes[np.argsort(sizes, kind="stable")[:STRANGERS]]
 
 
 def resampled_probe(draw: Tensor, num_rows: int, number: int) -> Tensor:

@@ -144,7 +144,8 @@ class ForwardVoter(ModelVoter):
         path: tuple[int, ...],
     ) -> ForwardVoter:
         r"""The same model on the graph that the one it was tried on is a part of. There it is
-        asked no more than whether it answers as a pristine copy does the plain way.
+        asked no more than whether it answers as a pristine copy does the plain way, one copy at a
+        time.
 
         Args:
             forward, transform, x, targets, path: As of the class.
@@ -154,6 +155,7 @@ class ForwardVoter(ModelVoter):
         """
         check_no_features(self.model.whole.pristine, forward, x)
         voter = self.elsewhere(forward, transform, x, targets, path)
+        voter.block_size = voter.model.block_size = 1
         with voter.model.trying():
             if not voter.model.answers_as_plainly():
                 raise ValueError("the model answers differently on the whole graph")

@@ -272,15 +272,20 @@ class NoisyModel:
 
     def answers_as_plainly(self) -> bool:
         r"""Whether a draw that no sample gets has the logits of a pristine copy that takes no
-        shortcut, once and again, and another draw has others.
+        shortcut, and one before it has others, once and again.
+
+        The pristine copy never meets the draw that this one met first, in case that is kept.
         """
         first, other, again = (self.logits([self.trial_stream(i)]).clone() for i in (0, 1, 0))
         if not torch.equal(first, again) or torch.equal(first, other):
             return False
-        stream = self.trial_stream(0)
+        stream = self.trial_stream(1)
         _, features = self._written_out(stream)
-        plain = self.whole.plain(self._one_at_a_time).answer(features, seed=stream.seed())
-        return bool(torch.isfinite(plain).all()) and equal_but_for_rounding(first, plain)
+        plain = self.whole.plain(self._one_at_a_time)
+        logits = plain.answer(features, seed=stream.seed())
+        if not (bool(torch.isfinite(logits).all()) and equal_but_for_rounding(other, logits)):
+            return False
+        return not (self.options.enumerate_outcomes and plain.draws_random_numbers(features))
 
     def try_block(self) -> None:
         r"""Calls the model once as sampling does."""

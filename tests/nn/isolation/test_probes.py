@@ -8,6 +8,7 @@ from pyg_hiersmooth.nn.isolation.probes import (
     mixed_probe,
     shuffled_probe,
     stretched_probe,
+    undefined_probe,
     unrelated_probe,
 )
 
@@ -41,3 +42,4 @@ def test_probes_move_minima_maxima_and_counts() -> None:
     mixed = mixed_probe(X, 0)
     assert float(mixed.max()) > 100 and bool((mixed == 0).all(1).any())
     assert mixed_probe(whole, 0).dtype == torch.int64
+    assert bool(undefined_probe(X).isnan().all()) and torch.equal(undefined_probe(whole), whole)

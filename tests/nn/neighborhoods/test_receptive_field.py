@@ -186,6 +186,23 @@ def test_what_comes_from_far_away_counts_however_small_its_share(alpha: float) -
     smoothed(model, num_hops=6).receptive_field(graph)
 
 
+class CutOff(nn.Module):
+    """Knows its own features, and those of all nodes cut off, behind a weight of 0."""
+
+    def __init__(self, cut_off: Any) -> None:
+        super().__init__()
+        self.cut_off, self.own, self.all = cut_off, nn.Linear(D + 1, C), nn.Linear(D + 1, C)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.own(x) + 0 * self.cut_off(self.all(x)).sum(0)
+
+
+@pytest.mark.parametrize("cut_off", [torch.tanh, torch.sigmoid, nn.Hardtanh()])
+def test_what_is_no_number_shows_behind_a_weight_of_0(cut_off: Any) -> None:
+    with pytest.raises(ValueError, match="no number of hops would do"):
+        smoothed(CutOff(cut_off), num_hops=0).receptive_field(make_graph())
+
+
 def make_path() -> Data:
     nodes = torch.arange(29)
     both = torch.stack([torch.cat([nodes, nodes + 1]), torch.cat([nodes + 1, nodes])])

@@ -93,6 +93,15 @@ def test_models_that_look_at_all_nodes_are_refused(
         sample(classifier(build()), ring())
 
 
+def test_models_that_look_at_all_nodes_are_refused_where_nothing_lies_beyond(trial: str) -> None:
+    torch.manual_seed(1)
+    pair = torch.arange(N // 2 * 2).view(-1, 2).t()
+    data = Data(x=torch.randn(N, D), edge_index=torch.cat([pair, pair.flip(0)], dim=1))
+    smoothed = classifier(Layers(2, PairNorm()))
+    with pytest.raises(ValueError, match="num_hops"):
+        smoothed.sample_votes(data, 10, node_index=5, progress=False, num_workers=0)
+
+
 def test_spread() -> None:
     assert spread(np.arange(10), 4).tolist() == [0, 3, 6, 9]
     assert spread(np.array([7]), 4).tolist() == [7]

@@ -14,7 +14,7 @@ from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn import node as node_module
 from pyg_hiersmooth.nn.neighborhoods import voter as voter_module
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC
-from pyg_hiersmooth.nn.neighborhoods.trial import HOPS_BEYOND
+from pyg_hiersmooth.nn.neighborhoods.trial import HOPS_BEYOND, strangers
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodVoter
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
@@ -132,7 +132,8 @@ def test_repeated_targets_get_the_same_votes() -> None:
 def test_rows_far_outside_are_never_read_in_a_large_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voter_module, "MAX_WHOLE", 0)
     data, poisoned = make(), make()
-    read = CSC(data).field(TARGETS.numpy(), 2 + HOPS_BEYOND).nodes
+    beside = strangers(CSC(data), 2 + 1)
+    read = CSC(data).field(np.union1d(TARGETS.numpy(), beside), 2 + HOPS_BEYOND).nodes
     outside = torch.ones(N, dtype=torch.bool)
     outside[torch.from_numpy(read)] = False
     assert outside.sum() > 0
@@ -288,6 +289,44 @@ def all_are_large(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 QUIET: dict[str, Any] = {"num_samples": 60, "progress": False, "num_workers": 0}
+
+
+class First(Model):
+    """Keeps something of the first features of many nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mean: Tensor | None = None
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        logits = super().forward(x, edge_index)
+        if x.size(0) < N:
+            return logits
+        if self.mean is None:
+            self.mean = x.mean(0)
+        return logits + 1e-3 * self.mean[:C]
+
+
+def test_what_is_kept_of_the_first_features_of_a_large_graph_is_found(
+    all_are_large: list[int],
+) -> None:
+    smoothed = SmoothedNodeClassifier(First().eval(), FLIPS, C, num_hops=None)
+    with pytest.raises(ValueError, match=r"'model\.mean' changes from call to call"):
+        smoothed.sample_votes(make(), **QUIET)
+
+
+class Random(Model):
+    """Draws random numbers on many nodes."""
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        logits = super().forward(x, edge_index)
+        return logits if x.size(0) < N else logits + torch.rand_like(logits)
+
+
+def test_random_numbers_on_a_large_graph_alone_are_found(all_are_large: list[int]) -> None:
+    smoothed = SmoothedNodeClassifier(Random().eval(), EXACT, C, num_hops=None)
+    with pytest.raises(ValueError, match="draws random numbers"):
+        smoothed.certify(make(), progress=False, num_workers=0)
 
 
 @pytest.mark.parametrize("conv", [GCNConv, GATConv, SAGEConv])
