@@ -104,6 +104,8 @@ class PredictionSets:
             :obj:`None` if that is not known.
         num_entities (int or None): Entities of every calibration object, if they have equally many.
         num_features (int or None): Features of an entity.
+        entities (str or None): What the adversary changes, in the plural; :obj:`None` in files of
+            earlier versions.
     """
 
     selection: Selection
@@ -119,6 +121,7 @@ class PredictionSets:
     test_index: np.ndarray | None = None
     num_entities: int | None = None
     num_features: int | None = None
+    entities: str | None = None
 
     @classmethod
     def calibrate(
@@ -189,6 +192,7 @@ class PredictionSets:
             test_index=None if split is None else np.asarray(split.test_index).copy(),
             num_entities=int(sizes[0]) if sizes is not None and len(set(sizes)) == 1 else None,
             num_features=certificate.num_features,
+            entities=certificate.entities,
         )
 
     @property

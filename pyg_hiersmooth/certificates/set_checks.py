@@ -46,6 +46,11 @@ def check_same_ballots(sets: PredictionSets, certificate: Certificate) -> None:
             raise ValueError(
                 f"'certificate' must have the smoothing of the calibration, {ours} (got {theirs})"
             )
+    if sets.entities not in (None, certificate.entities):
+        raise ValueError(
+            f"'certificate' must be about {sets.entities}, as in calibration (got "
+            f"{certificate.entities})"
+        )
     ballots = Ballots.of(certificate)
     if ballots.exact != sets.exact:
         kinds = {True: "exact", False: "sampled"}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -68,6 +70,10 @@ def test_other_votes_are_refused() -> None:
         sets.sets(exact(counts, 500, approve=0.2))
     with pytest.raises(ValueError, match=r"about the 4 classes .*got 3"):
         sets.sets(exact(counts[:, :3], 500))
+    papers = replace(exact(counts, 500), entities="nodes of type 'paper'")
+    with pytest.raises(ValueError, match=r"about nodes, .*got nodes of type 'paper'"):
+        sets.sets(papers)
+    assert replace(sets, entities=None).sets(papers).any(), "of an earlier version"
     with pytest.raises(ValueError, match="must be the one of the calibration"):
         sets.calibration_size(exact(counts, 500))
 
