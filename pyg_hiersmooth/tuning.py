@@ -167,9 +167,7 @@ def tune_smoothing(
     statistics = _statistics(settings.sampling)
 
     def built(**parameters: Any) -> Transform:
-        transform = build_transform(settings.having(**parameters))
-        assert transform is not None
-        return transform
+        return build_transform(settings.having(**parameters))
 
     built()
     example = _certified_noise(settings)
@@ -261,10 +259,8 @@ def _best(study: optuna.Study) -> float:
 
 
 def _certified_noise(settings: Settings) -> Noise:
-    nodes = build_nodes(settings.smoothing)
-    smoothing = certified_as(nodes, build_edges(settings.pairs))
-    assert smoothing is not None
-    return smoothing.noise
+    nodes, edges = build_nodes(settings.smoothing), build_edges(settings.pairs)
+    return certified_as(nodes, edges).noise
 
 
 @dataclass(frozen=True)

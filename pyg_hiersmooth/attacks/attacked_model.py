@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.model_call import call_model, names_taken
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
+from pyg_hiersmooth.transforms import HierarchicalEdgeNoise
 
 UNREAD = ("adj_t", "edge_weight", "edge_attr", "edge_type")
 r"""What a model may be told of edges, and an added edge would lack."""
@@ -52,6 +53,17 @@ class AttackedModel:
         self.exact = draws_nothing(smoothed.smoothing)
         self._model = copy.deepcopy(smoothed.model).eval().requires_grad_(False)
         self._call = smoothed._call
+
+    @property
+    def edges(self) -> HierarchicalEdgeNoise:
+        r"""The noise of edges.
+
+        Raises:
+            ValueError: If edges get none.
+        """
+        if self.smoothed.edges is None:
+            raise ValueError(f"edges get no noise (got {self.smoothed.smoothing.noise})")
+        return self.smoothed.edges
 
     @property
     def takes_weights(self) -> bool:

@@ -133,11 +133,10 @@ class ExpectedVote(torch.nn.Module):
         self, model: AttackedModel, nodes: Tensor, num_nodes: int, draws: range, seed: int
     ) -> None:
         super().__init__()
-        smoothing = model.smoothed.edges
-        assert smoothing is not None
+        noise, size = model.edges, torch.tensor([num_nodes], device=nodes.device)
         self.model, self.nodes, self.draws, self.seed = model, nodes, draws, seed
-        self.selection, self.p_minus = smoothing.selection, smoothing.flips[1]
-        self.pairs = NodePairs(torch.tensor([num_nodes], device=nodes.device), smoothing.undirected)
+        self.selection, self.p_minus = noise.selection, noise.flips[1]
+        self.pairs = NodePairs(size, noise.undirected)
 
     def forward(self, x: Tensor, edge_index: Tensor, edge_weight: Tensor) -> Tensor:
         r"""Log probabilities ``[P, C]``, from all draws side by side."""

@@ -122,9 +122,8 @@ class PlainVotes:
 
     @cached_property
     def _edges(self) -> NoisyEdges:
-        smoothing, num_nodes = self.model.smoothed.edges, len(self.graph.x)
-        assert smoothing is not None
-        return smoothing.prepare(Data(edge_index=self.graph.edge_index, num_nodes=num_nodes))
+        graph = Data(edge_index=self.graph.edge_index, num_nodes=len(self.graph.x))
+        return self.model.edges.prepare(graph)
 
     @cached_property
     def _smooth(self) -> Draw:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -169,17 +170,18 @@ class SmoothedAttack:
 
     def _attack(self, node: AttackedNode, certificate: Certificate) -> _Attempt:
         r"""The first attempt by which a node falls, or the one that leaves the smallest lead."""
-        best: _Attempt | None = None
+        attempts = self._attempts(node, certificate)
+        best = next(attempts)
+        while best.lead >= 0 and (attempt := next(attempts, None)) is not None:
+            best = min(best, attempt, key=lambda each: each.lead)
+        return best
+
+    def _attempts(self, node: AttackedNode, certificate: Certificate) -> Iterator[_Attempt]:
         for changes in islice(ATTACKS[certificate.noise.of](node), self.num_restarts):
             attempt = self._judged(node, changes, certificate, 1)
             if attempt.lead < 0 and not self.model.exact:  # chosen for these votes: ask others
                 attempt = self._judged(node, changes, certificate, 2)
-            if best is None or attempt.lead < best.lead:
-                best = attempt
-            if best.lead < 0:
-                break
-        assert best is not None
-        return best
+            yield attempt
 
     def _judged(
         self, node: AttackedNode, changes: Changes, certificate: Certificate, purpose: int

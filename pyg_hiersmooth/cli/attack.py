@@ -70,11 +70,11 @@ def attack_command(
         load_pytorch()
         from pyg_hiersmooth.attacks import SmoothedAttack, attacked_accuracies
         from pyg_hiersmooth.errors import ContradictionError
+        from pyg_hiersmooth.experiment.smoothing import build_transform
 
         experiment, certificate, labels = _load(folder)
         task, run = experiment.task, experiment.folder
-        assert task.transform is not None
-        smoothed: Any = task.smooth(experiment.model, task.transform)
+        smoothed: Any = task.smooth(experiment.model, build_transform(task.settings))
         attack = SmoothedAttack(smoothed, restarts, num_samples, seed)
         certificate, labels = _some(certificate, labels, targets, seed)
         try:
@@ -107,7 +107,7 @@ def _load(folder: Path) -> tuple[Experiment, Certificate, np.ndarray]:
     settings = run.read_settings()
     if settings.data.task != "node":
         raise ValueError(f"'DIR' must hold a run on nodes (got one on graphs in '{folder}')")
-    if settings.smoothing.noise == "none":
+    if not settings.smooths:
         raise ValueError(f"the run in '{folder}' is one without noise: it certified nothing")
     if not run.certificate.is_file():
         raise ValueError(

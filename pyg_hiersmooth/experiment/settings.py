@@ -372,7 +372,7 @@ class Settings:
         if self.device == "cuda":
             _check_idle("num_workers", self.num_workers, "with 'device' cuda")
         if self.pairs is not None:
-            self._check_pairs()
+            self._check_pairs(self.pairs.edges)
         elif self.smoothing.noise == "none":
             sets = self.prediction_sets and self.prediction_sets.sets
             until = self.sampling and self.sampling.until
@@ -475,10 +475,9 @@ class Settings:
             words = [*nodes, f"edges-{how}{self.pairs.edges}"]
         return "-".join([self.data.slug, *words, f"seed{self.seed}"])
 
-    def _check_pairs(self) -> None:
+    def _check_pairs(self, edges: EdgesNoise) -> None:
         r"""Checks that there are certificates for noise on edges beside that on nodes."""
-        assert self.pairs is not None
-        nodes, edges = self.smoothing, self.pairs.edges
+        nodes = self.smoothing
         if self.collective is not None:
             raise ValueError(
                 "'collective' counts changed nodes, not pairs of them: leave it out (got 'edges' "

@@ -48,26 +48,44 @@ def build_edges(settings: EdgesSettings | None, seed: int = 0) -> HierarchicalEd
     return HierarchicalEdgeNoise(p, NOISES[settings.edges](*parameters), not settings.directed)
 
 
-def build_transform(settings: Settings) -> Transform | None:
-    r"""All noise that settings describe; :obj:`None` where there is none."""
+def build_transform(settings: Settings) -> Transform:
+    r"""All noise that settings describe.
+
+    Raises:
+        ValueError: If there is none.
+    """
     nodes = build_nodes(settings.smoothing, settings.seed)
     return composed(nodes, build_edges(settings.pairs, settings.seed))
 
 
 def composed(
     nodes: HierarchicalNodeFeatureNoise | None, edges: HierarchicalEdgeNoise | None
-) -> Transform | None:
-    r"""The noise of nodes and that of edges as one transform; :obj:`None` where there is none."""
-    if nodes is not None and edges is not None:
-        return Compose([nodes, edges])
-    return edges if nodes is None else nodes
+) -> Transform:
+    r"""The noise of nodes and that of edges as one transform.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if edges is None:
+        return _some(nodes)
+    return edges if nodes is None else Compose([nodes, edges])
 
 
 def certified_as(
     nodes: HierarchicalNodeFeatureNoise | None, edges: HierarchicalEdgeNoise | None
-) -> Smoothing | None:
-    r"""What certificates for both are made with; :obj:`None` where there is no noise."""
-    return nodes if edges is None else EdgeSmoothing(edges, nodes)
+) -> Smoothing:
+    r"""What certificates for both are made with.
+
+    Raises:
+        ValueError: If there is no noise.
+    """
+    return _some(nodes) if edges is None else EdgeSmoothing(edges, nodes)
+
+
+def _some(nodes: HierarchicalNodeFeatureNoise | None) -> HierarchicalNodeFeatureNoise:
+    if nodes is None:
+        raise ValueError("neither nodes nor edges get noise")
+    return nodes
 
 
 def shows_indicator(transform: Transform | None) -> bool:

@@ -15,6 +15,7 @@ from torch_geometric.transforms import Compose, NormalizeFeatures
 
 from pyg_hiersmooth.certificates import check_questions
 from pyg_hiersmooth.certificates.calibration import ETA, allowed_error, check_enough
+from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.choices import TaskName
 from pyg_hiersmooth.datasets import (
     dataset_name,
@@ -80,10 +81,13 @@ class Task(ABC):
         self.device = choose_device(settings.device)
         self.nodes = build_nodes(settings.smoothing, settings.seed)
         edges = build_edges(settings.pairs, settings.seed)
-        self.transform = composed(self.nodes, edges)
-        self.smoothing = certified_as(self.nodes, edges)
-        if self.smoothing is not None and settings.questions:
-            check_questions(self.smoothing.noise, settings.questions)
+        self.transform: Transform | None = None
+        self.smoothing: Smoothing | None = None
+        if settings.smooths:
+            self.transform = composed(self.nodes, edges)
+            self.smoothing = certified_as(self.nodes, edges)
+            if settings.questions:
+                check_questions(self.smoothing.noise, settings.questions)
         data = settings.data
         dataset = load_dataset(dataset_name(data.dataset, "dataset"), data.root)
         self.num_classes: int = dataset.num_classes

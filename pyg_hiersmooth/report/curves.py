@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from bokeh.plotting import figure
 
+from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.chart import Panel
 from pyg_hiersmooth.noise import NOISE_KINDS
 from pyg_hiersmooth.report.legend import Entry, color_of, legend
@@ -71,8 +72,7 @@ def compared(runs: Sequence[ReportedRun]) -> list[Part]:
 
     A noise without a budget certifies against any change of a node, and so against each budget.
     """
-    smoothed = [run for run in runs if run.certificate is not None]
-    panels = {run.key: _panels(run) for run in smoothed}
+    panels = {run.key: _panels(run, run.certificate) for run in runs if run.certificate is not None}
     labels = dict.fromkeys(label for own in panels.values() for label in own)
     figures = [_compared_over(k, label, runs, panels) for k, label in enumerate(labels)]
     figures.append(_compared_together(runs))
@@ -90,9 +90,8 @@ def compared(runs: Sequence[ReportedRun]) -> list[Part]:
     return ["<div class=charts>", *parts, "</div>", legend(entries)] if parts else []
 
 
-def _panels(run: ReportedRun) -> dict[str, Panel]:
-    assert run.certificate is not None
-    return {panel.label: panel for panel in run.certificate.chart(run.y).panels}
+def _panels(run: ReportedRun, certificate: Certificate) -> dict[str, Panel]:
+    return {panel.label: panel for panel in certificate.chart(run.y).panels}
 
 
 def _compared_over(
@@ -102,12 +101,13 @@ def _compared_over(
     whole, over_r = shown[0].whole, shown[0].curves[0].r is None
     end = max(panel.curves[0].x[-1] for panel in shown)
     plot = accuracy_figure(in_words(label), whole, "budget")
+    of_features = label in OF_FEATURES and not over_r
     for i, run in enumerate(runs):
         own = panels.get(run.key, {})
         if label in own:
             x, y = own[label].curves[0].x, own[label].curves[0].accuracy
-        elif run.covers_budgets and not over_r and label in OF_FEATURES:
-            x, y = _at_will(run, end, whole)
+        elif run.certificate is not None and run.covers_budgets and of_features:
+            x, y = _at_will(run, run.certificate, end, whole)
         else:
             continue
         _draw_after(plot, x, y, color_of(i), f"{run.key}-over-{k}", whole)
@@ -176,10 +176,11 @@ def _of_panel(run: ReportedRun, i: int, panel: Panel) -> figure:
     return plot
 
 
-def _at_will(run: ReportedRun, end: float, whole: bool) -> tuple[np.ndarray, np.ndarray]:
-    assert run.certificate is not None
+def _at_will(
+    run: ReportedRun, certificate: Certificate, end: float, whole: bool
+) -> tuple[np.ndarray, np.ndarray]:
     x = np.arange(int(end) + 1) if whole else np.array([0.0, end])
-    y = np.full(len(x), run.certificate.certified_accuracy(run.y, 1))
+    y = np.full(len(x), certificate.certified_accuracy(run.y, 1))
     y[0] = run.summary.accuracy if whole else y[0]
     return x, y
 

@@ -163,9 +163,8 @@ def _structure_table(group: Group, kind: Kind, part: str) -> Table:
 
 
 def _threat(method: Method) -> str:
-    smoothing = certified_as(build_nodes(method.smoothing), build_edges(method.pairs))
-    assert smoothing is not None
-    return smoothing.noise.threat("nodes")
+    nodes, edges = build_nodes(method.smoothing), build_edges(method.pairs)
+    return certified_as(nodes, edges).noise.threat("nodes")
 
 
 def _collective_table(group: Group, part: str) -> Table:

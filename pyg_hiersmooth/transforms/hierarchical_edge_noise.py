@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -190,8 +192,9 @@ class NoisyEdges:
     def draw(self, stream: RandomStream) -> Data:
         r"""One draw, from a stream on the device of the edges."""
         if self._partition is None:
-            return self._drawn(stream, None)
-        return self._drawn(stream, int(stream.subset(self._partition.num_masks, 1)))
+            return self._drawn(stream, lambda numbers: torch.ones_like(numbers, dtype=torch.bool))
+        index = int(stream.subset(self._partition.num_masks, 1))
+        return self._drawn(stream, partial(self._selected, self._partition, index))
 
     def outcome(self, index: int) -> Data:
         r"""One of the outcomes of a partition under ablation, in the order of its masks.
@@ -206,27 +209,23 @@ class NoisyEdges:
         num_masks = self._partition.num_masks
         if not (0 <= index < num_masks and index % 1 == 0):
             raise ValueError(f"'index' must be an integer in [0, {num_masks}) (got {index})")
-        return self._without(self._selected(self._existing, int(index)))
+        return self._without(self._selected(self._partition, int(index), self._existing))
 
-    def _drawn(self, stream: RandomStream, index: int | None) -> Data:
-        removed = stream.bernoulli(self._p_minus, self._existing.numel())
-        if index is not None:
-            removed &= self._selected(self._existing, index)
+    def _drawn(self, stream: RandomStream, selects: Callable[[Tensor], Tensor]) -> Data:
+        removed = stream.bernoulli(self._p_minus, self._existing.numel()) & selects(self._existing)
         if self._p_plus == 0.0:
             return self._without(removed)
         added = stream.successes(len(self._pairs), self._p_plus).long()
         added = added[~torch.isin(added, self._existing, assume_unique=True)]
-        if index is not None:
-            added = added[self._selected(added, index)]
+        added = added[selects(added)]
         return self._with(torch.cat([self._existing[~removed], added]))
 
-    def _selected(self, numbers: Tensor, index: int) -> Tensor:
+    def _selected(self, partition: PartitionSelection, index: int, numbers: Tensor) -> Tensor:
         r"""Which pairs an outcome of the partition selects."""
-        assert self._partition is not None
-        partition, group = divmod(index, self._partition.num_groups)
+        number, group = divmod(index, partition.num_groups)
         known = numbers is self._existing
-        groups = self._groups if known else self._pairs.groups(numbers, self._partition)
-        return groups[partition] != group
+        groups = self._groups if known else self._pairs.groups(numbers, partition)
+        return groups[number] != group
 
     def _without(self, removed: Tensor) -> Data:
         r"""The graph without the edges of some existing pairs, in its own order."""

@@ -53,6 +53,20 @@ def test_a_sampled_run_with_a_budget(
     assert result.exit_code == 1 and "needs the budget '--additions' or" in result.stderr
 
 
+def test_a_run_with_noise_on_edges_alone(
+    certify: Program, hiersmooth: Program, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    kind = ["--edges", "ablation", "--edges-groups", 4, "--edges-partitions", 2]
+    assert certify("--out", run, *kind, "--max-epochs", 5).exit_code == 0
+    few = ["--targets", 2, "--restarts", 1, "--no-progress"]
+    result = hiersmooth("attack", run, "--r", 1, *few)
+    assert result.exit_code == 0, result.output
+    assert "pairs of nodes get other edges" in " ".join(result.stdout.split())
+    (row,) = json.loads((run / "attack.json").read_text())["accuracies"]
+    assert row["certified"] <= row["attacked"] <= row["clean"]
+
+
 def test_a_certified_prediction_that_falls(
     hiersmooth: Program, exact_run: Path, tmp_path: Path
 ) -> None:

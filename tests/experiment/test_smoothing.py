@@ -85,7 +85,7 @@ def test_edges_get_the_noise_of_the_settings(
     edges = build_edges(alone.pairs, alone.seed)
     assert str(edges) == str(expected) and build_nodes(alone.smoothing) is None
     assert composed(None, edges) is edges and parts(edges) == [edges]
-    assert isinstance(certified_as(None, edges).noise, EdgeNoise)  # type: ignore[union-attr]
+    assert isinstance(certified_as(None, edges).noise, EdgeNoise)
     both = Settings.of(**options, noise="ablation", p=0.7)
     of_nodes = build_nodes(both.smoothing)
     transform, smoothing = composed(of_nodes, edges), certified_as(of_nodes, edges)
@@ -94,7 +94,10 @@ def test_edges_get_the_noise_of_the_settings(
     assert smoothing.selection is of_nodes.selection  # type: ignore[union-attr]
     assert shows_indicator(transform) and not shows_indicator(edges)
     assert composed(of_nodes, None) is certified_as(of_nodes, None) is of_nodes
-    assert composed(None, None) is certified_as(None, None) is None and parts(None) == []
+    assert parts(None) == []
+    for of in (composed, certified_as):
+        with pytest.raises(ValueError, match="neither nodes nor edges get noise"):
+            of(None, None)
 
 
 def test_training_under_a_partition_selects_every_node_by_itself(nodes: NodeTask) -> None:

@@ -119,7 +119,10 @@ class SetsValues(nn.Module):
         return out
 
 
-@pytest.mark.skipif(not WITH_TORCH_SPARSE, reason="needs torch-sparse")
+@pytest.mark.skipif(
+    not WITH_TORCH_SPARSE,
+    reason="only a matrix of the optional torch-sparse has set_value_",
+)
 def test_matrices_that_are_given_other_values() -> None:
     plain, model = make_graph(), seeded(SetsValues)
     row, col = plain.edge_index
