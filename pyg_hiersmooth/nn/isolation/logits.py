@@ -33,34 +33,21 @@ def logits_match(some: Tensor, others: Tensor, among: Tensor | None = None) -> b
         return some.shape == others.shape
     if not others.is_floating_point():
         return torch.equal(some, others)
-    gap = _typical_gap(others if among is None else among)
-    allowed = _rounding(others, among).clamp(max=GAP_SHARE * gap) + EXACT_SHARE * gap
-    return bool(((some.double() - others.double()).abs() <= allowed).all())
-
-
-def equal_but_for_rounding(some: Tensor, others: Tensor) -> bool:
-    r"""As :func:`logits_match`, however small gaps are: for ways that were found to match before,
-    in double precision on a part of the objects.
-    """
-    if some.shape != others.shape or not others.is_floating_point():
-        return logits_match(some, others)
-    return bool(((some.double() - others.double()).abs() <= _rounding(others)).all())
-
-
-def _rounding(logits: Tensor, among: Tensor | None = None) -> Tensor:
-    r"""Most that rounding moves the logits of each row by, float64 ``[M, 1]``."""
-    epsilon, logits = torch.finfo(logits.dtype).eps, logits.double()
-    among = logits if among is None else among.double()
+    epsilon = torch.finfo(others.dtype).eps
+    some, others = some.double(), others.double()
+    among = others if among is None else among.double()
     # A row of small logits may be what large ones cancel to, but not larger ones than others have.
-    scale = logits.abs().amax(-1, keepdim=True) + among.abs().max().clamp(max=1.0)
-    return ROUNDING * epsilon * scale
+    scale = others.abs().amax(-1, keepdim=True) + among.abs().max().clamp(max=1.0)
+    gap = _typical_gap(among)
+    allowed = (ROUNDING * epsilon * scale).clamp(max=GAP_SHARE * gap) + EXACT_SHARE * gap
+    return bool(((some - others).abs() <= allowed).all())
 
 
 def _typical_gap(logits: Tensor) -> float:
     r"""The median gap between the two largest logits of a row, of those that are not level."""
     if logits.size(-1) < 2:
         return float(logits.abs().max())
-    largest = logits.double().topk(2, dim=-1).values
+    largest = logits.topk(2, dim=-1).values
     gaps = largest[..., 0] - largest[..., 1]
     gaps = gaps[(gaps > 0) & gaps.isfinite()]
     return float(gaps.median()) if gaps.numel() > 0 else 0.0

@@ -16,7 +16,8 @@ from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward, side_by_side
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
-from pyg_hiersmooth.nn.isolation.logits import equal_but_for_rounding
+from pyg_hiersmooth.nn.isolation.logits import logits_match
+from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.nn.voters.audit import Sample, check_ballots
 from pyg_hiersmooth.nn.voters.block_size import grown_block_size
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
@@ -272,20 +273,25 @@ class NoisyModel:
 
     def answers_as_plainly(self) -> bool:
         r"""Whether a draw that no sample gets has the logits of a pristine copy that takes no
-        shortcut, and one before it has others, once and again.
+        shortcut, in the highest precision that the model takes, and whether sampling itself is
+        deterministic and depends on the draw.
 
         The pristine copy never meets the draw that this one met first, in case that is kept.
         """
+        if not self.dense_fits:
+            return False
         first, other, again = (self.logits([self.trial_stream(i)]).clone() for i in (0, 1, 0))
         if not torch.equal(first, again) or torch.equal(first, other):
             return False
-        stream = self.trial_stream(1)
-        _, features = self._written_out(stream)
-        plain = self.whole.plain(self._one_at_a_time)
-        logits = plain.answer(features, seed=stream.seed())
-        if not (bool(torch.isfinite(logits).all()) and equal_but_for_rounding(other, logits)):
+        dtype = self.x.dtype if self.precision is None else self.precision
+        precise = replace(self, whole=self.precise(), x=cast(self.x, dtype))
+        draws = [cast(self._written_out(self.trial_stream(i))[1], dtype) for i in range(2)]
+        forward = self._one_at_a_time
+        plain = precise.whole.plain(forward if self.precision is None else forward.in_dtype(dtype))
+        called, expected = [precise.answer(draw, 1) for draw in draws][1], plain.answer(draws[1])
+        if not (bool(torch.isfinite(expected).all()) and logits_match(called, expected)):
             return False
-        return not (self.options.enumerate_outcomes and plain.draws_random_numbers(features))
+        return not (self.options.enumerate_outcomes and plain.draws_random_numbers(draws[0]))
 
     def try_block(self) -> None:
         r"""Calls the model once as sampling does."""

@@ -357,6 +357,9 @@ class NotEverywhere(Model):
             return logits
         if self.what == "matrix" and edge_index.layout != torch.strided:
             return logits.flip(1)
+        if self.what == "offset":  # single precision rounds more behind it than matrices change
+            is_matrix = edge_index.layout != torch.strided
+            return logits + 1e-3 * is_matrix * logits.flip(1) + 1e4
         if self.what == "calls":
             self.calls += 1
             return logits + self.calls
@@ -373,6 +376,9 @@ def test_what_shows_on_all_of_a_large_graph_alone_is_found(all_are_large: list[i
     plain = votes(Model(), dense=True)
     all_are_large.clear()
     assert torch.equal(votes(NotEverywhere("matrix")), plain) and all_are_large[-1] == N
+    all_are_large.clear()
+    votes(NotEverywhere("offset"))
+    assert all_are_large[-1] == N
     with pytest.raises(ValueError, match="changes from call to call"):
         votes(NotEverywhere("calls"))
     with pytest.raises(ValueError, match="does not depend on the noisy features"):
