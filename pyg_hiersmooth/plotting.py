@@ -127,8 +127,8 @@ def plot_certificates(
             ``[M]``; all of one family of noise, so that their budgets can be compared.
         path (str or os.PathLike, optional): Where to save the figure, in the format of its
             suffix, PNG without one. (default: :obj:`None`)
-        ax (matplotlib.axes.Axes, optional): Where to draw, one for each panel. (default: a figure
-            of its own)
+        ax (matplotlib.axes.Axes, optional): Where to draw, one for each panel. (default: a new
+            figure)
 
     Raises:
         ValueError: If there are no runs or too many, noises are mixed, labels do not fit, there

@@ -416,7 +416,7 @@ def _study(storage: str | os.PathLike[str] | None, settings: dict[str, Any]) -> 
 
 
 def _check_journal(storage: str | os.PathLike[str]) -> None:
-    r"""Refuses a file that Optuna would write to before it finds that it is none of its own."""
+    r"""Refuses a file that is not Optuna's, which it would write to before it noticed."""
     if not os.path.exists(storage):
         return
     with open(storage, encoding="utf-8") as file:

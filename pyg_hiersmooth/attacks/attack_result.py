@@ -32,7 +32,7 @@ PARTS = ("nodes", "x", "removed", "added")
 @dataclass(frozen=True, eq=False, repr=False)
 class AttackResult:
     r"""What attacks within the threat of a certificate did to :math:`M` nodes, each attacked on a
-    graph of its own.
+    separate graph.
 
     Attributes:
         threat (str): The adversary, in one sentence.

@@ -36,7 +36,7 @@ class SmoothedAttack:
     r"""Attacks on smoothed node classifiers, within the threats of their certificates: bounds on
     the worst case from above, where certificates bound it from below.
 
-    Each node is attacked on a graph of its own, up to :obj:`num_restarts` times until its
+    Each node is attacked on a separate graph, up to :obj:`num_restarts` times until its
     prediction falls. What an attempt is depends on what gets noise:
 
     * features: of :obj:`r` nodes among those that reach the node, within the budget
@@ -186,7 +186,7 @@ class SmoothedAttack:
     def _judged(
         self, node: AttackedNode, changes: Changes, certificate: Certificate, purpose: int
     ) -> _Attempt:
-        r"""An attempt with votes of one purpose; each has draws of its own."""
+        r"""An attempt with votes of one purpose; each purpose has separate draws."""
         votes = self._count(node, changes, purpose)
         return _Attempt(changes, votes, self._lead(votes, node.prediction, certificate))
 

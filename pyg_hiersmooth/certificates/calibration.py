@@ -109,7 +109,7 @@ def calibrated_thresholds(
         scores (numpy.ndarray): As there, ``[n]``.
         labels (numpy.ndarray): Their classes, int64 ``[n]``.
         error (Fraction): As there.
-        num_classes (int, optional): Number :math:`C` of classes that have thresholds of their own.
+        num_classes (int, optional): Number :math:`C` of classes with separate thresholds.
             (default: they share one)
 
     Raises:

@@ -519,7 +519,7 @@ class Certificate:
             y (array_like): Labels of the objects, integers ``[M]``.
             path (str, optional): Where to save the figure. (default: :obj:`None`)
             ax (matplotlib.axes.Axes, optional): Where to draw, one for each axis of the budget.
-                (default: a figure of its own)
+                (default: a new figure)
         """
         from pyg_hiersmooth.plotting import plot_certificates
 

@@ -70,8 +70,8 @@ def certify_anytime(
 
     Args:
         transform (HierarchicalNodeFeatureNoise): The smoothing that the votes were sampled with.
-        votes (array_like): *All* votes so far, integers ``[M, C]``; each object may have a number
-            of its own. Which ones are counted must not depend on how they came out.
+        votes (array_like): *All* votes so far, integers ``[M, C]``; their number may differ from
+            object to object. Which ones are counted must not depend on how they came out.
         alpha, kind, simultaneous: As in :func:`certify_votes`.
         **known: As there.
 

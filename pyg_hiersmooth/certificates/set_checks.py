@@ -85,7 +85,7 @@ def check_apart(index: np.ndarray, used: np.ndarray, told: str) -> None:
     if both.size:
         raise ValueError(
             f"'certificate' must be about other objects than {told} (got {both.size} of them, such "
-            f"as {both[0]}; objects of another dataset need numbers of their own in its 'index')"
+            f"as {both[0]}; give objects of another dataset other numbers in its 'index')"
         )
 
 

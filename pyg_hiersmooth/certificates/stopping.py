@@ -74,8 +74,8 @@ def _check_question(noise: Noise, question: Question) -> dict[str, Any]:
 
 
 class StoppingRule:
-    r"""Tells the objects whose questions are answered, from votes of which each object may have a
-    number of its own.
+    r"""Tells which objects have answers to all questions, from votes whose number may differ from
+    object to object.
 
     A question is answered *yes* where the bounds that hold at all numbers of votes
     (:func:`~pyg_hiersmooth.certificates.anytime_bounds`) certify it, and *no* where even the most

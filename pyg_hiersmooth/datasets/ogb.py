@@ -33,7 +33,7 @@ def load_ogb(
     r"""Loads a dataset for node or graph property prediction as OGB gives it, but for the labels
     of a single task, which become :obj:`[num_objects]` from :obj:`[num_objects, 1]`.
 
-    OGB keeps it in a folder of its own, such as :obj:`root/ogbn_arxiv`, and processes it there.
+    OGB keeps it in its own folder, such as :obj:`root/ogbn_arxiv`, and processes it there.
 
     Args:
         name (str): The name, :obj:`"ogbn-..."` or :obj:`"ogbg-..."`.

@@ -169,7 +169,7 @@ class Experiment:
     def _calibrated(
         self, smoothed: SmoothedNodeClassifier | SmoothedGraphClassifier, progress: bool
     ) -> PredictionSets | None:
-        r"""Prediction sets that are calibrated on objects of their own, if they are asked for."""
+        r"""Prediction sets, if they are asked for, calibrated on the calibration objects."""
         asked, task = self.settings.prediction_sets, self.task
         if asked is None:
             return None
@@ -194,7 +194,7 @@ class Experiment:
         method, limit = asked.method, asked.time_limit
         if known is not None and (known.method, known.time_limit) == (method, limit):
             return known
-        field = None  # whoever takes over nodes may link them to any other
+        field = None  # the adversary may link taken-over nodes to any node
         if certificate.noise.fixes_graph:
             field = smoothed.receptive_field(self.task.data, self.task.index)
         together = CollectiveCertificate(certificate, field)

@@ -47,7 +47,7 @@ class CollectiveAccuracy(CertifiedAccuracy):
     r"""Certified accuracy under a single attack on all objects.
 
     Attributes:
-        one_by_one (float): The share where every object has an attack of its own.
+        one_by_one (float): The share under a separate attack on each object.
     """
 
     one_by_one: float

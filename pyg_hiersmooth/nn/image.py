@@ -24,7 +24,7 @@ class SmoothedImageClassifier(SmoothedClassifier):
     are noisy; the entities are the :math:`H \cdot W` pixels, and all channels of a selected pixel
     receive noise.
 
-    The cells of selection and noise are methods of their own: all pixels with Gaussian noise is
+    The cells of selection and noise are separate methods: all pixels with Gaussian noise is
     that of Cohen et al. (2019); a fixed number of pixels, ablated, with ``complement=True`` is
     that of Levine & Feizi (2020).
 

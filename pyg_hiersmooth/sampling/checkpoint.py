@@ -53,7 +53,7 @@ class VoteCheckpoint:
         path (str or os.PathLike): The file, ``.npz``.
         settings (Mapping): All that the votes depend on, as JSON values; lists of floats may
             differ by rounding.
-        anytime (bool): Whether each target may have a number of votes of its own, so that only
+        anytime (bool): Whether each target may have a different number of votes, so that only
             bounds that hold at all numbers at once may be made of them. (default: :obj:`False`)
         fixed_n (int, optional): The number of votes that was fixed in advance; a run of another
             number is refused. (default: :obj:`None`)

@@ -151,7 +151,7 @@ class HierarchicalEdgeNoise(BaseTransform):
 
 
 class NoisyEdges:
-    r"""A graph whose edges are drawn many times: each draw is a graph of its own, with the same
+    r"""A graph whose edges are drawn many times: each draw is a new graph, with the same
     nodes and features.
 
     Args:

@@ -136,7 +136,7 @@ def test_no_certified_prediction_falls_to_the_attack(
             rivals = np.delete(after.numpy(), own)
             lost = int(certificate.votes[position][own] - after[own])
             attacked, changed = attacked + 1, changed + (lost > 0)
-            assert lost <= r  # one vote an edge
+            assert lost <= r  # one vote per edge
             if certified:
                 assert after[own] > rivals.max()
             else:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.certificates.certificate import Certificate
 
 CHANGED = (1, 2, 3)
-r"""Numbers :math:`r` of changed entities that have a curve of their own."""
+r"""Numbers :math:`r` of changed entities that get a separate curve."""
 
 MAX_COUNT = 256
 r"""Largest number of changes on an axis."""

@@ -135,6 +135,8 @@ class _Trial:
         while len(self._plain) <= number:
             try:
                 self._plain.append(_answer(self.prepared, self.draws[len(self._plain)]))
+            except (MemoryError, torch.cuda.OutOfMemoryError):  # says nothing about the probe
+                raise
             except Exception:  # a user's model says in any way that it does not take these
                 if len(self._plain) < NUM_REAL:
                     raise

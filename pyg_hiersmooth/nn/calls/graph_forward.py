@@ -28,7 +28,7 @@ from pyg_hiersmooth.nn.calls.structure import (
 )
 
 IN_ANY_ORDER = ("edge_weight", "node_type", "batch", "ptr", "num_nodes")
-r"""What a model may take besides a matrix, which has an order of edges of its own."""
+r"""What a model may take besides a matrix, which orders edges differently."""
 
 
 class _Matrix(NamedTuple):

@@ -38,7 +38,7 @@ def check_keep(keep: Collection[str]) -> tuple[str, ...]:
 
 
 def structure_of(graph: Graph, keep: Collection[str], noised: str | None = None) -> Graph:
-    r"""A copy of a graph with its structure alone, in tensors of its own.
+    r"""A copy of a graph with its structure alone, in new tensors.
 
     Args:
         graph (Data or HeteroData): The graph.

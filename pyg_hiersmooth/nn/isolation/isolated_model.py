@@ -128,7 +128,7 @@ class IsolatedModel:
         return drawn != generator_states(self.device)
 
     def answer(self, x: Tensor, copies: int = 1, seed: int = 0, graph: Any = None) -> Any:
-        r"""Logits of their own memory, as those of a call, for features that stay as they are: a
+        r"""A copy of the logits of a call, for features that stay as they are: a
         model may write into what it is given, or into what it returned before.
         """
         logits = self(x if isinstance(x, LinearInput) else x.clone(), copies, seed, graph)

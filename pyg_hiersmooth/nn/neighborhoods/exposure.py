@@ -31,7 +31,7 @@ def exposure(
         targets (numpy.ndarray): Targets, integers ``[M]``.
         num_nodes (int): Number :math:`N` of nodes.
         num_hops (int, optional): Message passing steps, at least 0; :obj:`None` means any number
-            along any edges, so that whoever sends reaches everybody.
+            along any edges, so that every sending node reaches every node.
 
     Returns:
         Reach: ``[M, N]``, int32 or float64.

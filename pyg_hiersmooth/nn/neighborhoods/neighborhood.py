@@ -1,4 +1,4 @@
-r"""The part of a graph that some targets' logits depend on, as a graph of its own."""
+r"""The part of a graph that some targets' logits depend on, as a separate graph."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class CSC:
 
 
 class Neighborhood:
-    r"""All nodes within :obj:`hops` of the targets, as a graph of its own.
+    r"""All nodes within :obj:`hops` of the targets, as a separate graph.
 
     A model that takes :obj:`hops` steps against the edges reads the features of these nodes, and
     all edges that do not end at the boundary. Of edges that end there, it can read only their

@@ -53,7 +53,7 @@ MakeVoter = Callable[
 
 
 class NeighborhoodVoter(ShardedVoter):
-    r"""Puts the votes on several neighborhoods side by side, each with streams of its own.
+    r"""Puts the votes on several neighborhoods side by side, each with separate streams.
 
     Args:
         voters (list of ForwardVoter): One per neighborhood.
@@ -100,7 +100,7 @@ class NeighborhoodVoter(ShardedVoter):
         )
 
     def audit_of(self, number: int, sample: int, ballots: Ballots) -> None:
-        r"""Compares with the larger graph, whose other nodes get draws of their own; each sample
+        r"""Compares with the larger graph, whose other nodes get separate draws; each sample
         audits a few of many neighborhoods.
         """
         if (number + sample) % -(-len(self.voters) // AUDITED_AT_ONCE) == 0:

@@ -151,7 +151,7 @@ class ForwardVoter(ModelVoter):
             forward, transform, x, targets, path: As of the class.
 
         Raises:
-            ValueError: If the model holds the features, fails, or answers otherwise.
+            ValueError: If the model holds the features, fails, or gives different logits.
         """
         check_no_features(self.model.whole.pristine, forward, x)
         voter = self.elsewhere(forward, transform, x, targets, path)

@@ -139,7 +139,7 @@ class NoisyModel:
         r"""The noisy structure of as many copies of the objects as there are samples; :obj:`None`
         where the structure gets no noise.
 
-        Edges get noise first, from a stream of their own, and nodes are ablated of what it leaves.
+        Edges get noise first, from a separate stream, and nodes are ablated of what it leaves.
         """
         of = self.transform.noise.of
         if not self.changes_structure:

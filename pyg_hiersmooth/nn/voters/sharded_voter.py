@@ -55,7 +55,7 @@ class ShardedVoter(ModelVoter):
     r"""Puts the votes of several voters side by side.
 
     Args:
-        voters (list of ForwardVoter): One per shard, each with streams of its own.
+        voters (list of ForwardVoter): One per shard, each with separate streams.
         order (torch.Tensor): Where each target is among those of all voters, int64 ``[M]``.
     """
 
