@@ -50,7 +50,7 @@ def one_line(error: BaseException) -> str:
 
 
 class JsonLines:
-    r"""A file of one JSON object a line that only grows.
+    r"""A file of one JSON object per line that only grows.
 
     A line that a crash cut short counts as never written.
 

@@ -155,7 +155,7 @@ class Result:
 
 
 def results_file(folder: Path) -> JsonLines:
-    r"""The file with the results of a study, one run a line."""
+    r"""The file with the results of a study, one run per line."""
     return JsonLines(folder / "results.jsonl")
 
 

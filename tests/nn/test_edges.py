@@ -102,7 +102,7 @@ def test_no_attack_on_edges_contradicts_an_exact_certificate(conv: str, seed: in
         for attacked in rewired(pairs, r):
             votes = votes_of(model, x, both_ways(attacked), edges)
             changed = len(attacked ^ pairs)
-            assert ((votes != clean).sum(0) <= 3 * changed).all()  # K votes a pair
+            assert ((votes != clean).sum(0) <= 3 * changed).all()  # K votes per pair
             predicted = torch.nn.functional.one_hot(votes, C).sum(0).argmax(1).numpy()
             assert (predicted == certificate.prediction)[robust].all()
             moved += int((votes != clean).sum())
