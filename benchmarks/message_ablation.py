@@ -1,12 +1,13 @@
 r"""Exact message ablation on citation graphs: nodes taken over with their edges.
 
-A two-layer GCN is trained under Bernoulli message ablation (two draws per step, consistency 1.0 after
-50 epochs) on features that sum to one, and certified exactly with ten partitions into T groups.
+A two-layer GCN is trained under Bernoulli message ablation (two draws per step, consistency 1.0
+after 50 epochs) on features that sum to one, and certified exactly with ten partitions into T
+groups.
 
 * ``inductive``: test nodes, their features and their edges are unknown in training.
 * ``transductive``: they are known without their labels.
-* ``labels``: 20 labels per class. ``student``: besides, every node that is known in training has the
-  class that an APPNP gives it, which was trained on the clean graph in the same setting.
+* ``labels``: 20 labels per class. ``student``: besides, every node that is known in training has
+  the class that an APPNP gives it, which was trained on the clean graph in the same setting.
 
 The MLP is the same network without any edge, in training and afterwards. It is certified for any r.
 

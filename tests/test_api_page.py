@@ -15,11 +15,13 @@ TEXT = "".join(page.read_text() for page in PAGES)
 PRIVATE = {
     "__init__",  # the version alone
     "__main__",  # a program
+    "archive",  # writes files of arrays
     "choices",  # types of arguments, shown where they are taken
     "cli",  # a program
     "cores",  # counts them
     "extras",  # imports what is optional
     "files",  # writes files
+    "words",  # writes numbers of things
 }
 
 

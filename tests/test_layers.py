@@ -21,7 +21,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"transforms", "serialization", "plotting"}),
     frozenset({"noise", "selection"}),
     frozenset({"models", "datasets"}),
-    frozenset({"random", "cores", "files", "extras", "chart", "choices", "errors", "__init__"}),
+    frozenset({"archive"}),
+    frozenset(
+        {"random", "cores", "files", "extras", "chart", "choices", "errors", "words", "__init__"}
+    ),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import io
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +12,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_hiersmooth.archive import read_archive, write_archive
 from pyg_hiersmooth.attacks.changes import Changes
 from pyg_hiersmooth.certificates.checks import check_integers
 from pyg_hiersmooth.extras import require
-from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.files import one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +64,7 @@ class AttackResult:
     def __post_init__(self) -> None:
         arrays = (self.index, self.prediction, self.certified, self.fallen, self.contradicted)
         if any(len(each) != len(self.index) for each in (*arrays, self.votes, self.changes)):
-            raise ValueError("the parts of an attack must be about as many nodes")
+            raise ValueError("the parts of an attack must describe the same number of nodes")
 
     def __len__(self) -> int:
         return len(self.index)
@@ -115,9 +114,8 @@ class AttackResult:
             arrays[f"changed_{name}"] = torch.cat([empty, *parts], dim=along).numpy()
         arrays |= {"x": self.graph.x.cpu().numpy()}
         arrays |= {"edge_index": self.graph.edge_index.cpu().numpy()}
-        settings = json.dumps({"format": FORMAT, "threat": self.threat, "budget": self.budget})
-        with replace_atomically(path) as file:
-            np.savez_compressed(file, settings=np.array(settings), **arrays)
+        settings = {"format": FORMAT, "threat": self.threat, "budget": self.budget}
+        write_archive(path, settings, arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> AttackResult:
@@ -129,11 +127,7 @@ class AttackResult:
         """
         content = Path(path).read_bytes()
         try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            settings = json.loads(str(arrays["settings"]))
-            if settings["format"] != FORMAT:
-                raise ValueError(f"unknown format {settings['format']!r}")
+            settings, arrays = read_archive(content, FORMAT)
             graph = Data(**{name: torch.from_numpy(arrays[name]) for name in ("x", "edge_index")})
             parts = [_split(arrays, name) for name in PARTS]
             return cls(
@@ -144,7 +138,9 @@ class AttackResult:
                 **{name: arrays[name] for name in ARRAYS},
             )
         except Exception as error:  # damage shows anywhere in zipfile, zlib, NumPy or JSON
-            raise ValueError(f"'{path}' is not an attack of pyg_hiersmooth: {error}") from error
+            raise ValueError(
+                f"'{path}' is not an attack of pyg_hiersmooth: {one_line(error)}"
+            ) from error
 
     def _share(self, y: ArrayLike, stays: np.ndarray) -> float:
         right = (self.prediction == check_integers("y", y, len(self))) & (self.prediction >= 0)

@@ -13,8 +13,8 @@ from pyg_hiersmooth.nn.calls.model_call import call_model, names_taken
 from pyg_hiersmooth.sampling.outcomes import draws_nothing
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise
 
-UNREAD = ("adj_t", "edge_weight", "edge_attr", "edge_type")
-r"""What a model may be told of edges, and an added edge would lack."""
+UNREAD = ("adj_t", "edge_weight", "edge_attr", "edge_type", "ptr")
+r"""What a model may be told of edges, and an added edge would lack; or of several graphs."""
 
 
 class AttackedModel:
@@ -86,7 +86,8 @@ class AttackedModel:
 
         Raises:
             TypeError: If :obj:`data` is no ``Data``.
-            ValueError: If it lacks one of them, or has edges in another form or with attributes.
+            ValueError: If it lacks one of them, has edges in another form or with attributes, or is
+                a batch.
         """
         if not isinstance(data, Data):
             raise TypeError(f"'data' must be a Data (got {type(data).__name__})")
@@ -94,7 +95,9 @@ class AttackedModel:
             raise ValueError("'data' must have 'x' and 'edge_index' (got a graph without)")
         for name in UNREAD:
             if name in data:
-                raise ValueError(f"'data' must have edges in 'edge_index' alone (got {name!r})")
+                raise ValueError(
+                    f"'data' must be one graph, with edges in 'edge_index' alone (got {name!r})"
+                )
         device, x = self.smoothed.device, data.x
         x = x if x.layout == torch.strided else x.to_dense()
         x = x if x.is_floating_point() else x.float()

@@ -14,6 +14,7 @@ from pyg_hiersmooth.attacks.attacked_model import AttackedModel
 from pyg_hiersmooth.attacks.attacked_node import AttackedNode
 from pyg_hiersmooth.attacks.changes import Changes
 from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.sampling.generators import generators_put_back, seed_generators
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms.node_pairs import NodePairs
 
@@ -30,7 +31,7 @@ def edge_attacks(node: AttackedNode) -> Iterator[Changes]:
     another class, and around the node.
 
     The first attempt is greedy. Where the model takes weights of edges, the others are PyG's own
-    GRBCD and PRBCD (Geisler et al. 2021) on the expected vote, in turns.
+    GRBCD and PRBCD (Geisler et al. 2021) on the expected vote, one after the other.
     """
     for attempt in count():
         pairs = candidates(node, attempt)
@@ -103,8 +104,9 @@ def by_gradient(
     vote = ExpectedVote(model, nodes, len(graph.x), node.draws(attempt), node.seed + attempt)
     labels = torch.full((len(nodes),), node.prediction, device=nodes.device)
     own = place[node.node].view(1)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(node.rng(attempt).integers(2**31)))
+    device = graph.x.device
+    with generators_put_back(device):
+        seed_generators(int(node.rng(attempt).integers(2**31)), device)
         _, flips = attack(vote, place[pairs], undirected(node)).attack(
             graph.x[nodes], edges[:, (edges >= 0).all(0)], labels, node.r, own
         )

@@ -11,8 +11,8 @@ from torch import Tensor
 from pyg_hiersmooth.attacks.attacked_node import AttackedNode
 from pyg_hiersmooth.attacks.changes import Changes
 
-SLACK = 1e-5
-r"""Share of a distance that stays unused, for rounding."""
+SHRINKING = 0.99
+r"""What is left of a step that is too long."""
 
 
 def feature_attacks(node: AttackedNode) -> Iterator[Changes]:
@@ -39,7 +39,7 @@ def feature_attacks(node: AttackedNode) -> Iterator[Changes]:
         if noise.norm is None:
             attacked = flipped(x, gradient, node.r, **node.budget)
         else:
-            attacked = x - moved(gradient, node.r, noise.norm, **node.budget)
+            attacked = moved(x, gradient, node.r, noise.norm, **node.budget)
         rows = (attacked != x).any(1).nonzero().view(-1)
         yield Changes.of(node.graph, reach[rows], attacked[rows])
 
@@ -78,10 +78,10 @@ def flipped(x: Tensor, gradient: Tensor, r: int, additions: int, deletions: int)
     return attacked.view_as(x)
 
 
-def moved(gradient: Tensor, r: int, norm: str, eps: float) -> Tensor:
-    r"""The step ``[P, D]`` within a distance over all rows, in at most :obj:`r` of them, along
-    which the lead grows most: its negative is the attack. The steepest step is the gradient itself
-    in the l2 norm, and one coordinate in the l1 norm.
+def moved(x: Tensor, gradient: Tensor, r: int, norm: str, eps: float) -> Tensor:
+    r"""Features ``[P, D]`` within a distance of others over all rows, of which at most :obj:`r`
+    differ: against the direction in which the lead grows most, which is the gradient itself in the
+    l2 norm, and one coordinate in the l1 norm.
     """
     step = torch.zeros_like(gradient)
     if norm == "l1":
@@ -90,4 +90,8 @@ def moved(gradient: Tensor, r: int, norm: str, eps: float) -> Tensor:
     else:
         rows = gradient.norm(dim=1).topk(min(r, len(gradient))).indices
         step[rows] = gradient[rows]
-    return step / step.norm().clamp(min=1e-30) * eps * (1.0 - SLACK)
+    step = step / step.norm().clamp(min=1e-30) * eps
+    order = {"l1": 1.0, "l2": 2.0}[norm]
+    while torch.linalg.vector_norm((x - step).double() - x.double(), order) > eps:
+        step = SHRINKING * step  # rounding took it too far
+    return x - step

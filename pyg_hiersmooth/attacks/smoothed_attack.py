@@ -20,7 +20,8 @@ from pyg_hiersmooth.attacks.features import feature_attacks
 from pyg_hiersmooth.attacks.plain_votes import PlainVotes
 from pyg_hiersmooth.attacks.takeovers import takeovers
 from pyg_hiersmooth.certificates import Certificate, certify_counts, certify_votes
-from pyg_hiersmooth.certificates.checks import check_count
+from pyg_hiersmooth.certificates.checks import changed_within, check_count
+from pyg_hiersmooth.certificates.set_checks import same
 from pyg_hiersmooth.errors import ContradictionError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
@@ -121,10 +122,10 @@ class SmoothedAttack:
         graph = self.model.graph(data)
         self._check(certificate, graph)
         asked = dict(budget)
-        certified = certificate.is_robust(r, **({"only": only} if only else {}), **budget)
+        certified = certificate.is_robust(r, only=only, **budget)
         noise = certificate.noise
+        r = changed_within(noise, budget) if r is None else check_count("r", r)
         budget = noise.check_budget(**budget)
-        r = int(noise.reach(**budget)) if r is None else check_count("r", r)
         donors = self._donors(graph)
         positions = _positions(certificate, node_index, len(graph.x))
         masks, attempts = certificate.mask_predictions, []
@@ -154,7 +155,7 @@ class SmoothedAttack:
         done = positions[: len(attempts)]
         result = AttackResult(
             threat=certificate.threat,
-            budget={"r": r, **asked, **({"only": only} if only else {})},
+            budget={"r": r, **asked, **({} if only is None else {"only": only})},
             index=certificate.index[done],
             prediction=certificate.prediction[done],
             certified=certified[done],
@@ -250,13 +251,16 @@ class SmoothedAttack:
 
     def _check(self, certificate: Certificate, graph: Data) -> None:
         smoothing = self.model.smoothed.smoothing
-        ours = f"{smoothing.selection}, {smoothing.noise}"
-        its = f"{certificate.selection}, {certificate.noise}"
-        if ours != its:
-            raise ValueError(f"'certificate' must be one for {ours} (got one for {its})")
-        if len(certificate) == 0 or int(certificate.index.max()) >= len(graph.x):
+        for name in ("selection", "noise"):
+            ours, theirs = getattr(smoothing, name), getattr(certificate, name)
+            if not same(ours, theirs):
+                raise ValueError(f"'certificate' must be one for {ours} (got one for {theirs})")
+        size, index, sizes = len(graph.x), certificate.index, certificate.num_entities
+        of_another = sizes is not None and not certificate.noise.changes_pairs and (sizes != size)
+        if len(index) == 0 or index.min() < 0 or index.max() >= size or np.any(of_another):
             raise ValueError(
-                f"'certificate' must be about nodes of 'data', which has {len(graph.x)}"
+                f"'certificate' must be about nodes of 'data', which has {size} (got one of other "
+                "nodes, or none)"
             )
 
     def __repr__(self) -> str:

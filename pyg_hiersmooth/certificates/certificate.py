@@ -3,7 +3,7 @@ r"""The result of certification: bounds on votes, and the statements that follow
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
@@ -58,6 +58,16 @@ class Known(TypedDict, total=False):
     approve: float | None
     mask_predictions: ArrayLike | None
     entities: str
+
+
+def check_known(known: Mapping[str, Any]) -> None:
+    r"""Refuses arguments of :meth:`Certificate.from_bounds` that follow from the votes.
+
+    Raises:
+        TypeError: If there is one.
+    """
+    for name in set(known) - set(Known.__annotations__):
+        raise TypeError(f"{name!r} is no keyword of certificates from votes")
 
 
 @dataclass(eq=False, repr=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate, Known, Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate, Known, Smoothing, check_known
 from pyg_hiersmooth.certificates.confidence_sequences import anytime_bounds
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, check_votes, vote_bounds
 from pyg_hiersmooth.choices import Kind
@@ -41,9 +41,11 @@ def certify_votes(
             the samples of :obj:`votes`, with their level :obj:`approve`.
 
     Raises:
+        TypeError: If a keyword is none of these.
         ValueError: If the votes are not counts of one shape, or an argument is out of range.
     """
     return _certified(
+        known,
         transform,
         vote_bounds(pre_votes, votes, alpha, check_kind(kind), simultaneous),
         kind,
@@ -51,7 +53,6 @@ def certify_votes(
         votes=check_votes("votes", votes),
         alpha=alpha,
         n0=int(np.asarray(pre_votes).sum(1).max(initial=0)),
-        **known,
     )
 
 
@@ -76,22 +77,24 @@ def certify_anytime(
         **known: As there.
 
     Raises:
+        TypeError: If a keyword is none of these.
         ValueError: If the votes are not counts, or an argument is out of range.
     """
     return _certified(
+        known,
         transform,
         anytime_bounds(votes, alpha, check_kind(kind), simultaneous),
         kind,
         simultaneous=simultaneous,
         votes=check_votes("votes", votes),
         alpha=alpha,
-        **known,
     )
 
 
 def _certified(
-    transform: Smoothing, bounds: tuple[np.ndarray, ...], kind: Kind, **known: Any
+    known: Known, transform: Smoothing, bounds: tuple[np.ndarray, ...], kind: Kind, **sampled: Any
 ) -> Certificate:
+    check_known(known)
     prediction, p_lower, p_upper = bounds
     upper = None if kind == "binary" else p_upper
-    return Certificate.from_bounds(transform, prediction, p_lower, upper, kind, **known)
+    return Certificate.from_bounds(transform, prediction, p_lower, upper, kind, **sampled, **known)

@@ -2,6 +2,7 @@ r"""What certificates for changed edges are made with: edges alone, or together 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.noise.axes import Axis
+from pyg_hiersmooth.noise.kinds import ADDITIONS, DELETIONS
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.selection import Selection
+from pyg_hiersmooth.words import numbered
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.transforms import HierarchicalEdgeNoise
@@ -27,20 +30,13 @@ EDGES = Axis(
 
 
 FLIPPED_EDGES = (
-    Axis(
-        "deletions",
-        "Deleted edges (none added)",
-        "Total deletions of edges",
+    replace(
+        DELETIONS,
+        label="Deleted edges (none added)",
+        help="Total deletions of edges",
         reported=(1, 2, 5, 10),
-        kept=tuple(range(62)),
     ),
-    Axis(
-        "additions",
-        "Added edges (none deleted)",
-        "Total additions of edges",
-        reported=(1, 2, 5),
-        kept=tuple(range(42)),
-    ),
+    replace(ADDITIONS, label="Added edges (none deleted)", help="Total additions of edges"),
 )
 
 CHANGED_BESIDE = (0, 1, 2, 3)
@@ -156,6 +152,14 @@ class ComposedNoise(Noise):
     def unit(self) -> float:
         return self.nodes.unit
 
+    @property
+    def spares_target(self) -> bool:
+        return self.nodes.spares_target
+
+    @property
+    def bears_exposures(self) -> bool:
+        return False
+
     def reported_budgets(self) -> list[dict[str, Any]]:
         r"""Each of the budgets of nodes without changed edges and with some, and each of edges."""
         nothing = {name: 0 for name in self.budget}
@@ -174,7 +178,7 @@ class ComposedNoise(Noise):
         if self.edges.axes:
             return _flipped_edges(budget)
         edges = EDGES.describe(changed) if changed else "no edges"
-        return f"{self.nodes.describe(**left)}, {edges}" if self.nodes.axes else edges
+        return f"{self.nodes.describe(**left)}, {edges}" if any(left.values()) else edges
 
     def sample(self, x: Tensor, selected: Tensor, stream: RandomStream) -> Tensor:
         r"""The features alone, as the noise of nodes draws them."""
@@ -249,11 +253,7 @@ class EdgeSmoothing:
 def _flipped_edges(budget: dict[str, int]) -> str:
     r"""``"1 added edge, 5 deleted edges"``."""
     words = {"additions": "added", "deletions": "deleted"}
-    told = (
-        f"{number} {words[name]} {'edge' if number == 1 else 'edges'}"
-        for name, number in budget.items()
-        if number > 0
-    )
+    told = (numbered(n, f"{words[name]} edges") for name, n in budget.items() if n > 0)
     return ", ".join(told) or "no edges"
 
 

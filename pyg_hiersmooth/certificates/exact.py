@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pyg_hiersmooth.certificates.certificate import Certificate, Known, Smoothing
+from pyg_hiersmooth.certificates.certificate import Certificate, Known, Smoothing, check_known
 from pyg_hiersmooth.certificates.checks import check_integers, check_listed
 from pyg_hiersmooth.certificates.vote_bounds import check_kind, check_votes
 from pyg_hiersmooth.choices import Kind
@@ -50,9 +50,11 @@ def certify_counts(
             :meth:`~pyg_hiersmooth.certificates.Certificate.from_bounds`.
 
     Raises:
+        TypeError: If a keyword is none of these.
         ValueError: If the smoothing draws, the votes of an object are not one for each outcome, or
             :obj:`largest_r` is given for ``binary``.
     """
+    check_known(known)
     check_kind(kind)
     counts = check_votes("votes", votes)
     size = len(counts)

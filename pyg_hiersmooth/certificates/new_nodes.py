@@ -24,7 +24,11 @@ def check_only(noise: Noise, only: str) -> str:
     """
     if only != "new_nodes":
         raise ValueError(f"'only' must be 'new_nodes' (got {only!r})")
-    check_adds_nodes(noise)
+    if noise.of not in ("messages", "nodes"):
+        raise TypeError(
+            "'only' is for AblationNoise(of='messages') or of='nodes', whose adversary may add "
+            f"nodes (got {noise})"
+        )
     return only
 
 
@@ -32,7 +36,7 @@ def robust_to_new_nodes(certificate: Certificate, r: int) -> np.ndarray:
     r"""Whether no :obj:`r` nodes change the prediction that are appended with all their edges, in
     either direction, to old nodes or each other, bool ``[M]``.
 
-    While all new nodes are selected, nothing of them reaches anybody, and the vote is the one
+    While all new nodes are selected, none of them sends anything, and the vote is the one
     without them. Whether they are is independent of all that this vote depends on. So a class of
     vote probability :math:`p` keeps at least :math:`q p`, instead of :math:`p - (1 - q)`, and
     another one gets at most :math:`1 - q` more than that: certified where
@@ -53,26 +57,13 @@ def robust_to_new_nodes(certificate: Certificate, r: int) -> np.ndarray:
         TypeError: If neither messages nor nodes are ablated.
         ValueError: If the certificate does not hold what is needed.
     """
-    check_adds_nodes(certificate.noise)
+    check_only(certificate.noise, "new_nodes")
     if certificate.exact:
         return _by_masks(certificate, r) & ~certificate.abstained
     check_independent(certificate.selection)
     q = certificate.prob_all_selected(r)
     lead = certificate.p_lower - certificate.p_upper
     return (q * lead - (1.0 - q) > 2.0 * robustness.MARGIN) & ~certificate.abstained
-
-
-def check_adds_nodes(noise: Noise) -> None:
-    r"""Refuses a noise whose adversary adds no nodes.
-
-    Raises:
-        TypeError: If it ablates neither messages nor nodes.
-    """
-    if noise.of not in ("messages", "nodes"):
-        raise TypeError(
-            "'only' is for AblationNoise(of='messages') or of='nodes', whose adversary may add "
-            f"nodes (got {noise})"
-        )
 
 
 def check_independent(selection: Selection) -> None:

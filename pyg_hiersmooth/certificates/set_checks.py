@@ -42,7 +42,7 @@ def check_same_ballots(sets: PredictionSets, certificate: Certificate) -> None:
     r"""Refuses votes under another smoothing than the calibration's, or counted otherwise."""
     for name in ("selection", "noise"):
         ours, theirs = getattr(sets, name), getattr(certificate, name)
-        if not _same(ours, theirs):
+        if not same(ours, theirs):
             raise ValueError(
                 f"'certificate' must have the smoothing of the calibration, {ours} (got {theirs})"
             )
@@ -80,7 +80,7 @@ def check_unused(sets: PredictionSets, index: np.ndarray) -> None:
 
 
 def check_apart(index: np.ndarray, used: np.ndarray, told: str) -> None:
-    r"""Refuses objects that were used, and tells by what."""
+    r"""Refuses objects that were used; :obj:`told` says for what."""
     both = np.intersect1d(index, used)
     if both.size:
         raise ValueError(
@@ -99,7 +99,8 @@ def check_among(index: np.ndarray, allowed: ArrayLike, part: str) -> None:
         )
 
 
-def _same(ours: Selection | Noise, theirs: Selection | Noise) -> bool:
+def same(ours: Selection | Noise, theirs: Selection | Noise) -> bool:
+    r"""Whether two selections or noises are known to be the same."""
     try:
         return ours is theirs or to_dict(ours) == to_dict(theirs)
     except ValueError:  # of a kind that cannot be compared: not known to be the same

@@ -74,7 +74,7 @@ def thresholds(
     :math:`v - h(r)`. Of a probability :math:`p`, the theorem leaves
     :math:`q L((p - (1 - q)) / q)` (:func:`~pyg_hiersmooth.certificates.robustness.worst_case`), and
     :math:`q p` where nodes are only added: while all of them are selected, which is independent of
-    all else, nothing of them reaches anybody
+    all else, none of them sends anything
     (:func:`~pyg_hiersmooth.certificates.new_nodes.robust_to_new_nodes`).
 
     Args:

@@ -1,18 +1,16 @@
-r"""Prediction sets on disk: NumPy ``.npz`` files of arrays and settings, nothing pickled."""
+r"""Prediction sets on disk."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from pyg_hiersmooth.certificates.storage import checksum
-from pyg_hiersmooth.files import one_line, replace_atomically
+from pyg_hiersmooth.archive import read_archive, write_archive
+from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.serialization import noise_from_dict, selection_from_dict, to_dict
 
 if TYPE_CHECKING:
@@ -26,15 +24,10 @@ FORMAT = "pyg_hiersmooth prediction sets 1"
 def save(sets: PredictionSets, path: str | os.PathLike[str]) -> None:
     r"""Writes prediction sets, atomically."""
     values = {field.name: getattr(sets, field.name) for field in fields(sets)}
-    arrays: dict[str, Any] = {
-        name: value for name, value in values.items() if isinstance(value, np.ndarray)
-    }
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     smoothing = {name: to_dict(values[name]) for name in ("selection", "noise")}
     plain = {name: value for name, value in values.items() if name not in arrays}
-    settings = json.dumps({"format": FORMAT, **plain, **smoothing})
-    with replace_atomically(path) as file:
-        text, digest = np.array(settings), np.array(checksum(settings, arrays))
-        np.savez_compressed(file, settings=text, checksum=digest, **arrays)
+    write_archive(path, {"format": FORMAT, **plain, **smoothing}, arrays)
 
 
 def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
@@ -46,14 +39,8 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
     """
     content = Path(path).read_bytes()
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        text, digest = str(arrays.pop("settings")), str(arrays.pop("checksum"))
-        if digest != checksum(text, arrays):
-            raise ValueError("its checksum does not match its content")
-        settings = json.loads(text)
-        if (kind := settings.pop("format")) != FORMAT:
-            raise ValueError(f"unknown format {kind!r}")
+        settings, arrays = read_archive(content, FORMAT)
+        del settings["format"]
         settings["selection"] = selection_from_dict(settings["selection"])
         settings["noise"] = noise_from_dict(settings["noise"])
         return result(**settings, **arrays)

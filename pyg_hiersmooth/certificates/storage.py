@@ -1,19 +1,16 @@
-r"""Certificates on disk: NumPy ``.npz`` files of arrays and settings, nothing pickled."""
+r"""Certificates on disk."""
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pyg_hiersmooth.files import replace_atomically
+from pyg_hiersmooth.archive import read_archive, write_archive
+from pyg_hiersmooth.files import one_line
 from pyg_hiersmooth.noise import Noise
 from pyg_hiersmooth.selection import Selection
 from pyg_hiersmooth.serialization import noise_from_dict, selection_from_dict, to_dict
@@ -42,14 +39,7 @@ def save(certificate: Certificate, path: str | os.PathLike[str]) -> None:
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     smoothing = {name: to_dict(values[name]) for name in ("selection", "noise")}
     plain = {name: value for name, value in values.items() if name not in arrays}
-    settings = json.dumps({"format": FORMAT, **plain, **smoothing})
-    content: dict[str, Any] = {
-        "settings": np.array(settings),
-        "checksum": np.array(checksum(settings, arrays)),
-        **arrays,
-    }
-    with replace_atomically(path) as file:
-        np.savez_compressed(file, **content)
+    write_archive(path, {"format": FORMAT, **plain, **smoothing}, arrays)
 
 
 def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
@@ -61,32 +51,18 @@ def load(result: type[Loaded], path: str | os.PathLike[str]) -> Loaded:
     """
     content = Path(path).read_bytes()
     try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        text = str(arrays.pop("settings"))
-        settings = json.loads(text)
+        settings, arrays = read_archive(content, FORMAT, unchecked=BEFORE)
         smoothing = StoredSmoothing(
             selection_from_dict(settings.pop("selection")), noise_from_dict(settings.pop("noise"))
         )
-        kind = settings.pop("format")
-        if kind == BEFORE:
+        settings.setdefault("entities", "entities")  # files from before they had a name
+        if settings.pop("format") == BEFORE:
             _check_complete(smoothing, settings, arrays)
-        elif kind != FORMAT:
-            raise ValueError(f"unknown format {kind!r}")
-        elif str(arrays.pop("checksum")) != checksum(text, arrays):
-            raise ValueError("its checksum does not match its content")
         return result.from_bounds(smoothing, **settings, **arrays)
     except Exception as error:  # damage shows anywhere in zipfile, zlib, NumPy or JSON
-        raise ValueError(f"'{path}' is not a certificate of pyg_hiersmooth: {error}") from error
-
-
-def checksum(settings: str, arrays: Mapping[str, np.ndarray]) -> str:
-    r"""A digest of settings and arrays, which shows whether one of them was changed."""
-    digest = hashlib.sha256(settings.encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.dtype.str} {array.shape} ".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+        raise ValueError(
+            f"'{path}' is not a certificate of pyg_hiersmooth: {one_line(error)}"
+        ) from error
 
 
 def _check_complete(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
 
+from pyg_hiersmooth.words import numbered
+
 Norm = Literal["l1", "l2"]
 
 
@@ -56,7 +58,7 @@ class Axis:
     def describe(self, value: float) -> str:
         r"""A strength in words: ``"5 deletions"``, ``"eps = 0.25"``."""
         if self.whole:
-            return f"{value} {self.name.removesuffix('s') if value == 1 else self.name}"
+            return numbered(value, self.name)
         return f"{self.name} = {value:g}"
 
 

@@ -60,8 +60,18 @@ def test_a_damaged_file(result: AttackResult, tmp_path: Path) -> None:
         AttackResult.load(path)
 
 
+def test_a_changed_number_is_noticed(result: AttackResult, tmp_path: Path) -> None:
+    path = tmp_path / "attack.npz"
+    result.save(path)
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, "votes": arrays["votes"] + 1})
+    with pytest.raises(ValueError, match=r"not an attack .*checksum"):
+        AttackResult.load(path)
+
+
 def test_parts_of_other_lengths(result: AttackResult) -> None:
-    with pytest.raises(ValueError, match="about as many nodes"):
+    with pytest.raises(ValueError, match="describe the same number of nodes"):
         replace(result, changes=result.changes[:1])
 
 

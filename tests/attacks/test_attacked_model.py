@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import Compose, NormalizeFeatures
 
 from pyg_hiersmooth.attacks.attacked_model import AttackedModel
@@ -47,6 +47,8 @@ def test_other_things_are_refused() -> None:
     assert model.graph(data).x.dtype == torch.float32
     with pytest.raises(ValueError, match=r"in 'edge_index' alone \(got 'edge_weight'\)"):
         model.graph(Data(edge_weight=torch.ones(1), **data.to_dict()))
+    with pytest.raises(ValueError, match=r"'data' must be one graph.*\(got 'ptr'\)"):
+        model.graph(Batch.from_data_list([data, data]))
     with pytest.raises(ValueError, match="must have 'x' and 'edge_index'"):
         model.graph(Data(x=data.x))
     with pytest.raises(TypeError, match=r"'data' must be a Data \(got dict\)"):

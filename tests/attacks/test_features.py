@@ -45,15 +45,26 @@ def test_more_rows_take_more_flips() -> None:
 
 def test_a_step_is_steepest_in_its_norm() -> None:
     torch.manual_seed(0)
-    gradient = torch.randn(4, 3)
-    step = moved(gradient, 4, "l2", 2.0)
-    assert float((step * gradient).sum()) == pytest.approx(2.0 * float(gradient.norm()), rel=1e-4)
-    step = moved(gradient, 4, "l1", 2.0)
-    most = 2.0 * float(gradient.abs().max())
-    assert float((step * gradient).sum()) == pytest.approx(most, rel=1e-4)
-    rows = moved(gradient, 2, "l2", 2.0).any(1).nonzero().view(-1)
+    x, gradient = torch.zeros(4, 3), torch.randn(4, 3)
+    lead = (moved(x, gradient, 4, "l2", 2.0) * gradient).sum()
+    assert float(lead) == pytest.approx(-2.0 * float(gradient.norm()), rel=0.02)
+    lead = (moved(x, gradient, 4, "l1", 2.0) * gradient).sum()
+    assert float(lead) == pytest.approx(-2.0 * float(gradient.abs().max()), rel=0.02)
+    rows = moved(x, gradient, 2, "l2", 2.0).any(1).nonzero().view(-1)
     assert set(rows.tolist()) == set(gradient.norm(dim=1).topk(2).indices.tolist())
 
 
+@pytest.mark.parametrize(("norm", "order"), [("l1", 1.0), ("l2", 2.0)])
+@pytest.mark.parametrize(("size", "eps"), [(1.0, 1e-3), (1e3, 1e-2), (1e4, 0.1)])
+def test_rounding_takes_no_step_out_of_the_ball(
+    norm: str, order: float, size: float, eps: float
+) -> None:
+    for seed in range(50):
+        torch.manual_seed(seed)
+        x, gradient = size * torch.randn(20, 10), torch.randn(20, 10)
+        change = moved(x, gradient, 20, norm, eps).double() - x.double()
+        assert float(torch.linalg.vector_norm(change, order)) <= eps
+
+
 def test_no_gradient_is_no_step() -> None:
-    assert not moved(torch.zeros(2, 2), 1, "l2", 1.0).any()
+    assert not moved(torch.zeros(2, 2), torch.zeros(2, 2), 1, "l2", 1.0).any()

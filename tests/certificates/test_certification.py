@@ -5,9 +5,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pyg_hiersmooth.certificates import certify_votes, vote_bounds
-from pyg_hiersmooth.noise import GaussianNoise
-from pyg_hiersmooth.selection import BernoulliSelection
+from pyg_hiersmooth.certificates import (
+    certify_anytime,
+    certify_counts,
+    certify_votes,
+    vote_bounds,
+)
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise
+from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection
 
 SMOOTHING = SimpleNamespace(selection=BernoulliSelection(0.95), noise=GaussianNoise(0.25))
 
@@ -36,3 +41,13 @@ def test_certificates_from_votes() -> None:
             assert result.num_entities is not None and result.num_entities.tolist() == [3, 4]
     with pytest.raises(ValueError, match="'alpha'"):
         certify_votes(SMOOTHING, pre_votes, votes, alpha=1.0)
+
+
+def test_what_follows_from_votes_is_no_keyword() -> None:
+    transform = SimpleNamespace(selection=PartitionSelection(10, 10), noise=AblationNoise())
+    with pytest.raises(TypeError, match="'largest_r' is no keyword of certificates from votes"):
+        certify_votes(transform, [[9, 1]], [[90, 10]], largest_r=[7])  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'n0' is no keyword"):
+        certify_anytime(transform, [[90, 10]], n0=100)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="'p_upper' is no keyword"):
+        certify_counts(transform, [[90, 10]], p_upper=[0.0])  # type: ignore[call-arg]

@@ -193,7 +193,7 @@ def test_sets_against_each_budget(noise: Noise) -> None:
     assert (summary.num_calibration, summary.num_classes) == (30, 3)
     assert summary.changed == list(range(11))
     assert summary.reported.changed == [0, 1, 2, 3, 5]
-    assert "under any change of at most 1 entity" in summary.statement
+    assert "under any change of at most 1 node" in summary.statement
     assert "nothing" not in summary.by_changes and len(summary.by_changes) == (
         6 if noise.axes else 1
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from pyg_hiersmooth.certificates.views import grids
 from pyg_hiersmooth.certificates.views.largest_budgets import largest_budgets, largest_r
+from pyg_hiersmooth.words import numbered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,8 +129,7 @@ class Explanation:
 
     def _region(self) -> list[tuple[str, str]]:
         if self.largest_r is not None:
-            entities = self.certificate.counted.removesuffix("s" if self.largest_r == 1 else "")
-            changed = f"any change of {self.largest_r} {entities}"
+            changed = f"any change of {numbered(self.largest_r, self.certificate.counted)}"
             told = changed if self.certificate.noise.fixes_graph else f"r = {self.largest_r}"
             return [("withstands", told)]
         rows = []

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pyg_hiersmooth.certificates.checks import check_integers
-from pyg_hiersmooth.certificates.composed import ComposedNoise
 from pyg_hiersmooth.certificates.set_thresholds import Attack
 from pyg_hiersmooth.certificates.views.explanation import html_table
-from pyg_hiersmooth.noise import Noise
+from pyg_hiersmooth.words import numbered
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,12 +76,12 @@ def statement(sets: PredictionSets, r: int | None, budget: Mapping[str, Any]) ->
     r"""What :meth:`~pyg_hiersmooth.certificates.PredictionSets.statement` says."""
     attack = Attack.of(sets.noise, r, budget)
     who = " of each class" if sets.class_conditional else ""
-    over = _spares_target(sets.noise) and attack.r > 0 and not attack.new_nodes
+    over = sets.noise.spares_target and attack.r > 0 and not attack.new_nodes
     taken_over = ", or the object itself is taken over" if over else ""
     return (
         f"With probability at least {sets.nominal:g}, over the random choice of calibration "
         f"and test objects{who}, the right class is in the set{taken_over}, "
-        f"{_in_words(sets.noise, attack)}."
+        f"{_in_words(sets, attack)}."
     )
 
 
@@ -113,22 +112,18 @@ def _facts(sets: PredictionSets) -> list[tuple[str, float]]:
     return [(name, value) for name, value in facts if value is not None]
 
 
-def _in_words(noise: Noise, attack: Attack) -> str:
+def _in_words(sets: PredictionSets, attack: Attack) -> str:
+    noise = sets.noise
     if attack.nothing:
         return "without an attack"
     if attack.new_nodes:
-        return f"under at most {_count(attack.r, 'new node', 'new nodes')} with any edges"
-    pairs = noise.of == "edges"
-    names = ("pair of nodes", "pairs of nodes") if pairs else ("entity", "entities")
-    strength = f", by {noise.describe(**attack.strength)} in total" if noise.axes else ""
-    if attack.r == 0:
-        return f"under any change of at most{strength.removeprefix(', by')}"
-    return f"under any change of at most {_count(attack.r, *names)}{strength}"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
-
-
-def _spares_target(noise: Noise) -> bool:
-    return noise.nodes.spares_target if isinstance(noise, ComposedNoise) else noise.spares_target
+        return f"under at most {numbered(attack.r, 'new nodes')} with any edges"
+    things = "pairs of nodes" if noise.of == "edges" else noise.counted or sets.entities
+    changed = [numbered(attack.r, things or "entities")] if attack.r > 0 else []
+    if not noise.axes:
+        return f"under any change of at most {changed[0]}"
+    norm = attack.norm or noise.norm
+    distance = f" ({norm} distance)" if norm else ""
+    strength = f"{noise.describe(**attack.strength)} in total{distance}"
+    by = " and " if noise.of == "nodes and edges" else ", by "
+    return f"under any change of at most {by.join([*changed, strength])}"

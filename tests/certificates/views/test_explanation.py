@@ -62,7 +62,9 @@ def test_exact_ones_speak_of_outcomes() -> None:
     exact = certify_counts(smoothing, np.array([[9, 1]]))
     text = repr(exact[0])
     assert "90.0% of all outcomes" in text and "samples" not in text
-    assert exact[0].largest_r == int(exact.largest_r[0])
+    assert exact[0].largest_r == int(exact.largest_r[0]) == 1
+    one = certify_counts(smoothing, np.array([[9, 1]]), entities="nodes of type 'a'")
+    assert "withstands: any change of 1 node of type 'a'" in repr(one[0])
 
 
 def test_html_is_escaped() -> None:

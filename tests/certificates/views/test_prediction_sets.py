@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 
 from pyg_hiersmooth.certificates import PredictionSets
 from pyg_hiersmooth.certificates.composed import EdgeSmoothing
-from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise
+from pyg_hiersmooth.selection import BernoulliSelection
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
 from ..counted import FLIPS, N_SAMPLES, ballots, calibrated, exact, sampled
@@ -20,17 +22,41 @@ def test_statements() -> None:
     start = "With probability at least 0.9, over the random choice of calibration and test objects"
     assert sets.statement() == f"{start}, the right class is in the set, without an attack."
     assert sets.statement(3) == (
-        f"{start}, the right class is in the set, under any change of at most 3 entities."
+        f"{start}, the right class is in the set, under any change of at most 3 nodes."
     )
-    assert sets.statement(1).endswith("under any change of at most 1 entity.")
+    assert sets.statement(1).endswith("under any change of at most 1 node.")
     messages = exact(counts, noise=AblationNoise(of="messages"))
     over = PredictionSets.calibrate(messages, y, class_conditional=True)
     assert over.statement(2) == (
         f"{start} of each class, the right class is in the set, or the object itself is taken "
-        "over, under any change of at most 2 entities."
+        "over, under any change of at most 2 nodes."
     )
     flips = calibrated(FLIPS).statement(3, deletions=2)
-    assert flips.endswith("under any change of at most 2 entities, by 2 deletions in total.")
+    assert flips.endswith("under any change of at most 2 nodes, by 2 deletions in total.")
+
+
+def test_statements_name_what_changes_and_how_it_is_measured() -> None:
+    counts, y = ballots(200, N_SAMPLES)
+    noise, selection = GaussianNoise(0.5), BernoulliSelection(0.9)
+
+    def told(entities: str, noise: Noise = noise, **budget: Any) -> str:
+        cal = sampled(counts, selection, noise, N_SAMPLES, num_features=3)
+        sets = PredictionSets.calibrate(replace(cal, entities=entities), y)
+        return sets.statement(1, **budget).split("set, ")[1]
+
+    assert told("pixels", eps=0.5) == (
+        "under any change of at most 1 pixel, by eps = 0.5 in total (l2 distance)."
+    )
+    assert told("nodes of type 'a'", eps=0.5, norm="linf") == (
+        "under any change of at most 1 node of type 'a', by eps = 0.5 in total (linf distance)."
+    )
+    both = EdgeSmoothing(
+        HierarchicalEdgeNoise(0.9, AblationNoise()), HierarchicalNodeFeatureNoise(0.9, noise)
+    ).noise
+    assert told("nodes", both, eps=0.0, edges=2) == "under any change of at most 2 edges in total."
+    assert told("nodes", both, eps=0.5, edges=1) == (
+        "under any change of at most 1 node and eps = 0.5, 1 edge in total."
+    )
 
 
 def test_statements_about_edges_and_new_nodes() -> None:
@@ -48,7 +74,7 @@ def test_statements_about_edges_and_new_nodes() -> None:
     both = EdgeSmoothing(pairs, messages)
     assert told(both, 1, edges=2) == (
         "the right class is in the set, or the object itself is taken over, under any change of at "
-        "most 1 entity, by 2 edges in total."
+        "most 1 node and 2 edges in total."
     )
     assert told(both, 0, edges=0).endswith("is in the set, without an attack.")
     assert told(both, 0, edges=1).endswith("set, under any change of at most 1 edge in total.")
