@@ -24,14 +24,13 @@ from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha
 from pyg_hiersmooth.choices import Kind, SelectionName
 from pyg_hiersmooth.datasets.labels import as_labels
-from pyg_hiersmooth.experiment.settings import (
+from pyg_hiersmooth.experiment.setting_parts import (
     EdgesSettings,
     SamplingSettings,
-    Settings,
     SmoothingSettings,
-    differences,
     names,
 )
+from pyg_hiersmooth.experiment.settings import Settings, differences
 from pyg_hiersmooth.experiment.smoothing import (
     build_edges,
     build_nodes,

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from pyg_hiersmooth.experiment.settings import (
+from pyg_hiersmooth.experiment.setting_parts import (
     EdgesSettings,
     SamplingSettings,
     SmoothingSettings,

@@ -100,7 +100,6 @@ def attack_command(
 
 def _load(folder: Path) -> tuple[Experiment, Certificate, np.ndarray]:
     r"""A finished run on nodes: the experiment, its certificate and its labels."""
-    from pyg_hiersmooth.certificates import Certificate
     from pyg_hiersmooth.experiment import Experiment, RunFolder
 
     run = RunFolder(folder)
@@ -109,12 +108,7 @@ def _load(folder: Path) -> tuple[Experiment, Certificate, np.ndarray]:
         raise ValueError(f"'DIR' must hold a run on nodes (got one on graphs in '{folder}')")
     if not settings.smooths:
         raise ValueError(f"the run in '{folder}' is one without noise: it certified nothing")
-    if not run.certificate.is_file():
-        raise ValueError(
-            f"the run in '{folder}' is not finished: continue it with 'hiersmooth certify "
-            f"--resume {folder}'"
-        )
-    return Experiment.resume(folder), Certificate.load(run.certificate), run.read_labels()
+    return Experiment.resume(folder), run.read_certificate(), run.read_labels()
 
 
 def _some(

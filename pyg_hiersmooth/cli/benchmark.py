@@ -9,7 +9,7 @@ import click
 
 from pyg_hiersmooth.cli import options
 from pyg_hiersmooth.cli.failure import Interrupted, load_pytorch, one_sentence
-from pyg_hiersmooth.experiment.settings import DataSettings
+from pyg_hiersmooth.experiment.setting_parts import DataSettings
 from pyg_hiersmooth.study.methods import METHODS, OF_PAIRS, Method, random_methods
 
 if TYPE_CHECKING:

@@ -204,11 +204,13 @@ def _draw(outcome: Outcome, title: str, folder: RunFolder) -> None:
         changed = [0, *summary.collective.changed]
         told = f"{title}\n{summary.smoothing}"
         plot_collective(changed, curves, summary.accuracy, told, folder.collective_plot, 2)
-    if summary.sets is not None:
-        sets = summary.sets
-        sizes = {name: [cell.size for cell in cells] for name, cells in sets.by_changes.items()}
+    if summary.sets is not None and summary.sets.curves:
+        sets, counted = summary.sets, outcome.certificate.counted
+        sizes = {name: [cell.size for cell in cells] for name, cells in sets.curves.items()}
         told = f"{title}, coverage {sets.nominal:g}\n{summary.smoothing}"
-        plot_set_sizes(sets.changed, sizes, sets.num_classes, told, folder.sets_plot)
+        plot_set_sizes(
+            sets.changed, sizes, sets.num_classes, told, folder.sets_plot, entities=counted
+        )
 
 
 def _agreed(chosen: dict[str, Any], stored: Settings) -> Settings:

@@ -19,17 +19,17 @@ from pyg_hiersmooth.choices import (
     dataset_name,
     did_you_mean,
 )
-from pyg_hiersmooth.experiment.settings import (
+from pyg_hiersmooth.experiment.setting_parts import (
     CollectiveSettings,
     DataSettings,
     EdgesSettings,
     SamplingSettings,
     SetsSettings,
-    Settings,
     SmoothingSettings,
     TrainingSettings,
     names,
 )
+from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.noise.axes import Axis
 from pyg_hiersmooth.noise.kinds import NOISE_KINDS
 from pyg_hiersmooth.noise.parameter import Parameter

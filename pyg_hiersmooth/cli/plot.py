@@ -9,12 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pyg_hiersmooth.cli.failure import load_pytorch, one_sentence
-from pyg_hiersmooth.experiment.settings import (
-    SamplingSettings,
-    TrainingSettings,
-    differences,
-    names,
-)
+from pyg_hiersmooth.experiment.setting_parts import SamplingSettings, TrainingSettings, names
+from pyg_hiersmooth.experiment.settings import differences
 from pyg_hiersmooth.extras import require
 
 if TYPE_CHECKING:
@@ -116,15 +112,9 @@ def _describe(run: dict[str, Any], differing: list[str]) -> Iterator[str]:
 
 
 def _load(folder: Path) -> tuple[Certificate, ndarray]:
-    from pyg_hiersmooth.certificates import Certificate
     from pyg_hiersmooth.experiment import RunFolder
 
     run = RunFolder(folder)
     if not run.read_settings().smooths:
         raise ValueError(f"the run in '{folder}' was made without noise: there is nothing to draw")
-    if not run.certificate.is_file():
-        raise ValueError(
-            f"the run in '{folder}' is not finished: continue it with 'hiersmooth certify "
-            f"--resume {folder}'"
-        )
-    return Certificate.load(run.certificate), run.read_labels()
+    return run.read_certificate(), run.read_labels()

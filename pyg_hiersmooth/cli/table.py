@@ -6,12 +6,9 @@ from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 
-from pyg_hiersmooth.experiment.summary import (
-    REPORTED_IN_ALL,
-    CollectiveSummary,
-    SetsSummary,
-    Summary,
-)
+from pyg_hiersmooth.experiment.collective_summary import REPORTED_IN_ALL, CollectiveSummary
+from pyg_hiersmooth.experiment.sets_summary import SetsSummary
+from pyg_hiersmooth.experiment.summary import Summary
 
 
 def print_summary(summary: Summary, title: str, noun: str = "nodes") -> None:
@@ -83,8 +80,8 @@ def _sets(summary: SetsSummary) -> Table:
     table = Table(title=title, box=box.SIMPLE, title_justify="left", caption_justify="left")
     table.add_column("Changes, in total")
     table.add_column("of the sets")
-    for r in summary.changed:
-        table.add_column(f"r = {r}", justify="right")
+    for head in summary.heads:
+        table.add_column(head, justify="right")
     for changes, cells in summary.by_changes.items():
         marked = (f"{cell.size:.2f}{'*' if cell.uninformative else ''}" for cell in cells)
         table.add_row(changes, "size", *marked)

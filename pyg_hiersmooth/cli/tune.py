@@ -10,7 +10,8 @@ import click
 
 from pyg_hiersmooth.cli import options
 from pyg_hiersmooth.cli.failure import Interrupted, load_pytorch, one_sentence
-from pyg_hiersmooth.experiment.settings import Settings, TrainingSettings, names
+from pyg_hiersmooth.experiment.setting_parts import TrainingSettings, names
+from pyg_hiersmooth.experiment.settings import Settings
 
 if TYPE_CHECKING:
     from pyg_hiersmooth.tuning import TunedSmoothing

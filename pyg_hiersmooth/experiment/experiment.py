@@ -13,9 +13,11 @@ import numpy as np
 from torch import Tensor
 
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
+from pyg_hiersmooth.experiment.collective_summary import CollectiveSummary
 from pyg_hiersmooth.experiment.run_folder import RunFolder
+from pyg_hiersmooth.experiment.sets_summary import SetsSummary
 from pyg_hiersmooth.experiment.settings import UNIMPORTANT, Settings, differences
-from pyg_hiersmooth.experiment.summary import CollectiveSummary, SetsSummary, Summary
+from pyg_hiersmooth.experiment.summary import Summary
 from pyg_hiersmooth.experiment.task import TASKS, choose_device
 from pyg_hiersmooth.experiment.weights import load_weights
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier

@@ -14,6 +14,8 @@ import torch_geometric
 from torch import Tensor
 
 from pyg_hiersmooth import __version__
+from pyg_hiersmooth.certificates import Certificate
+from pyg_hiersmooth.experiment.setting_parts import OF_SELECTION
 from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.experiment.summary import Summary
 from pyg_hiersmooth.files import replace_atomically
@@ -101,6 +103,8 @@ class RunFolder:
             options = content["options"]
             if not options.keys() >= IN_ALL:
                 raise ValueError(f"missing settings {', '.join(sorted(IN_ALL - options.keys()))}")
+            if options["noise"] == "none":  # older folders kept how nothing was selected
+                options = {name: options[name] for name in options if name not in OF_SELECTION}
             return Settings.of(**options)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"'{self.settings}' is damaged: {error}") from error
@@ -113,6 +117,24 @@ class RunFolder:
             OSError: If one is missing.
         """
         return read_votes(self.pre_votes)[0].numpy(), read_votes(self.votes)[0].numpy()
+
+    def read_certificate(self) -> Certificate:
+        r"""The certificate of a finished run with noise.
+
+        Raises:
+            ValueError: If the run is not finished, or the file is damaged.
+            OSError: If it cannot be read.
+        """
+        if not self.certificate.is_file():
+            raise self.unfinished()
+        return Certificate.load(self.certificate)
+
+    def unfinished(self) -> ValueError:
+        r"""The error of who needs a finished run."""
+        return ValueError(
+            f"the run in '{self}' is not finished: continue it with 'hiersmooth certify --resume "
+            f"{self}'"
+        )
 
     def read_labels(self) -> np.ndarray:
         r"""The labels of the certified nodes, int64 ``[M]``.

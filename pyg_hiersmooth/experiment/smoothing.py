@@ -6,7 +6,8 @@ from torch_geometric.transforms import Compose
 
 from pyg_hiersmooth.certificates.certificate import Smoothing
 from pyg_hiersmooth.certificates.composed import EdgeSmoothing
-from pyg_hiersmooth.experiment.settings import EdgesSettings, Settings, SmoothingSettings
+from pyg_hiersmooth.experiment.setting_parts import EdgesSettings, SmoothingSettings
+from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.nn.smoothed_classifier import Transform
 from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection

@@ -25,7 +25,8 @@ from pyg_hiersmooth.datasets import (
 )
 from pyg_hiersmooth.datasets.labels import as_labels
 from pyg_hiersmooth.datasets.splits import Split
-from pyg_hiersmooth.experiment.settings import SetsSettings, Settings
+from pyg_hiersmooth.experiment.setting_parts import SetsSettings
+from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.experiment.smoothing import (
     build_edges,
     build_nodes,

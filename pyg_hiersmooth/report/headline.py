@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 
 from pyg_hiersmooth.certificates import Certificate
-from pyg_hiersmooth.experiment.summary import CertifiedAccuracy, CollectiveAccuracy
+from pyg_hiersmooth.experiment.accuracy import CertifiedAccuracy, CollectiveAccuracy
 from pyg_hiersmooth.report.curves import any_change
 from pyg_hiersmooth.report.reported_run import ReportedRun
 

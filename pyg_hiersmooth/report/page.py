@@ -8,7 +8,7 @@ from html import escape
 
 from bokeh.models import CustomJS
 
-from pyg_hiersmooth.experiment.summary import REPORTED_IN_ALL
+from pyg_hiersmooth.experiment.collective_summary import REPORTED_IN_ALL
 from pyg_hiersmooth.files import replace_atomically
 from pyg_hiersmooth.report.comparison import comparison
 from pyg_hiersmooth.report.curves import any_change, collective_curves, curves

@@ -6,7 +6,7 @@ from html import escape
 
 from bokeh.models import HoverTool, NumeralTickFormatter
 
-from pyg_hiersmooth.experiment.summary import SetsSummary
+from pyg_hiersmooth.experiment.sets_summary import SetsSummary
 from pyg_hiersmooth.report.curves import draw_before
 from pyg_hiersmooth.report.legend import Entry, color_of, legend
 from pyg_hiersmooth.report.look import TEXT, count_in_ones, new_figure
@@ -30,12 +30,12 @@ def prediction_sets(run: ReportedRun) -> list[Part]:
 
 
 def _table(run: ReportedRun, sets: SetsSummary) -> list[Part]:
-    head = "".join(f"<th class=number>r = {r}</th>" for r in sets.changed)
+    head = "".join(f"<th class=number>{name}</th>" for name in sets.heads)
     rows = []
     for changes, cells in sets.by_changes.items():
         sizes = [f"{cell.size:.2f}{'*' if cell.uninformative else ''}" for cell in cells]
         rows.append(_row(f"{changes}, average size", sizes))
-        rows.append(_row("contain the label", [f"{cell.coverage:.1%}" for cell in cells]))
+        rows.append(_row("share with the label", [f"{cell.coverage:.1%}" for cell in cells]))
     scores = "votes" if sets.approve is None else f"softmax of at least {sets.approve:g}"
     told = f"{sets.num_calibration:,} calibration {run.noun}, scored by {scores}."
     if any(cell.uninformative for cell in sets.sizes):
@@ -49,18 +49,20 @@ def _table(run: ReportedRun, sets: SetsSummary) -> list[Part]:
 
 def _curves(run: ReportedRun, sets: SetsSummary) -> tuple[list[Part], list[Entry]]:
     r"""Average sizes and coverage over the number of changes; between two numbers stands what is
-    known for the larger.
+    known for the larger. None if budgets say how many entities change.
     """
+    if not sets.curves:
+        return [], []
     x = {"x_axis_label": "changes r"}
     size = new_figure(300, y_axis_label="average size", y_range=(0, 1.05 * sets.num_classes), **x)
-    hold = new_figure(300, y_axis_label="hold the label", y_range=(0, 1.02), **x)
+    hold = new_figure(300, y_axis_label="share with the label", y_range=(0, 1.02), **x)
     size.add_tools(HoverTool(tooltips=[("changes r", "@x"), ("classes", "@y{0.00}")]))
-    hold.add_tools(HoverTool(tooltips=[("changes r", "@x"), ("hold the label", "@y{0.0%}")]))
+    hold.add_tools(HoverTool(tooltips=[("changes r", "@x"), ("share with the label", "@y{0.0%}")]))
     hold.yaxis.formatter = NumeralTickFormatter(format="0%")
     size.hspan(sets.num_classes, color=TEXT, line_width=1, name="line")
     hold.hspan(sets.nominal, color=TEXT, line_width=1, name="line")
     entries = []
-    for i, (changes, cells) in enumerate(sets.by_changes.items()):
+    for i, (changes, cells) in enumerate(sets.curves.items()):
         names, color = (f"{run.key}-size-{i}", f"{run.key}-hold-{i}"), color_of(i)
         sizes, shares = [cell.size for cell in cells], [cell.coverage for cell in cells]
         draw_before(size, sets.changed, sizes, color, "solid", names[0])

@@ -61,13 +61,8 @@ class ReportedRun:
         folder = RunFolder(path)
         settings, summary = folder.read_settings(), folder.read_summary()
         if summary is None:
-            raise ValueError(
-                f"the run in '{folder}' is not finished: continue it with 'hiersmooth certify "
-                f"--resume {folder}'"
-            )
-        certificate = None
-        if settings.smooths:
-            certificate = Certificate.load(folder.certificate)
+            raise folder.unfinished()
+        certificate = folder.read_certificate() if settings.smooths else None
         versions = json.loads(folder.settings.read_text(encoding="utf-8")).get("versions", {})
         labels, edges = folder.read_labels(), _edges(settings)
         return cls(name, key, folder, settings, summary, versions, certificate, labels, edges)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pyg_hiersmooth.experiment.settings import EdgesSettings, SmoothingSettings, taken
+from pyg_hiersmooth.experiment.setting_parts import EdgesSettings, SmoothingSettings, taken
 
 HIERARCHICAL_FLIPS = "hierarchical flips"
 FLAT_FLIPS = "flat flips"
@@ -34,7 +34,8 @@ class Method:
         name (str): What it is called in tables.
         smoothing (SmoothingSettings): The smoothing of nodes; its noise ``"none"`` leaves them as
             they are.
-        normalize_features (bool): As in :class:`~pyg_hiersmooth.experiment.settings.DataSettings`.
+        normalize_features (bool): As in
+            :class:`~pyg_hiersmooth.experiment.setting_parts.DataSettings`.
         pairs (EdgesSettings or None): The ablation of edges, instead of noise on nodes.
     """
 
@@ -59,7 +60,11 @@ class Method:
                 )
             untouched = SmoothingSettings("none", indicator=False)
             return cls(name, untouched, normalize, EdgesSettings(**pairs))
-        if "groups" in given:
+        if noise in (None, "none"):
+            if given.get("p") == 1.0:  # in results of before
+                del given["p"]
+            given["indicator"] = False
+        elif "groups" in given:
             given["selection"] = "partition"
         elif given.setdefault("p", 1.0) == 1.0:
             given["indicator"] = False
@@ -128,12 +133,12 @@ class Method:
     @property
     def num_outcomes(self) -> int | None:
         r"""How many outcomes an exact certificate lists; :obj:`None` where they are sampled."""
-        if self.pairs is not None:
-            groups, partitions = self.pairs.edges_groups or 0, self.pairs.edges_partitions or 0
-            return groups * partitions or None
-        if not self.smoothing.exact:
+        pairs, nodes = self.pairs, self.smoothing
+        if not (nodes if pairs is None else pairs).exact:
             return None
-        return (self.smoothing.groups or 0) * (self.smoothing.partitions or 0)
+        if pairs is not None:
+            return (pairs.edges_groups or 0) * (pairs.edges_partitions or 0)
+        return (nodes.groups or 0) * (nodes.partitions or 0)
 
 
 METHODS = {

@@ -8,14 +8,14 @@ from typing import Any
 
 from pyg_hiersmooth.choices import Part
 from pyg_hiersmooth.datasets import dataset_name, load_dataset
-from pyg_hiersmooth.experiment.settings import (
+from pyg_hiersmooth.experiment.setting_parts import (
     DataSettings,
     SamplingSettings,
-    Settings,
     Titled,
     TrainingSettings,
     taken,
 )
+from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.study.methods import METHODS, Method
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from pyg_hiersmooth.certificates import Certificate
 from pyg_hiersmooth.choices import Kind
-from pyg_hiersmooth.experiment.settings import Titled
+from pyg_hiersmooth.experiment.setting_parts import Titled
 from pyg_hiersmooth.files import JsonLines
 from pyg_hiersmooth.noise import NOISES, Axis
 from pyg_hiersmooth.study.methods import METHODS, Method

@@ -5,14 +5,10 @@ import re
 import pytest
 
 from pyg_hiersmooth.cli.table import print_summary
-from pyg_hiersmooth.experiment.summary import (
-    CertifiedAccuracy,
-    CollectiveAccuracy,
-    CollectiveSummary,
-    SetsSummary,
-    SizeOfSets,
-    Summary,
-)
+from pyg_hiersmooth.experiment.accuracy import CertifiedAccuracy, CollectiveAccuracy
+from pyg_hiersmooth.experiment.collective_summary import CollectiveSummary
+from pyg_hiersmooth.experiment.sets_summary import SetsSummary, SizeOfSets
+from pyg_hiersmooth.experiment.summary import Summary
 
 
 def printed(capsys: pytest.CaptureFixture[str], **change: object) -> str:

@@ -16,7 +16,7 @@ from pyg_hiersmooth import experiment
 from pyg_hiersmooth.certificates import Certificate, CollectiveCertificate, PredictionSets
 from pyg_hiersmooth.datasets import RandomMolecules, split_graphs, split_nodes
 from pyg_hiersmooth.experiment import Experiment, Outcome, RunFolder, Settings
-from pyg_hiersmooth.experiment.summary import SetsSummary
+from pyg_hiersmooth.experiment.sets_summary import SetsSummary
 from pyg_hiersmooth.experiment.task import Task
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise
@@ -154,7 +154,10 @@ def test_one_experiment_runs_twice_without_training_twice(tmp_path: Path) -> Non
     [
         ({"n": 50}, "'n'"),
         ({"p": 0.9, "seed": 3}, "'p', 'seed'"),
-        ({"noise": "none", "p_plus": None, "p_minus": None}, "'noise', 'p_plus', 'p_minus'"),
+        (
+            {"noise": "none", "p": None, "p_plus": None, "p_minus": None},
+            "'noise', 'p', 'p_plus', 'p_minus'",
+        ),
         ({"indicator": False}, "'indicator'"),
     ],
 )
@@ -207,7 +210,8 @@ def test_graphs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("settings", [NODES, GRAPHS], ids=["nodes", "graphs"])
 def test_unprotected(settings: Settings, tmp_path: Path) -> None:
-    plain = settings.having(noise="none", p_plus=None, p_minus=None, ablate=None, part="val+test")
+    own = dict.fromkeys(("p", "p_plus", "p_minus", "ablate"))
+    plain = settings.having(noise="none", **own, part="val+test")
     run = Experiment(plain, tmp_path)
     outcome = run.run(progress=False)
     assert outcome.certificate is None
@@ -385,18 +389,21 @@ def test_sets_of_graphs_are_those_of_the_library(tmp_path: Path) -> None:
             {"edges": "flips"},
             "at most 1 pair of nodes, by 1 deleted edge in total",
         ),
-        ({"noise": "gaussian", "edges": "ablation"}, "at most 1 entity, by eps = "),
+        ({"noise": "gaussian", "edges": "ablation"}, "at most 1 node and eps = "),
     ],
     ids=str,
 )
 def test_sets_for_noise_on_edges(smoothing: dict[str, str], told: str, tmp_path: Path) -> None:
-    few: dict[str, Any] = {"n0": 10, "n": 40, "max_epochs": 1, "device": "cpu", "num_workers": 0}
-    settings = Settings.of(sets=0.8, calibration=30, **few, **smoothing)
-    summary = Experiment(settings, tmp_path / "run").run(progress=False).summary
+    few: dict[str, Any] = {"n0": 10, "n": 300, "max_epochs": 5, "device": "cpu", "num_workers": 0}
+    settings = Settings.of(sets=0.8, calibration=60, lr=0.01, **few, **smoothing)
+    folder = RunFolder(tmp_path / "run")
+    summary = Experiment(settings, folder).run(progress=False).summary
     assert summary.sets is not None and told in summary.sets.statement
-    sizes = [cell.size for cell in summary.sets.sizes]
-    assert len(sizes) > 5 and max(sizes) <= 7
-    assert RunFolder(tmp_path / "run").read_summary() == summary
+    sets, certificate = PredictionSets.load(folder.sets), folder.read_certificate()
+    for cell in summary.sets.sizes:
+        assert cell.size == sets.size(certificate, cell.r, **cell.budget)
+    assert 1 <= min(cell.size for cell in summary.sets.sizes) < 7
+    assert folder.read_summary() == summary
 
 
 # Ranks

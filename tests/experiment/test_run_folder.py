@@ -8,16 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from pyg_hiersmooth.experiment.accuracy import CertifiedAccuracy, CollectiveAccuracy
+from pyg_hiersmooth.experiment.collective_summary import CollectiveSummary
 from pyg_hiersmooth.experiment.run_folder import RunFolder, versions
-from pyg_hiersmooth.experiment.settings import Settings
-from pyg_hiersmooth.experiment.summary import (
-    CertifiedAccuracy,
-    CollectiveAccuracy,
-    CollectiveSummary,
-    SetsSummary,
-    SizeOfSets,
-    Summary,
-)
+from pyg_hiersmooth.experiment.sets_summary import SetsSummary, SizeOfSets
+from pyg_hiersmooth.experiment.settings import Settings, differences
+from pyg_hiersmooth.experiment.summary import Summary
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 
 SETTINGS = Settings.of(n=5, device="cpu")
@@ -52,6 +48,22 @@ def test_folders_of_before_are_read(tmp_path: Path) -> None:
     assert settings == Settings.of(
         dataset="Cora", p=1.0, indicator=False, seed=13, num_workers=0, device="cpu"
     )
+
+
+def test_folders_of_before_say_how_nothing_was_selected(tmp_path: Path) -> None:
+    content = json.loads(OLD)
+    content["options"] |= {"noise": "none", "p": 0.81, "p_plus": None, "p_minus": None}
+    (tmp_path / "settings.json").write_text(json.dumps(content))
+    settings = RunFolder(tmp_path).read_settings()
+    again = Settings.of(
+        dataset="Cora", noise="none", indicator=False, seed=13, num_workers=0, device="cpu"
+    )
+    assert settings == again and differences(settings.options, again.options) == {}
+
+
+def test_a_certificate_only_of_a_finished_run(folder: RunFolder) -> None:
+    with pytest.raises(ValueError, match="is not finished: continue it with 'hiersmooth certify"):
+        folder.read_certificate()
 
 
 def test_state(folder: RunFolder) -> None:

@@ -10,42 +10,18 @@ from typing import Any
 
 import pytest
 
-from pyg_hiersmooth import noise
-from pyg_hiersmooth.experiment.settings import (
-    NOISES,
+from pyg_hiersmooth.experiment.setting_parts import (
     CollectiveSettings,
     SamplingSettings,
     SetsSettings,
-    Settings,
     TrainingSettings,
-    differences,
     names,
 )
+from pyg_hiersmooth.experiment.settings import Settings, differences
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.training import train_graph_classifier, train_node_classifier
 
 EXACT: dict[str, Any] = {"selection": "partition", "noise": "ablation"}
-
-
-@pytest.mark.parametrize(
-    ("name", "own"),
-    [
-        ("flips", {"p_plus": 0.05, "p_minus": 0.8}),
-        ("gaussian", {"std": 0.25}),
-        ("ablation", {}),
-        ("laplace", {"scale": 0.25}),
-        ("uniform", {"scale": 0.25}),
-        ("none", {}),
-    ],
-)
-def test_settings_of_the_noise_alone_are_filled_in(name: str, own: dict[str, float]) -> None:
-    settings = Settings.of(noise=name)
-    every = ("p_plus", "p_minus", "std", "scale")
-    assert {name: settings.options[name] for name in every} == dict.fromkeys(every) | own
-
-
-def test_noises_are_those_of_the_library() -> None:
-    assert list(NOISES) == [*noise.NOISES, "none"]
 
 
 @pytest.mark.parametrize(
@@ -93,6 +69,7 @@ def test_paths_become_strings() -> None:
         ({"part": "train"}, r"'part' must be one of test, val, val\+test .got 'train'"),
         ({"std": 0.3}, "'std' does nothing with 'noise' flips: leave it out"),
         ({"noise": "none", "p_plus": 0.3}, "'p_plus' does nothing with 'noise' none"),
+        ({"noise": "none", "p": 0.3}, "'p' does nothing with 'noise' none"),
         ({"task": "graph", "p_minus": 0.3}, "'p_minus' does nothing with 'noise' ablation"),
         ({"checkpoint": "a", "lr": 0.3}, "'lr' does nothing with 'checkpoint': leave it out"),
         ({"selection": "coin"}, "'selection' must be one of bernoulli, partition .got 'coin'"),
@@ -159,8 +136,6 @@ def test_older_folders_do_not_name_all() -> None:
     partition = {"selection": "partition", "groups": 4, "partitions": 2, "method": None}
     older = OLDER | exact | partition | {"noise": "ablation", "collective": False}
     assert Settings.of(**older) == Settings.of(**EXACT, groups=4, partitions=2, device="cpu")
-    unprotected = Settings.of(**OLDER | {"noise": "none", "p_plus": None, "p_minus": None})
-    assert unprotected.smoothing.noise == "none"
 
 
 def test_unknown_settings_are_refused() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyg_hiersmooth.experiment.summary import CertifiedAccuracy
+from pyg_hiersmooth.experiment.accuracy import CertifiedAccuracy
 from pyg_hiersmooth.report.headline import confidence, headline, headline_attack, threat
 from pyg_hiersmooth.report.reported_run import ReportedRun
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bokeh.plotting import figure
 
-from pyg_hiersmooth.experiment.summary import SetsSummary, SizeOfSets
+from pyg_hiersmooth.experiment.sets_summary import SetsSummary, SizeOfSets
 from pyg_hiersmooth.report import write_report
 from pyg_hiersmooth.report.prediction_sets import prediction_sets
 from pyg_hiersmooth.report.reported_run import ReportedRun

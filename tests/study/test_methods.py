@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyg_hiersmooth.experiment.settings import SmoothingSettings
+from pyg_hiersmooth.experiment.setting_parts import SmoothingSettings
 from pyg_hiersmooth.study.methods import (
     ABLATION,
     EXACT_ABLATION,

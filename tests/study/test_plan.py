@@ -5,7 +5,8 @@ import json
 import pytest
 
 from pyg_hiersmooth.datasets import CitationSBM
-from pyg_hiersmooth.experiment.settings import Settings, SmoothingSettings
+from pyg_hiersmooth.experiment.setting_parts import SmoothingSettings
+from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.study.methods import METHODS, UNPROTECTED, Method
 from pyg_hiersmooth.study.plan import SEEDS, Run, fitting_methods, plan
 
