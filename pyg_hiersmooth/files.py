@@ -2,6 +2,7 @@ r"""Files that are never half written."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import tempfile
@@ -52,7 +53,8 @@ def one_line(error: BaseException) -> str:
 class JsonLines:
     r"""A file of one JSON object per line that only grows.
 
-    A line that a crash cut short counts as never written.
+    A line that a crash cut short counts as never written. Processes that append at the same time
+    wait for each other.
 
     Args:
         path (str): The file; it need not exist yet.
@@ -87,10 +89,10 @@ class JsonLines:
         Raises:
             OSError: If the file cannot be written.
         """
-        whole = len(self._whole_lines()) if self.path.exists() else 0
         with open(self.path, "ab") as file:
-            file.truncate(whole)
-            file.write(json.dumps(record).encode() + b"\n")
+            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+            file.truncate(len(self._whole_lines()))
+            file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 

@@ -31,12 +31,7 @@ from pyg_hiersmooth.experiment.setting_parts import (
     names,
 )
 from pyg_hiersmooth.experiment.settings import Settings, differences
-from pyg_hiersmooth.experiment.smoothing import (
-    build_edges,
-    build_nodes,
-    build_transform,
-    certified_as,
-)
+from pyg_hiersmooth.experiment.smoothing import build_transform, certified_noise
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
@@ -88,7 +83,7 @@ def tune_smoothing(
     node_index: ArrayLike | Tensor,
     num_classes: int,
     smoothing: SmoothingSettings | str,
-    r: int = 1,
+    r: int | None = None,
     *,
     pairs: EdgesSettings | None = None,
     sampling: SamplingSettings | None = None,
@@ -121,12 +116,12 @@ def tune_smoothing(
         num_classes (int): Number of classes.
         smoothing (SmoothingSettings or str): The noise of nodes, its selection, and what is
             ablated; a name stands for ``SmoothingSettings(name)``, and ``"none"`` for edges alone.
-            The other parameters are searched.
-        r (int): Most nodes that the adversary changes, at least 1. If edges alone get noise, most
-            pairs of nodes with other edges; flips of edges change as many as the budget says.
-            (default: :obj:`1`)
-        pairs (EdgesSettings, optional): The noise of edges; its other parameters are searched, too.
-            (default: :obj:`None`)
+            The other parameters are searched, whatever they are here.
+        r (int, optional): Most nodes that the adversary changes; 0 is for one who changes edges
+            alone. If edges alone get noise, most pairs of nodes with other edges; to be left out
+            where flips of edges change as many as the budget says. (default: :obj:`1`)
+        pairs (EdgesSettings, optional): The noise of edges; its other parameters are searched, too,
+            but flips may hit every pair. (default: :obj:`None`)
         sampling (SamplingSettings, optional): The samples of a trial; a certificate with more
             certifies more. (default: ``SamplingSettings(n0=200, n=1_000)``)
         kind (str): ``"multiclass"`` or ``"binary"``. (default: :obj:`"multiclass"`)
@@ -169,17 +164,16 @@ def tune_smoothing(
         return build_transform(settings.having(**parameters))
 
     built()
-    example = _certified_noise(settings)
+    example = certified_noise(settings.smoothing, settings.pairs)
     budget = example.check_budget(**budget)
-    if example.budget_is_r:
-        r = int(example.reach(**budget))
+    r = _changed(example, r, budget)
     suggest = partial(_suggest, levels=_levels(settings, example, r, budget))
     nodes, y = _nodes(data, node_index)
     if settings.smoothing.noise != "none":
         NOISES[settings.smoothing.noise].default().check_features(data.x)
     search = {
         **_fixed(settings),
-        "r": check_count("r", r),
+        "r": r,
         **budget,
         "min_clean_accuracy": float(min_clean_accuracy),
         **statistics,
@@ -212,6 +206,17 @@ def tune_smoothing(
         study.tell(trial, certified if clean >= min_clean_accuracy else clean - 1.0)
         bar.set_postfix(best=f"{max(0.0, study.best_value):.1%}")
     return _ranking(study, built, suggest)
+
+
+def _changed(noise: Noise, r: int | None, budget: dict[str, Any]) -> int:
+    r"""How many nodes or pairs of them change."""
+    if not noise.budget_is_r:
+        return 1 if r is None else check_count("r", r)
+    if r is not None:
+        raise ValueError(
+            f"'r' does nothing where the budget says how many edges change: leave it out (got {r})"
+        )
+    return int(noise.reach(**budget))
 
 
 def _accuracies(
@@ -257,11 +262,6 @@ def _best(study: optuna.Study) -> float:
     return max((trial.value for trial in study.trials if trial.value is not None), default=0.0)
 
 
-def _certified_noise(settings: Settings) -> Noise:
-    nodes, edges = build_nodes(settings.smoothing), build_edges(settings.pairs)
-    return certified_as(nodes, edges).noise
-
-
 @dataclass(frozen=True)
 class _Level:
     r"""What is searched of the noise of nodes, or of edges.
@@ -283,7 +283,7 @@ class _Level:
 
 def _levels(settings: Settings, noise: Noise, r: int, budget: dict[str, Any]) -> list[_Level]:
     r"""What is searched, given the noise that certificates are made with and the adversary."""
-    if noise.changes_nothing(check_count("r", r), **budget):
+    if noise.changes_nothing(r, **budget):
         raise ValueError(f"'r' and the budget must allow a change (got r={r} and {budget})")
     nodes, pairs = settings.smoothing, settings.pairs
     changed = int(min(r, noise.reach(**budget)))

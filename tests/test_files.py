@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -95,3 +97,15 @@ def test_lines_of_something_else_are_refused(tmp_path: Path, line: str, message:
     (tmp_path / "lines").write_text(f"{{}}\n{line}\n")
     with pytest.raises(ValueError, match=message):
         JsonLines(tmp_path / "lines").read()
+
+
+def test_processes_that_append_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pyg_hiersmooth.files import JsonLines\n"
+        "for i in range(200): JsonLines(sys.argv[1]).append({'of': sys.argv[2], 'i': i})"
+    )
+    file = tmp_path / "lines.jsonl"
+    writers = [subprocess.Popen([sys.executable, "-c", code, file, name]) for name in "ab"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    for name in "ab":
+        assert [each["i"] for each in JsonLines(file).read() if each["of"] == name] == [*range(200)]

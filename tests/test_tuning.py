@@ -693,12 +693,26 @@ def without_indicator(transform: Any) -> torch.nn.Module:
 )
 def test_noise_on_edges_is_tuned(options: dict[str, Any], names: set[str], data: Data) -> None:
     ranking = tune(undirected(data), without_indicator, **options, num_trials=3, seed=2)
+    budget = {name: options[name] for name in ("additions", "deletions") if name in options}
+    budget |= {"edges": options["r_edges"]} if "r_edges" in options else {}
+    r = None if options["noise"] == "none" and budget else options.get("r", 1)
+    how = {"n0": FEW["n0"], "n": FEW["n"], "alpha": FEW["alpha"], "seed": 2}
+    y, as_certified = data.y[JUDGED], 0
     for tuned in ranking:
         assert set(tuned.parameters) == names
         if "edges_p" in names:
-            changed = options.get("r_edges", options["r"] if "r_edges" not in options else 0)
-            assert tuned.parameters["edges_p"] ** changed > 0.5
-    assert 0 <= ranking[0].certified_accuracy <= 1
+            assert tuned.parameters["edges_p"] ** options.get("r_edges", r) > 0.5
+        smoothed = SmoothedNodeClassifier(
+            without_indicator(tuned.transform), tuned.transform, NUM_CLASSES
+        )
+        certificate = smoothed.certify(data, node_index=JUDGED, progress=False, **how)
+        certified = certificate.certified_accuracy(y, r, **budget)
+        as_certified += (tuned.clean_accuracy, tuned.certified_accuracy) == (
+            certificate.clean_accuracy(y),
+            certified,
+        )
+        assert certified <= ranking[0].certified_accuracy
+    assert as_certified > 0
 
 
 def test_exact_accuracies_of_edges_are_those_of_a_certificate(data: Data) -> None:
@@ -720,6 +734,11 @@ def test_exact_accuracies_of_edges_are_those_of_a_certificate(data: Data) -> Non
     [
         ({"noise": "none"}, ValueError, "'smoothing' must have a noise where there are no 'pairs'"),
         ({**EDGES, "r": 0}, ValueError, "'r' and the budget must allow a change"),
+        (
+            {**EDGES, "edges": "flips", "deletions": 2, "r": 2},
+            ValueError,
+            "'r' does nothing where the budget says how many edges change: leave it out .got 2",
+        ),
         ({**EDGES, "r_edges": 2}, TypeError, r"takes no budget besides 'r' .got 'edges'"),
         ({**EDGES, "deletions": 2}, TypeError, "no budget besides 'r'"),
         (

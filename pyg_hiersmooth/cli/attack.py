@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from pyg_hiersmooth.attacks import Accuracies
     from pyg_hiersmooth.certificates import Certificate
     from pyg_hiersmooth.experiment import Experiment
+    from pyg_hiersmooth.noise import Noise
+
+CHANGED = (1, 3, 5)
+r"""Numbers of changed nodes or edges, unless others are asked for."""
 
 
 @click.command("attack", options.GroupedCommand, context_settings={"show_default": True})
@@ -26,8 +30,10 @@ if TYPE_CHECKING:
     "--r",
     type=options.COUNT,
     multiple=True,
-    default=(1, 3, 5),
-    help="Nodes or edges that an attack changes; may be given several times.",
+    cls=options.SettingOption,
+    shown=", ".join(map(str, CHANGED)),
+    help="Nodes or edges that an attack changes; may be given several times. Flips of edges alone "
+    "take none.",
 )
 @options.budget_options
 @click.option(
@@ -78,8 +84,9 @@ def attack_command(
         attack = SmoothedAttack(smoothed, restarts, num_samples, seed)
         certificate, labels = _some(certificate, labels, targets, seed)
         try:
+            changed = _changed(r, certificate.noise, budget)
             rows = attacked_accuracies(
-                attack, task.data, certificate, labels, r, progress, **budget
+                attack, task.data, certificate, labels, changed, progress, **budget
             )
         except ContradictionError as error:
             error.result.save(run.contradiction)
@@ -109,6 +116,18 @@ def _load(folder: Path) -> tuple[Experiment, Certificate, np.ndarray]:
     if not settings.smooths:
         raise ValueError(f"the run in '{folder}' is one without noise: it certified nothing")
     return Experiment.resume(folder), run.read_certificate(), run.read_labels()
+
+
+def _changed(r: tuple[int, ...], noise: Noise, budget: dict[str, Any]) -> tuple[int, ...]:
+    r"""How many nodes or edges attacks change."""
+    if not noise.budget_is_r:
+        return r or CHANGED
+    if r:
+        raise ValueError(
+            f"'--r' does nothing where the budget says how many edges change: leave it out (got "
+            f"{', '.join(map(str, r))})"
+        )
+    return (int(noise.reach(**noise.check_budget(**budget))),)
 
 
 def _some(

@@ -51,10 +51,11 @@ r"""Settings of a search that certification continues with."""
 @options.tuned_edges_options
 @click.option(
     "--r",
+    cls=options.SettingOption,
     type=options.NOT_NEGATIVE_COUNT,
-    default=1,
-    help="Number of nodes that the adversary may change; with noise on edges alone, of pairs of "
-    "nodes, if they are ablated.",
+    shown=1,
+    help="Number of nodes that the adversary may change; with ablated edges alone, of pairs of "
+    "nodes. Flips of edges alone take none.",
 )
 @options.budget_options
 @click.option(
@@ -82,7 +83,7 @@ r"""Settings of a search that certification continues with."""
 )
 @options.progress_option
 def tune_command(
-    r: int,
+    r: int | None,
     min_clean_accuracy: float,
     trials: int,
     out: Path | None,

@@ -9,7 +9,7 @@ from pyg_hiersmooth.certificates.composed import EdgeSmoothing
 from pyg_hiersmooth.experiment.setting_parts import EdgesSettings, SmoothingSettings
 from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.nn.smoothed_classifier import Transform
-from pyg_hiersmooth.noise import NOISES
+from pyg_hiersmooth.noise import NOISES, Noise
 from pyg_hiersmooth.selection import BernoulliSelection, PartitionSelection, Selection
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
@@ -81,6 +81,15 @@ def certified_as(
         ValueError: If there is no noise.
     """
     return _some(nodes) if edges is None else EdgeSmoothing(edges, nodes)
+
+
+def certified_noise(smoothing: SmoothingSettings, pairs: EdgesSettings | None) -> Noise:
+    r"""The noise that certificates for these settings are about.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    return certified_as(build_nodes(smoothing), build_edges(pairs)).noise
 
 
 def _some(nodes: HierarchicalNodeFeatureNoise | None) -> HierarchicalNodeFeatureNoise:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pyg_hiersmooth.choices import Kind
-from pyg_hiersmooth.experiment.smoothing import build_edges, build_nodes, certified_as
+from pyg_hiersmooth.experiment.smoothing import certified_noise
 from pyg_hiersmooth.study.budgets import reported_budgets
 from pyg_hiersmooth.study.methods import Method
 from pyg_hiersmooth.study.pareto import ADVERSARIES, best_settings, outcomes
@@ -163,8 +163,7 @@ def _structure_table(group: Group, kind: Kind, part: str) -> Table:
 
 
 def _threat(method: Method) -> str:
-    nodes, edges = build_nodes(method.smoothing), build_edges(method.pairs)
-    return certified_as(nodes, edges).noise.threat("nodes")
+    return certified_noise(method.smoothing, method.pairs).threat("nodes")
 
 
 def _collective_table(group: Group, part: str) -> Table:

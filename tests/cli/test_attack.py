@@ -29,14 +29,15 @@ def exact_run(certify: Program, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_a_table_and_a_file(hiersmooth: Program, exact_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(exact_run, run)
-    result = hiersmooth("attack", run, "--r", 2, "--r", 1, "--targets", 5, "--no-progress")
+    result = hiersmooth("attack", run, "--r", 2, "--r", 1, "--targets", 20, "--no-progress")
     assert result.exit_code == 0, result.output
     kept = json.loads((run / "attack.json").read_text())
-    assert kept["num_nodes"] == 5 and kept["num_samples"] is None and kept["budget"] == {}
+    assert kept["num_nodes"] == 20 and kept["num_samples"] is None and kept["budget"] == {}
     assert [row["r"] for row in kept["accuracies"]] == [1, 2]
     for row in kept["accuracies"]:
         assert row["certified"] <= row["attacked"] <= row["clean"]
         assert f"{row['attacked']:.1%}" in result.stdout
+    assert row["attacked"] < row["clean"]  # it does attack
     assert "taken over" in result.stdout and "attacked" in result.stdout
 
 
@@ -65,6 +66,21 @@ def test_a_run_with_noise_on_edges_alone(
     assert "pairs of nodes get other edges" in " ".join(result.stdout.split())
     (row,) = json.loads((run / "attack.json").read_text())["accuracies"]
     assert row["certified"] <= row["attacked"] <= row["clean"]
+
+
+def test_a_budget_that_says_how_many_edges_change(
+    certify: Program, hiersmooth: Program, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    kind = ["--edges", "flips", "--edges-p-plus", 0.001, "--edges-p-minus", 0.4]
+    assert certify("--out", run, *kind, "--max-epochs", 5).exit_code == 0
+    few = ["--targets", 2, "--restarts", 1, "--num-samples", 10, "--no-progress"]
+    result = hiersmooth("attack", run, "--deletions", 1, "--additions", 1, *few)
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads((run / "attack.json").read_text())["accuracies"]
+    assert row["r"] == 2
+    result = hiersmooth("attack", run, "--deletions", 1, "--r", 1, *few)
+    assert result.exit_code == 1 and "'--r' does nothing where the budget says" in result.stderr
 
 
 def test_a_certified_prediction_that_falls(
