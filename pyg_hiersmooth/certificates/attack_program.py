@@ -72,7 +72,7 @@ def max_changed_predictions(
         time_limit (float): Seconds after which branch and cut takes the bound it has.
 
     Returns:
-        int: At most the number of targets with points, and so many where no bound is found.
+        int: At most the number of targets with points, which is the result if no bound is found.
     """
     receptive_field = receptive_field.astype(np.float64)
     points = _within_reach(points, receptive_field, totals, per_entity)

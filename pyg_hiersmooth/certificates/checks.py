@@ -167,7 +167,7 @@ def check_receptive_field(
     r"""Which entities can reach which target, as a canonical bool CSR array ``[M, N]``.
 
     With the :obj:`index` of the targets, int64 ``[M]``, it must be about them, in that order: it
-    knows its targets (:class:`~pyg_hiersmooth.certificates.reach.Reach`), or every target lies in
+    names its targets (:class:`~pyg_hiersmooth.certificates.reach.Reach`), or every target lies in
     its own field.
     """
     given = as_matrix(receptive_field)

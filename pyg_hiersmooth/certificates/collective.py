@@ -62,7 +62,7 @@ class CollectiveCertificate:
             must hold at once.
         receptive_field (scipy.sparse or array_like, optional): Which entities' features can reach
             which target, bool ``[M, N]``; for ablated messages also integers (of exact
-            certificates) or floats. It is a fact about the model, and taken at its word.
+            certificates) or floats. It is a fact about the model that is not checked here.
             (default: :obj:`None`)
 
     Raises:

@@ -1,4 +1,4 @@
-r"""``hiersmooth attack``: how low attacks bring what a run certified."""
+r"""``hiersmooth attack``: the accuracy that attacks leave of a finished run."""
 
 from __future__ import annotations
 
@@ -32,21 +32,28 @@ r"""Numbers of changed nodes or edges, unless others are asked for."""
     multiple=True,
     cls=options.SettingOption,
     shown=", ".join(map(str, CHANGED)),
-    help="Nodes or edges that an attack changes; may be given several times. Flips of edges alone "
-    "take none.",
+    help="Number of nodes or edges that an attack changes; may be given several times. With flips "
+    "of edges alone, the budget says it.",
 )
 @options.budget_options
 @click.option(
-    "--targets", type=options.COUNT, help="Attack only so many random nodes. (default: all)"
+    "--targets", type=options.COUNT, help="Number of random nodes to attack. (default: all)"
 )
-@click.option("--restarts", type=options.COUNT, default=4, help="Most attempts on a node.")
+@click.option(
+    "--restarts", type=options.COUNT, default=4, help="Maximum number of attempts per node."
+)
 @click.option(
     "--num-samples",
     type=options.COUNT,
     default=1_000,
-    help="Votes that judge an attempt, where they are drawn.",
+    help="Samples that judge an attempt, unless outcomes are enumerated.",
 )
-@click.option("--seed", type=options.SEED, default=0, help="Seed of targets, attempts and votes.")
+@click.option(
+    "--seed",
+    type=options.SEED,
+    default=0,
+    help="Seed of the targets, the attempts and the samples.",
+)
 @options.progress_option
 def attack_command(
     folder: Path,

@@ -144,6 +144,11 @@ def benchmark_command(
         click.echo(f"Tables, figures and results are in {out}")
 
 
+for _option in benchmark_command.params:
+    if isinstance(_option, options.SettingOption) and _option.name in METHOD_OPTIONS:
+        _option.shown = "each method's own"
+
+
 def _runs(
     root: str,
     sweep: int | None,

@@ -295,8 +295,8 @@ edges_option = bundle(
         "edges",
         click.Choice(["none", *get_args(EdgesNoise)]),
         "Noise on the edges of randomly selected pairs of nodes, so that certificates hold against "
-        "changed edges: selected pairs have no edge, or get or lose one. It is the only noise "
-        "unless --noise names one of nodes, which may not draw noise as flips of edges do.",
+        "changed edges. With ablation, selected pairs have no edge; with flips, they may get or "
+        "lose one. Nodes get noise only if --noise names it; beside flips it must be ablation.",
         "none",
     ),
     setting(
@@ -312,7 +312,7 @@ directed_option = click.option(
     "--directed",
     is_flag=True,
     default=None,
-    help="Take both directions between two nodes for two pairs.",
+    help="Count the two directions between two nodes as two pairs.",
 )
 ablated_edges_options = bundle(
     setting(

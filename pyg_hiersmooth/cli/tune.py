@@ -55,7 +55,7 @@ r"""Settings of a search that certification continues with."""
     type=options.NOT_NEGATIVE_COUNT,
     shown=1,
     help="Number of nodes that the adversary may change; with ablated edges alone, of pairs of "
-    "nodes. Flips of edges alone take none.",
+    "nodes. With flips of edges alone, the budget says it.",
 )
 @options.budget_options
 @click.option(

@@ -22,10 +22,10 @@ def split_graphs(
     r"""One split of a stratified cross-validation: a fold for testing, the next one for
     validation, and the others for training.
 
-    With :obj:`calibration`, so many random graphs leave the training folds and are mixed with the
-    fold for testing; a random cut tells both apart again. So calibration and test graphs are one
-    random draw, which is what the coverage of prediction sets is about. The graphs for testing are
-    then others than without, and no longer stratified.
+    With :obj:`calibration`, that many random graphs are taken from the training folds and mixed
+    with the fold for testing, and the mix is divided at random. So calibration and test graphs are
+    one random draw, as the coverage of prediction sets requires. The test graphs differ from those
+    without :obj:`calibration`, and are no longer stratified.
 
     Args:
         y (torch.Tensor): The class of every graph, integers :obj:`[num_graphs]` or

@@ -73,8 +73,9 @@ def test_a_budget_that_says_how_many_edges_change(
 ) -> None:
     run = tmp_path / "run"
     kind = ["--edges", "flips", "--edges-p-plus", 0.001, "--edges-p-minus", 0.4]
-    assert certify("--out", run, *kind, "--max-epochs", 5).exit_code == 0
-    few = ["--targets", 2, "--restarts", 1, "--num-samples", 10, "--no-progress"]
+    more = ["--n0", 10, "--n", 20, "--max-epochs", 5]
+    assert certify("--out", run, *kind, *more).exit_code == 0
+    few = ["--targets", 2, "--restarts", 1, "--num-samples", 4, "--no-progress"]
     result = hiersmooth("attack", run, "--deletions", 1, "--additions", 1, *few)
     assert result.exit_code == 0, result.output
     (row,) = json.loads((run / "attack.json").read_text())["accuracies"]

@@ -17,6 +17,7 @@ import torch
 from click.testing import Result
 from torch_geometric.datasets import Planetoid
 
+from pyg_hiersmooth import plotting
 from pyg_hiersmooth.certificates import Certificate, PredictionSets
 from pyg_hiersmooth.choices import EdgesNoise
 from pyg_hiersmooth.cli import main
@@ -741,6 +742,19 @@ def test_sets_are_printed_drawn_and_kept(certify: Program, tmp_path: Path) -> No
         == (result.stdout.split("Certified accuracy")[1:])
     )
     assert (run / "results.json").read_text() == before
+
+
+def test_pictures_of_sets_count_what_changes(
+    certify: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = []
+    monkeypatch.setattr(
+        plotting, "plot_set_sizes", lambda *_, entities, **__: counted.append(entities)
+    )
+    small = ("--edges-groups", 5, "--edges-partitions", 2, "--max-epochs", 5)
+    sets = ("--sets", 0.8, "--calibration", 50)
+    result = certify("--edges", "ablation", *small, *sets, "--out", tmp_path / "run")
+    assert result.exit_code == 0 and counted == ["edges"]
 
 
 @pytest.mark.parametrize(

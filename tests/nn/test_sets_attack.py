@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GCNConv
 
 from pyg_hiersmooth.certificates import Certificate, PredictionSets
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
@@ -15,20 +14,9 @@ from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
+from .prototypes import Prototypes
+
 N, C, R = 60, 3, 2
-
-
-class Prototypes(nn.Module):
-    """Sums the features of a node and its neighbors, one feature a class."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sum = GCNConv(C + 1, C, bias=False)
-        self.sum.lin.weight.data = 4.0 * torch.eye(C, C + 1)
-        self.sum.lin.weight.data[0, C] = 0.01  # a model must use its noisy features
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.sum(x, edge_index)
 
 
 def world() -> tuple[Data, Tensor]:
@@ -49,7 +37,7 @@ def test_a_covered_node_stays_covered_unless_it_is_taken_over(of: str) -> None:
     order = torch.randperm(N, generator=torch.Generator().manual_seed(5))
     calibration, test = order[:30], order[30:]
     transform = HierarchicalNodeFeatureNoise(PartitionSelection(6, 5), AblationNoise(of=of))
-    smoothed = SmoothedNodeClassifier(Prototypes(), transform, C)
+    smoothed = SmoothedNodeClassifier(Prototypes(C), transform, C)
 
     def approvals(graph: Data, index: Tensor) -> Certificate:
         return smoothed.certify(graph, node_index=index, approve=0.2, progress=False, num_workers=0)

@@ -25,7 +25,8 @@ from pyg_hiersmooth.training import train_node_classifier
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 from ..certificates.bincp import bincp_sets, least_flips
-from .test_sets_coverage import NODES, C, Prototypes, graph, world
+from .prototypes import Prototypes
+from .test_sets_coverage import NODES, C, graph, world
 
 FLIPS = SparseFlipNoise(0.01, 0.6)
 BUDGETS = list(product((0, 1), range(4)))
@@ -60,7 +61,7 @@ def sizes_beside_bincp(
 def votes_of_a_small_world(noise: Noise, n: int) -> tuple[Certificate, Certificate, np.ndarray]:
     """Approvals of 300 calibration nodes and others, and the labels of the former."""
     x, y = world()
-    model = Prototypes()
+    model = Prototypes(C)
     model.sum.lin.weight.data = model.sum.lin.weight.data[:, :C].clone()
     certificate = SmoothedNodeClassifier(model, flat(noise), C).certify(
         graph(x),

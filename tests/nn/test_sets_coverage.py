@@ -17,12 +17,13 @@ import torch
 from scipy.stats import binom
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.nn import GCNConv
 
 from pyg_hiersmooth.certificates import Certificate, PredictionSets
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
+
+from .prototypes import Prototypes
 
 RUNS, NUM = 40, 39  # floor(0.09 * 40) = 3
 NODES, C = 2, 3
@@ -34,19 +35,6 @@ SMOOTHINGS: list[tuple[float, Noise, dict[str, float]]] = [
     (0.9, GaussianNoise(0.5), {"eps": 0.7}),
     (0.2, AblationNoise(), {}),
 ]
-
-
-class Prototypes(nn.Module):
-    """Sums what a node and its neighbors say for each class, a feature each."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sum = GCNConv(C + 1, C, bias=False)
-        self.sum.lin.weight.data = 4.0 * torch.eye(C, C + 1)
-        self.sum.lin.weight.data[0, C] = 0.01  # a model must use its noisy features
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        return self.sum(x, edge_index)
 
 
 def one_hot(y: Tensor) -> Tensor:
@@ -119,7 +107,7 @@ def test_coverage_is_nominal_whatever_was_tried(
 ) -> None:
     """Fails for correct sets with probability 2e-6 at most, were the seeds not fixed."""
     x, y = world()
-    smoothed = SmoothedNodeClassifier(Prototypes(), HierarchicalNodeFeatureNoise(p, noise), C)
+    smoothed = SmoothedNodeClassifier(Prototypes(C), HierarchicalNodeFeatureNoise(p, noise), C)
 
     def left(features: Tensor) -> np.ndarray:
         """In how many samples, other than those of the sets, the right class is approved."""
@@ -138,7 +126,7 @@ def test_coverage_is_nominal_beside_new_nodes(only: str | None) -> None:
     """A node is added to each component, and shouts at both others; as above, 2e-6."""
     x, y = world()
     transform = HierarchicalNodeFeatureNoise(0.2, AblationNoise(of="messages"))
-    smoothed = SmoothedNodeClassifier(Prototypes(), transform, C)
+    smoothed = SmoothedNodeClassifier(Prototypes(C), transform, C)
     data = graph(x)
     clean = votes(smoothed, data, 0)
     new, old = NODES * TARGETS + torch.arange(TARGETS), NODES * torch.arange(TARGETS)
