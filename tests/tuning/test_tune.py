@@ -2,111 +2,37 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.utils import to_undirected
 
-from pyg_hiersmooth.experiment.setting_parts import (
-    EdgesSettings,
-    SamplingSettings,
-    SmoothingSettings,
-    taken,
-)
 from pyg_hiersmooth.experiment.smoothing import shows_indicator
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import NOISES, AblationNoise
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
-from pyg_hiersmooth.tuning import TunedSmoothing, tune_smoothing
 
-Train = Callable[[HierarchicalNodeFeatureNoise], torch.nn.Module]
-
-NUM_NODES, NUM_CLASSES, NUM_FEATURES = 40, 3, 9
-JUDGED = torch.arange(30)
-FEW: dict[str, Any] = {"n0": 5, "n": 15, "alpha": 0.1, "num_workers": 0, "progress": False}
-FLIPS: dict[str, Any] = {"noise": "flips", "deletions": 1}
-ABLATION: dict[str, Any] = {"noise": "ablation"}
-
-
-def graph() -> Data:
-    """Forty nodes of three classes; neighbors and features mostly tell the class."""
-    generator = torch.Generator().manual_seed(0)
-    y = torch.arange(NUM_NODES) % NUM_CLASSES
-    typical = F.one_hot(y, NUM_CLASSES).repeat_interleave(NUM_FEATURES // NUM_CLASSES, dim=1)
-    x = torch.rand(NUM_NODES, NUM_FEATURES, generator=generator) < 0.15 + 0.5 * typical
-    source, target = torch.randint(NUM_NODES, (2, 300), generator=generator)
-    alike = (y[source] == y[target]) | (torch.rand(300, generator=generator) < 0.2)
-    return Data(x=x.float(), edge_index=torch.stack([source, target])[:, alike], y=y)
-
-
-@pytest.fixture
-def data() -> Data:
-    return graph()
-
-
-class Counting(torch.nn.Module):
-    """Counts the features of each class around a node."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        typical = torch.eye(NUM_CLASSES).repeat_interleave(NUM_FEATURES // NUM_CLASSES, dim=1)
-        self.register_buffer("weight", torch.cat([typical, torch.zeros(NUM_CLASSES, 1)], dim=1))
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        count = F.linear(x, self.weight)
-        return count.index_add(0, edge_index[1], count[edge_index[0]])
-
-
-class RightOn(torch.nn.Module):
-    """Always right on a share of the judged nodes, and always wrong on the others."""
-
-    def __init__(self, share: float) -> None:
-        super().__init__()
-        y = torch.arange(NUM_NODES) % NUM_CLASSES
-        wrong = torch.arange(NUM_NODES) >= round(share * len(JUDGED))
-        self.register_buffer("logits", F.one_hot((y + wrong) % NUM_CLASSES, NUM_CLASSES).float())
-
-    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
-        # What is added to all classes alike depends on the features, and decides nothing.
-        return self.logits.repeat(len(x) // NUM_NODES, 1) + x.mean(1, keepdim=True)
-
-
-def counting(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
-    return Counting()
-
-
-def untrained(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
-    pytest.fail("trained although there was nothing to try")
-
-
-def p_of(transform: HierarchicalNodeFeatureNoise) -> float:
-    return transform.selection.p  # type: ignore[attr-defined]
-
-
-def outcome(ranking: list[TunedSmoothing]) -> list[tuple[dict[str, float], float, float]]:
-    return [(t.parameters, t.clean_accuracy, t.certified_accuracy) for t in ranking]
-
-
-def tune(data: Data, train: Train = counting, **arguments: Any) -> list[TunedSmoothing]:
-    given: dict[str, Any] = {"node_index": JUDGED, "num_classes": NUM_CLASSES} | FEW | arguments
-    given["smoothing"] = SmoothingSettings(**taken(SmoothingSettings, given))
-    pairs, sampling = taken(EdgesSettings, given), taken(SamplingSettings, given)
-    given["pairs"] = EdgesSettings(**pairs) if pairs else None
-    given["sampling"] = None if sampling["n"] is None else SamplingSettings(**sampling)
-    if "r_edges" in given:
-        given["edges"] = given.pop("r_edges")
-    return tune_smoothing(train, data, **given)
-
+from .searches import (
+    ABLATION,
+    EXACT,
+    FEW,
+    FLIPS,
+    JUDGED,
+    NUM_CLASSES,
+    NUM_NODES,
+    Counting,
+    RightOn,
+    outcome,
+    p_of,
+    tune,
+    untrained,
+)
 
 # What is reported
 
@@ -217,230 +143,6 @@ def test_search_learns_from_its_trials(reachable: bool, data: Data) -> None:
     # The first ten are random, and 0.2 away on average.
     assert sum(distances[:10]) / 10 > 0.15
     assert sum(distances[20:]) / 20 < 0.1
-
-
-# What is tried
-
-
-@pytest.mark.parametrize(
-    ("noise", "r", "budget", "changed"),
-    [
-        ("flips", 1, {"deletions": 5}, 1),
-        ("flips", 3, {"additions": 1, "deletions": 4}, 3),
-        pytest.param("flips", 3, {"additions": 1}, 1, marks=pytest.mark.slow),
-        pytest.param("flips", 20, {"additions": 1, "deletions": 1}, 2, marks=pytest.mark.slow),
-        ("ablation", 2, {}, 2),
-        ("ablation", 100, {}, 100),
-        ("ablation", 12_345, {}, 12_345),
-        ("gaussian", 4, {"eps": 0.5}, 4),
-        ("laplace", 1, {"eps": 0.01}, 1),
-        ("uniform", 1, {"eps": 3.0}, 1),
-    ],
-)
-def test_parameters_lie_in_their_ranges(
-    noise: str, r: int, budget: dict[str, float], changed: int, data: Data
-) -> None:
-    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
-        return RightOn(0.5)
-
-    ranking = tune(data, train, noise=noise, r=r, **budget, num_trials=20)
-    least = 0.5 ** (1 / changed)
-    p = [tuned.parameters["p"] for tuned in ranking]
-    assert min(p) >= least and max(p) <= 1.0
-    # All of that range is tried.
-    assert (1.0 - min(p)) / (1.0 - least) > 0.7 and (1.0 - max(p)) / (1.0 - least) < 0.3
-    if noise == "ablation":
-        assert max(p) < 1.0
-    for tuned in ranking:
-        assert all(len(f"{value:.9g}") <= 9 for value in tuned.parameters.values())
-        others = {name: value for name, value in tuned.parameters.items() if name != "p"}
-        if noise == "flips":
-            assert 1e-4 <= others.pop("p_plus") <= 0.2 and 0.05 <= others.pop("p_minus") <= 0.95
-        elif noise != "ablation":
-            scale = others.pop("std" if noise == "gaussian" else "scale")
-            assert 0.249 <= scale / budget["eps"] <= 16.1
-        assert others == {}
-
-
-def test_p_is_not_rounded_below_its_range(data: Data) -> None:
-    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
-        return RightOn(1.5 - p_of(transform))  # the less noise, the better
-
-    search: dict[str, Any] = {"min_clean_accuracy": 1.0, "num_trials": 40}
-    p = [t.parameters["p"] for t in tune(data, train, **ABLATION, r=2, **search)]
-    assert 0.5**0.5 < min(p) < 0.71  # and 0.707 < 0.5**0.5
-
-
-# A search that is stopped
-
-
-@pytest.fixture(scope="module")
-def undisturbed() -> list[TunedSmoothing]:
-    return tune(graph(), **FLIPS, num_trials=14)
-
-
-@pytest.mark.parametrize("finished", [0, 3, 12])
-def test_interrupted_search_goes_on(
-    finished: int, data: Data, undisturbed: list[TunedSmoothing], tmp_path: Path
-) -> None:
-    calls = []
-
-    def interrupted(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
-        calls.append(transform)
-        if len(calls) == finished + 1:
-            raise KeyboardInterrupt
-        return Counting()
-
-    search: dict[str, Any] = {**FLIPS, "num_trials": 14, "storage": tmp_path / "search.jsonl"}
-    with pytest.raises(KeyboardInterrupt):
-        tune(data, interrupted, **search)
-    calls.clear()
-
-    def train(transform: HierarchicalNodeFeatureNoise) -> torch.nn.Module:
-        calls.append(transform)
-        return Counting()
-
-    assert outcome(tune(data, train, **search)) == outcome(undisturbed)
-    assert len(calls) == 14 - finished
-    assert outcome(tune(data, untrained, **search)) == outcome(undisturbed)
-
-
-def test_search_goes_on_with_more_trials(
-    data: Data, undisturbed: list[TunedSmoothing], tmp_path: Path
-) -> None:
-    storage = str(tmp_path / "search.jsonl")
-    fewer = tune(data, **FLIPS, num_trials=5, storage=storage)
-    assert len(fewer) == 5 and all(one in outcome(undisturbed) for one in outcome(fewer))
-    more = tune(data, **FLIPS, num_trials=14, storage=storage, progress=True)
-    assert outcome(more) == outcome(undisturbed)
-    assert outcome(tune(data, untrained, **FLIPS, num_trials=2, storage=storage)) == outcome(more)
-
-
-@pytest.mark.slow
-def test_search_killed_at_any_moment_goes_on(data: Data, tmp_path: Path) -> None:
-    storage = tmp_path / "search.jsonl"
-    search: dict[str, Any] = {**FLIPS, "num_trials": 2, "storage": storage}
-    expected = outcome(tune(data, **search))
-    lines = storage.read_bytes().splitlines(keepends=True)
-    assert len(lines) > 10
-    for kept in range(len(lines)):
-        storage.write_bytes(b"".join(lines[:kept]))
-        assert outcome(tune(data, **search)) == expected
-
-
-# Storage of something else
-
-
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """What is kept of a search with one trial."""
-    storage = tmp_path_factory.mktemp("kept") / "search.jsonl"
-    tune(graph(), **FLIPS, num_trials=1, storage=storage)
-    return storage.read_bytes()
-
-
-@pytest.fixture
-def kept(content: bytes, tmp_path: Path) -> Path:
-    """The file of a search with one trial."""
-    storage = tmp_path / "search.jsonl"
-    storage.write_bytes(content)
-    return storage
-
-
-@pytest.mark.parametrize(
-    ("change", "name"),
-    [
-        ({"r": 2}, "'r'"),
-        ({"deletions": 2}, "'deletions'"),
-        ({"additions": 1}, "'additions'"),
-        ({"additions": 1, "deletions": 0}, "'additions', 'deletions'"),
-        ({"min_clean_accuracy": 0.5}, "'min_clean_accuracy'"),
-        ({"n0": 6}, "'n0'"),
-        ({"n": 16}, "'n'"),
-        ({"alpha": 0.2}, "'alpha'"),
-        ({"kind": "binary"}, "'kind'"),
-        ({"seed": 1}, "'seed'"),
-        ({"training": "longer"}, "'training'"),
-        ({"node_index": JUDGED[1:]}, "'node_index'"),
-    ],
-)
-def test_storage_of_another_search(
-    change: dict[str, Any], name: str, data: Data, kept: Path
-) -> None:
-    with pytest.raises(ValueError, match=rf"'{kept}' holds a search with another {name}: choose"):
-        tune(data, untrained, **FLIPS | change, storage=kept)
-    assert len(tune(data, untrained, **FLIPS, num_trials=1, storage=kept)) == 1
-
-
-def test_storage_of_a_search_for_another_noise(data: Data, kept: Path) -> None:
-    with pytest.raises(ValueError, match="another 'noise'"):
-        tune(data, untrained, noise="ablation", storage=kept)
-
-
-def test_storage_of_a_search_without_a_finished_trial(data: Data, tmp_path: Path) -> None:
-    storage = tmp_path / "search.jsonl"
-    with pytest.raises(ZeroDivisionError):
-        tune(data, lambda transform: 1 / 0, **FLIPS, storage=storage)  # type: ignore[arg-type]
-    expected = tune(data, **ABLATION, num_trials=3)
-    assert outcome(tune(data, **ABLATION, num_trials=3, storage=storage)) == outcome(expected)
-    assert outcome(tune(data, untrained, **ABLATION, num_trials=3, storage=storage)) == outcome(
-        expected
-    )
-
-
-@pytest.mark.parametrize("name", ["x", "edge_index", "y"])
-def test_storage_of_a_search_on_another_graph(name: str, data: Data, kept: Path) -> None:
-    data[name] = data[name].clone()
-    data[name][0] = 1 - data[name][0].clamp(max=1)
-    with pytest.raises(ValueError, match="another 'data': choose"):
-        tune(data, untrained, **FLIPS, storage=kept)
-
-
-def test_storage_is_the_same_search_where_nothing_changes_its_trials(
-    data: Data, kept: Path
-) -> None:
-    same: dict[str, Any] = {"additions": 0, "deletions": np.int64(1), "n": np.int64(15)}
-    again = tune(data, untrained, noise="flips", **same, num_workers=3, num_trials=1, storage=kept)
-    assert len(again) == 1
-
-
-@pytest.mark.parametrize(
-    "other",
-    [b"precious", b"precious\n", b"1\n", b"null\n", b"[]\n", b"{}\n", b'"op_code"\n', b"\xff\n"],
-)
-def test_storage_that_is_something_else(other: bytes, data: Data, tmp_path: Path) -> None:
-    storage = tmp_path / "precious.txt"
-    storage.write_bytes(other)
-    with pytest.raises(ValueError, match=rf"'{storage}' is damaged or not the file of a search"):
-        tune(data, untrained, **FLIPS, storage=storage)
-    assert storage.read_bytes() == other
-
-
-@pytest.mark.parametrize("damage", [slice(None, -1), slice(None, -20), slice(30, None)])
-def test_damaged_storage(damage: slice, data: Data, kept: Path) -> None:
-    damaged = kept.read_bytes()[damage]
-    kept.write_bytes(damaged)
-    with pytest.raises(ValueError, match=rf"'{kept}' is damaged"):
-        tune(data, untrained, **FLIPS, storage=kept)
-    assert kept.read_bytes() == damaged
-
-
-def test_storage_of_a_study_of_the_user(data: Data, tmp_path: Path) -> None:
-    storage = tmp_path / "study.jsonl"
-    journal = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(storage))
-    )
-    study = optuna.create_study(storage=journal, study_name="tuning", direction="maximize")
-    study.optimize(lambda trial: trial.suggest_float("p", 0, 1), n_trials=1)
-    with pytest.raises(ValueError, match=rf"'{storage}' holds a search with another 'noise'"):
-        tune(data, untrained, **FLIPS, storage=storage)
-
-
-def test_storage_that_is_no_file(data: Data, tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=str(tmp_path / "missing")):
-        tune(data, untrained, **FLIPS, storage=tmp_path / "missing" / "search.jsonl")
-    with pytest.raises(OSError, match=str(tmp_path)):
-        tune(data, untrained, **FLIPS, storage=tmp_path)
 
 
 # What is refused
@@ -595,16 +297,6 @@ def test_nothing_but_the_progress_bar_is_shown(
 # Partitions
 
 
-@pytest.mark.parametrize(("r", "least"), [(1, 4), (5, 11), (11, 23)])
-def test_groups_lie_in_their_range(r: int, least: int, data: Data) -> None:
-    sampling = dict.fromkeys(("n0", "n", "alpha"))
-    ranking = tune(
-        data, noise="ablation", selection="partition", partitions=1, r=r, num_trials=12, **sampling
-    )
-    groups = [int(tuned.parameters["groups"]) for tuned in ranking]
-    assert least <= min(groups) and max(groups) <= 24 and len(set(groups)) > 1
-
-
 def test_exact_accuracies_are_those_of_a_certificate(data: Data) -> None:
     sampling = dict.fromkeys(("n0", "n", "alpha"))
     given: dict[str, Any] = {"noise": "ablation", "selection": "partition", "partitions": 2}
@@ -626,17 +318,6 @@ def test_a_partition_with_a_noise_that_draws_is_sampled(data: Data) -> None:
     for tuned in ranking:
         assert set(tuned.parameters) == {"groups", "p_plus", "p_minus"}
         assert "num_partitions=10" in str(tuned.transform)
-
-
-def test_storage_of_a_search_with_another_selection(data: Data, tmp_path: Path) -> None:
-    kept: dict[str, Any] = {"storage": tmp_path / "search", "num_trials": 1}
-    tune(data, **FLIPS, **kept)
-    for other in (2, 3):
-        with pytest.raises(ValueError, match=r"holds a search with another .*'partitions'"):
-            tune(data, **FLIPS, **kept, selection="partition", partitions=other)
-
-
-EXACT: dict[str, Any] = {"selection": "partition", **dict.fromkeys(("n0", "n", "alpha"))}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,8 @@ r"""Searches for the smoothing that certifies the most against an adversary."""
 
 from __future__ import annotations
 
-import json
-import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +20,7 @@ from tqdm.auto import tqdm
 from pyg_hiersmooth.certificates import Certificate, StoppingRule, certify_anytime
 from pyg_hiersmooth.certificates.checks import check_count
 from pyg_hiersmooth.certificates.vote_bounds import check_alpha
-from pyg_hiersmooth.choices import Kind, SelectionName
+from pyg_hiersmooth.choices import Kind
 from pyg_hiersmooth.datasets.labels import as_labels
 from pyg_hiersmooth.experiment.setting_parts import (
     EdgesSettings,
@@ -30,7 +28,7 @@ from pyg_hiersmooth.experiment.setting_parts import (
     SmoothingSettings,
     names,
 )
-from pyg_hiersmooth.experiment.settings import Settings, differences
+from pyg_hiersmooth.experiment.settings import Settings
 from pyg_hiersmooth.experiment.smoothing import build_transform, certified_noise
 from pyg_hiersmooth.extras import require
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
@@ -38,9 +36,11 @@ from pyg_hiersmooth.nn.calls.inputs.graph import as_graph
 from pyg_hiersmooth.nn.calls.inputs.targets import as_target_index
 from pyg_hiersmooth.nn.calls.model_call import adjacency
 from pyg_hiersmooth.nn.smoothed_classifier import Transform
-from pyg_hiersmooth.noise import NOISES, Noise, SearchRange
+from pyg_hiersmooth.noise import NOISES, Noise
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.ranks import refuse_ranks
+from pyg_hiersmooth.tuning.search_space import find_levels, suggest_parameters
+from pyg_hiersmooth.tuning.stored_search import num_finished, stored_search
 
 if TYPE_CHECKING:
     import optuna
@@ -53,9 +53,6 @@ KEPT = (
     *("edges", "edges_selection", "edges_partitions", "directed"),
 )
 r"""Settings of a smoothing that no search changes."""
-
-LEAST_GROUPS, MOST_GROUPS = 4, 24
-r"""Groups of a partition that are tried."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +164,7 @@ def tune_smoothing(
     example = certified_noise(settings.smoothing, settings.pairs)
     budget = example.check_budget(**budget)
     r = _changed(example, r, budget)
-    suggest = partial(_suggest, levels=_levels(settings, example, r, budget))
+    suggest = partial(suggest_parameters, levels=find_levels(settings, example, r, budget))
     nodes, y = _nodes(data, node_index)
     if settings.smoothing.noise != "none":
         NOISES[settings.smoothing.noise].default().check_features(data.x)
@@ -184,8 +181,8 @@ def tune_smoothing(
         "node_index": fingerprint(nodes),
     }
     optuna = require("optuna", extra="tune")
-    study = _study(storage, search)
-    done = _num_finished(study)
+    study = stored_search(storage, search)
+    done = num_finished(study)
     total = max(done, num_trials)
     bar = tqdm(range(done, total), "Tuning", total, initial=done, disable=not progress)
     for number in bar:
@@ -262,56 +259,6 @@ def _best(study: optuna.Study) -> float:
     return max((trial.value for trial in study.trials if trial.value is not None), default=0.0)
 
 
-@dataclass(frozen=True)
-class _Level:
-    r"""What is searched of the noise of nodes, or of edges.
-
-    Attributes:
-        prefix (str): What the names of its parameters begin with.
-        selection (str): ``"bernoulli"`` or ``"partition"``.
-        changed (int): How many nodes, or pairs, the adversary can change.
-        at_will (bool): Whether they change at will.
-        space (tuple of SearchRange): Where the parameters of the noise are.
-    """
-
-    prefix: str
-    selection: SelectionName
-    changed: int
-    at_will: bool
-    space: tuple[SearchRange, ...]
-
-
-def _levels(settings: Settings, noise: Noise, r: int, budget: dict[str, Any]) -> list[_Level]:
-    r"""What is searched, given the noise that certificates are made with and the adversary."""
-    if noise.changes_nothing(r, **budget):
-        raise ValueError(f"'r' and the budget must allow a change (got r={r} and {budget})")
-    nodes, pairs = settings.smoothing, settings.pairs
-    changed = int(min(r, noise.reach(**budget)))
-    levels = []
-    if nodes.noise != "none":
-        kind = NOISES[nodes.noise]
-        own = {axis.name: budget[axis.name] for axis in kind.axes}
-        space = kind.search_space(**own)
-        levels.append(_Level("", nodes.selection, changed, not kind.axes, space))
-    if pairs is not None:
-        kind = NOISES[pairs.edges]
-        if nodes.noise != "none":
-            changed = sum(budget.values()) if kind.axes else budget["edges"]
-        space = kind.search_space(**(budget if kind.axes else {}))
-        selection = pairs.edges_selection or "bernoulli"
-        levels.append(_Level("edges_", selection, changed, not kind.axes, space))
-    most = (MOST_GROUPS - 1) // 2
-    for level in levels:
-        if level.selection == "partition" and level.changed > most:
-            what = "pairs of nodes" if level.prefix else "nodes"
-            raise ValueError(
-                f"'r' must be at most {most} for '{level.prefix}selection' partition, which "
-                f"certifies less than half as many {what} as there are groups, of at most "
-                f"{MOST_GROUPS} (got {level.changed})"
-            )
-    return levels
-
-
 def _settings(
     smoothing: SmoothingSettings | str,
     pairs: EdgesSettings | None,
@@ -381,81 +328,8 @@ def _nodes(data: Data, node_index: ArrayLike | Tensor) -> tuple[Tensor, np.ndarr
     return nodes, as_labels(data.y, data.x.size(0), nodes).cpu()[nodes].numpy()
 
 
-def _study(storage: str | os.PathLike[str] | None, settings: dict[str, Any]) -> optuna.Study:
-    import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    journal = None
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        if storage is not None:
-            _check_journal(storage)
-            journal = JournalStorage(JournalFileBackend(os.fspath(storage)))
-        study = optuna.create_study(
-            storage=journal, study_name="tuning", load_if_exists=True, direction="maximize"
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"storage '{storage}' is damaged or not the file of a search: {error}"
-        ) from error
-    finally:
-        optuna.logging.set_verbosity(verbosity)
-    # Without a trial that finished, there is nothing to mix with this search.
-    kept = study.user_attrs.get("settings", {}) if _num_finished(study) else settings
-    differing = differences(kept, settings)
-    if differing:
-        raise ValueError(
-            f"storage '{storage}' holds a search with another {', '.join(map(repr, differing))}: "
-            "choose another file"
-        )
-    study.set_user_attr("settings", settings)
-    return study
-
-
-def _check_journal(storage: str | os.PathLike[str]) -> None:
-    r"""Refuses a file that is not Optuna's, which it would write to before it noticed."""
-    if not os.path.exists(storage):
-        return
-    with open(storage, encoding="utf-8") as file:
-        for line in file:
-            if not line.endswith("\n") or "op_code" not in json.loads(line):
-                raise ValueError(f"it has the line {line[:40]!r}")
-
-
-def _num_finished(study: optuna.Study) -> int:
-    return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
-
-
 def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
-
-
-def _suggest(trial: optuna.trial.BaseTrial, levels: Sequence[_Level]) -> dict[str, Any]:
-    r"""Parameters of a smoothing, to three digits, and more where many nodes change."""
-    return {name: value for level in levels for name, value in _of_level(trial, level).items()}
-
-
-def _of_level(trial: optuna.trial.BaseTrial, level: _Level) -> dict[str, Any]:
-    # Nothing is certified unless all changed nodes are selected with more than one half, and
-    # nothing can be classified if all features are lost, where rows may change at will.
-    changed = max(level.changed, 1)
-    digits = 2 + len(str(changed))
-    ranges, chosen = level.space, dict[str, Any]()
-    if level.selection == "partition":
-        least_groups = max(LEAST_GROUPS, 2 * changed + 1)
-        name = f"{level.prefix}groups"
-        chosen[name] = trial.suggest_int(name, least_groups, MOST_GROUPS)
-    elif not level.prefix or level.at_will:  # to flip the edges of some pairs is to flip fewer
-        least_p = math.ceil(0.5 ** (1.0 / changed) * 10**digits) / 10**digits
-        most_p = 0.99 ** (1.0 / changed) if level.at_will else 1.0
-        ranges = (SearchRange("p", least_p, most_p), *level.space)
-    for each in ranges:
-        name = f"{level.prefix}{each.name}"
-        value = trial.suggest_float(name, each.low, each.high, log=each.log)
-        chosen[name] = float(f"{value:.{digits}g}")
-    return chosen
 
 
 def _ranking(
