@@ -111,7 +111,7 @@ def test_settings_of_methods_can_be_replaced(
         "flat flips": (1.0, 0.01),
         "node ablation": (0.9, None),
         "exact node ablation": (None, None),
-        "unprotected": (1.0, None),
+        "unprotected": (None, None),
     }
     groups = {run.method.name: run.method.smoothing.groups for run in planned}
     assert groups == dict.fromkeys(settings) | {"exact node ablation": 6}
