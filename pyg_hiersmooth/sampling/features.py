@@ -135,7 +135,7 @@ class ProjectedFeatures(FeatureSource):
 
     def mapped(self, features: Tensor) -> Tensor:
         r"""What the model gets in place of given features ``[N, D (+ 1)]``."""
-        return self.maps.stand_in(features @ self.maps.matrix)
+        return self.maps.stand_in(self.maps.products(features))
 
     def _draw(self, selected: Tensor, stream: RandomStream) -> Tensor:
         hidden = self._hidden_draw(selected, stream)

@@ -15,6 +15,7 @@ from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward, side_by_side
+from pyg_hiersmooth.nn.isolation.hidden_model import known_draw
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.precision import cast
@@ -77,6 +78,9 @@ class NoisyModel:
         why_dense (str, optional): Why noisy features are written out, if they have to be.
         precision (torch.dtype, optional): A higher precision that the model takes as well.
         part (Part, optional): The units that are left, where some have left.
+        products (torch.Tensor, optional): Those of the first trial draw with the first linear maps
+            in the highest precision that the model takes, where it was seen to answer for them as
+            for the draw, ``[N, H]``.
 
     Attributes:
         hops_tried (set): Numbers of hops that were found right, with a digest of their targets.
@@ -93,6 +97,7 @@ class NoisyModel:
     why_dense: str | None = None
     precision: torch.dtype | None = None
     part: Part | None = None
+    products: Tensor | None = None
     hops_tried: set[tuple[int, str]] = field(default_factory=set, init=False)
 
     @property
@@ -285,7 +290,7 @@ class NoisyModel:
             return False
         dtype = self.x.dtype if self.precision is None else self.precision
         precise = replace(self, whole=self.precise(), x=cast(self.x, dtype))
-        draws = [cast(self._written_out(self.trial_stream(i))[1], dtype) for i in range(2)]
+        draws = [self._written_out(self.trial_stream(i))[1] for i in range(2)]
         forward = self._one_at_a_time
         plain = precise.whole.plain(forward if self.precision is None else forward.in_dtype(dtype))
         called, expected = [precise.answer(draw, 1) for draw in draws][1], plain.answer(draws[1])
@@ -305,6 +310,22 @@ class NoisyModel:
         if not self.dense_fits and isinstance(self.source, ProjectedFeatures):
             return self.source.draw([stream])
         return self.smooth(stream)
+
+    def precise_draw(self, known: bool = True) -> Tensor:
+        r"""The first trial draw in the highest precision that the model takes; of one whose
+        products are :obj:`known`, these alone.
+        """
+        if known and self.products is not None:
+            return known_draw(self.products, self.x.size(1) + self.transform.append_indicator)
+        draw = self.trial_draw(0)
+        return draw if self.precision is None else cast(draw, self.precision)
+
+    def draws_random_numbers(self) -> bool:
+        r"""Whether the model draws from the global generators."""
+        try:
+            return self.prepared.draws_random_numbers(self.source.draw([self.trial_stream(0)]))
+        except NotLinearError:  # it takes its features in other ways now and then
+            return self.prepared.draws_random_numbers(self.trial_draw(0))
 
     @property
     def dense_fits(self) -> bool:
