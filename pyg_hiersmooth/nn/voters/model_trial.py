@@ -156,9 +156,10 @@ class ModelTrial:
         if isinstance(model.source, DenseFeatures):
             model.why_dense = model.source.reason
         enter: Callable[[Tensor], Tensor] = lambda x: x  # noqa: E731
-        if isinstance(model.source, ProjectedFeatures) and model.dense_fits:
-            enter = model.source.mapped
         draws = [self._draw(number) for number in range(2)]
+        if self._products and isinstance(model.source, ProjectedFeatures):
+            draws = [products.to(model.x.dtype) for products in self._products]
+            enter = model.source.maps.stand_in
         signs = ((1, -1) if draws[0].is_floating_point() else (1,)) if model.dense_fits else ()
         probes = (enter(sign * unrelated_probe(draws[0], 0)) for sign in signs)
         noisy = not (

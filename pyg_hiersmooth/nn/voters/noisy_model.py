@@ -235,7 +235,8 @@ class NoisyModel:
         r"""Where noisy features come from."""
         if self.why_dense is not None:
             return DenseFeatures(self.transform, self.x, self.sizes, self.why_dense)
-        return feature_source(self.transform, self.x, self.sizes, self.whole)
+        former = vars(self).pop("_former", None)
+        return feature_source(self.transform, self.x, self.sizes, self.whole, former)
 
     def logits(self, streams: list[RandomStream]) -> Any:
         r"""Logits of as many samples as a block has, from their streams."""
@@ -335,7 +336,8 @@ class NoisyModel:
     def renew(self, forward: Forward | None = None) -> None:
         r"""Starts over with a fresh copy of the model, perhaps on another form of the objects."""
         self.whole = self.whole.fresh(forward)
-        vars(self).pop("source", None)  # made for the weights of one copy
+        if "source" in vars(self):  # made for the weights of one copy
+            self._former = vars(self).pop("source")
 
     def elsewhere(
         self, forward: Forward, transform: HierarchicalNodeFeatureNoise, x: Tensor
@@ -368,5 +370,5 @@ class NoisyModel:
         return fewer
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("source", "smooth", "_one_at_a_time", "_noisy_edges")
+        made = ("source", "_former", "smooth", "_one_at_a_time", "_noisy_edges")
         return {key: each for key, each in vars(self).items() if key not in made}
