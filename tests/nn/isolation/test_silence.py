@@ -12,6 +12,8 @@ from torch_geometric.utils import to_undirected
 
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.isolation import silence
+from pyg_hiersmooth.nn.isolation.hidden_model import HiddenModel
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.isolation.silence import check_silence
 
@@ -174,6 +176,52 @@ class Embedded(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.conv(x + self.own, edge_index)
+
+
+class Marked(nn.Module):
+    """Passes messages of sending nodes in both directions, and reads who sends, or does not."""
+
+    def __init__(self, looks: bool = True, whole: bool = False, squares: bool = False) -> None:
+        super().__init__()
+        self.looks, self.whole, self.squares = looks, whole, squares
+        self.map, self.mark = nn.Linear(D + 1, C), nn.Parameter(torch.eye(D + 1)[-1:])
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        hidden = self.map(x).tanh()
+        silent = ~(nn.functional.linear(x, self.mark) < 0.5)  # NaN where others are infinite
+        back = torch.where(silent & self.looks, 0.0, hidden)[edge_index[1]]
+        logits = hidden.index_add(0, edge_index[1], hidden[edge_index[0]])
+        logits = logits.index_add(0, edge_index[0], back)
+        if self.whole and len(x) > silence.PART_SIZE:
+            logits = logits + hidden.mean(0)
+        if self.squares and bool(self.map(x).abs().max() > 100.0):
+            logits = logits + 0.0 * x.square().sum(1, keepdim=True)
+        return logits
+
+
+@pytest.mark.parametrize("behind_first_maps", [True, False])
+def test_a_large_graph_is_tried_in_few_calls(behind_first_maps: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    num_nodes = 3 * silence.PART_SIZE
+    edges = torch.randint(0, num_nodes, (2, 1_000), generator=generator)
+    x = torch.randn(num_nodes, D, generator=generator)
+    x = torch.cat([x, (torch.rand(num_nodes, 1, generator=generator) < 0.5).float()], dim=1)
+    data = Data(x=x, edge_index=edges, num_nodes=num_nodes)
+
+    def tried(model: nn.Module) -> None:
+        model = model.eval()
+        prepared = isolate(model, GraphForward(None, [data], node_level=True), x)
+        prepared = prepared.in_dtype(torch.float64)
+        products = HiddenModel.of(prepared, x).maps.products(x) if behind_first_maps else None
+        with torch.no_grad():
+            check_silence(prepared, x, True, products)
+
+    tried(made(Marked))
+    tried(made(lambda: Marked(squares=True)))
+    with pytest.raises(ImpureModelError, match="lets a node that sends no messages reach others"):
+        tried(made(lambda: Marked(looks=False)))
+    with pytest.raises(ImpureModelError, match="lets a node that sends no messages reach others"):
+        tried(made(lambda: Marked(whole=True)))
 
 
 def test_models_that_take_no_more_nodes_are_refused() -> None:
