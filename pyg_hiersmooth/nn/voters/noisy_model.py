@@ -353,6 +353,7 @@ class NoisyModel:
             transform=self.options.smoothing(transform),
             x=x,
             sizes=[x.size(0)],
+            products=None,
         )
 
     def on_units(self, units: list[int]) -> NoisyModel:

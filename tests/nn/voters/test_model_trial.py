@@ -108,6 +108,8 @@ def test_products_that_it_answers_as_their_draw_are_kept() -> None:
     assert noisy.products is not None
     expected = noisy.trial_draw(0).double() @ model.convs[0].lin.weight.t().double()
     torch.testing.assert_close(noisy.products, expected, rtol=1e-12, atol=1e-12)
+    elsewhere = noisy.elsewhere(noisy.given, TRANSFORM, 1.0 - noisy.x)
+    assert elsewhere.products is None, "of other features"
     known = noisy.precise_draw(known=True)
     assert isinstance(known, LinearInput) and known.shape == (N, D + 1)
     assert torch.equal(noisy.precise_draw(known=False), noisy.trial_draw(0).double())
