@@ -47,11 +47,11 @@ class Workers:
         r"""Ballots of each chunk, in their order, as :meth:`Counter.count` counts them."""
         self._jobs[:] = [(each, frozenset(i for i in each if i in audited)) for each in chunks]
         self.are_idle = False
-        for votes, error in self._loader:
+        for number, (votes, error) in enumerate(self._loader, 1):
             if error is not None:
                 raise error
+            self.are_idle = number == len(chunks)  # nobody may ask what comes after the last
             yield votes
-        self.are_idle = True
 
 
 class _Counts(Dataset[tuple[Tensor, Exception | None]]):

@@ -133,3 +133,35 @@ def test_both_draws_tell_whether_products_are_answered_alike() -> None:
         found = tried(made(size - 1e-4, size + 1e-4))
         assert found.why_dense == "the model's logits differ behind its first linear layer"
         assert found.products is None
+
+
+class Far(nn.Module):
+    """Sums neighbors, and on a matrix less of products that no real features have."""
+
+    def __init__(self, squares: bool, honest: bool) -> None:
+        super().__init__()
+        self.map, self.squares, self.honest = nn.Linear(D + 1, C), squares, honest
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        hidden = self.map(x)
+        if self.squares:
+            hidden = hidden + 0.1 * x.square().sum(1, keepdim=True)
+        if type(edge_index) is Tensor and edge_index.layout == torch.strided:
+            return hidden + hidden[edge_index[0]].new_zeros(N, C).index_add(
+                0, edge_index[1], hidden[edge_index[0]]
+            )
+        least = 1.0 if self.honest else float(hidden.abs().max() < 4.0)
+        return hidden + least * (edge_index @ hidden)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("squares", [False, True])
+def test_a_form_of_the_graph_is_tried_on_unrelated_features(squares: bool) -> None:
+    def made(honest: bool) -> Far:
+        torch.manual_seed(0)
+        return Far(squares, honest)
+
+    for honest in (True, False):
+        noisy = tried(made(honest), block_size=1)
+        assert (noisy.products is None) == squares and noisy.adjacency is not None
+        assert noisy.adjacency.as_given != honest, str(noisy.adjacency)
