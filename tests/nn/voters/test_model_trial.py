@@ -10,7 +10,7 @@ from torch_geometric.nn import GCN
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
-from pyg_hiersmooth.nn.voters import noisy_model
+from pyg_hiersmooth.nn.voters import model_trial, noisy_model
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
@@ -165,3 +165,20 @@ def test_a_form_of_the_graph_is_tried_on_unrelated_features(squares: bool) -> No
         noisy = tried(made(honest), block_size=1)
         assert (noisy.products is None) == squares and noisy.adjacency is not None
         assert noisy.adjacency.as_given != honest, str(noisy.adjacency)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dense", [False, True])
+def test_what_depends_on_nothing_else_is_tried_on_two_draws(
+    dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Tensor] = []
+
+    def seen(prepared: Any, draws: list[Tensor], *rest: Any) -> None:
+        answers.extend(map(prepared.answer, draws))
+
+    monkeypatch.setattr(model_trial, "check_deterministic", seen)
+    noisy = tried(GCN(D + 1, 8, 2, C), dense=dense)
+    expected = [noisy.answer(noisy.trial_draw(number), 1) for number in range(2)]
+    torch.testing.assert_close(answers, expected)
+    assert not torch.allclose(*expected)
