@@ -3,11 +3,12 @@ r"""Time per sample: this package, a plain loop, and the floor, in one run.
 The plain loop is what one writes without the package: exact draws on the selected rows of dense
 features, one forward pass a sample, all cores. The floor is the model's own work after its first
 linear maps, on ready hidden features, with the same engine and workers: what is left if noise
-were free. Memory is the largest proportional set size of all processes together.
+were free. A draw is what noise costs on one thread, products with the first maps included. Memory
+is the largest proportional set size of all processes together.
 
-A second table counts everything, as a user waits for it: the first and the second call of a new
-classifier, audits included, in dense forward passes; and a run of :data:`TOGETHER` samples against
-as many passes of the plain loop.
+A second table counts everything, audits included: the first and the second call of a new
+classifier, in dense forward passes, both as seconds of one thread; and, as a user waits for it, a
+run of :data:`TOGETHER` samples against as many passes of the plain loop.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, Noise, SparseFlipNoise
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling import sample_votes
+from pyg_hiersmooth.sampling.engine import single_thread
 from pyg_hiersmooth.sampling.features import FeatureSource
 from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -48,7 +50,11 @@ P = 0.81
 NOISES: dict[str, Noise] = {"flips": SparseFlipNoise(0.05, 0.8), "gaussian": GaussianNoise(0.25)}
 NUM_TARGETS = 253
 TOGETHER = 400
-EXACT = HierarchicalNodeFeatureNoise(PartitionSelection(10, 10), AblationNoise())
+CALLS = {
+    "exact": HierarchicalNodeFeatureNoise(PartitionSelection(10, 10), AblationNoise()),
+    "messages": HierarchicalNodeFeatureNoise(P, AblationNoise(of="messages")),
+}
+r"""Smoothings of which the second table counts calls, besides those of :data:`NOISES`."""
 
 
 class ReadyFeatures(FeatureSource):
@@ -127,6 +133,13 @@ def milliseconds_per_sample(run: Callable[[int], object], num_samples: int) -> f
     return 1e3 * (times[1] - times[0]) / (num_samples - 1)
 
 
+def milliseconds_per_draw(source: FeatureSource, repeats: int = 101) -> float:
+    r"""Median time of one draw of features, behind the first linear maps, on one thread."""
+    with single_thread(source.x.device), torch.no_grad():
+        draws = [seconds(lambda: source.draw([RandomStream(i)])) for i in range(repeats)]  # noqa: B023
+    return 1e3 * statistics.median(draws)
+
+
 def measure(
     model_name: str, noise_name: str, data: Data, num_samples: int, workers: int, repeats: int
 ) -> dict[str, float | str]:
@@ -168,6 +181,7 @@ def measure(
         "model": model_name,
         "noise": noise_name,
         "ours_ms": own,
+        "draw_ms": milliseconds_per_draw(ours.model.source),
         "plain_ms": plain,
         "floor_ms": least,
         "plain_over_ours": plain / own,
@@ -177,11 +191,11 @@ def measure(
     }
 
 
-def seconds(run: Callable[[], object]) -> float:
-    r"""How long a call takes."""
-    start = time.perf_counter()
+def seconds(run: Callable[[], object], clock: Callable[[], float] = time.process_time) -> float:
+    r"""How long a call takes: seconds of this process, unless the clock is another one."""
+    start = clock()
     run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
 @dataclass(frozen=True)
@@ -205,22 +219,23 @@ def measure_calls(
     num_classes = int(data.y.max()) + 1
     model = build_model(model_name, data.x.size(1) + 1, num_classes).eval()
     exact = noise_name == "exact"
-    transform = EXACT if exact else HierarchicalNodeFeatureNoise(P, NOISES[noise_name])
+    transform = CALLS.get(noise_name) or HierarchicalNodeFeatureNoise(P, NOISES[noise_name])
     samples: dict[str, Any] = {} if exact else {"n0": 1, "n": 1}
     quiet: dict[str, Any] = {"progress": False, "node_index": torch.arange(NUM_TARGETS)}
     x = torch.cat([data.x, torch.zeros(data.num_nodes, 1)], dim=1)
     dense, first, again, together = [], [], [], []
     for _ in range(repeats):
-        with torch.no_grad():
-            passes = [seconds(lambda: model(x, data.edge_index)) for _ in range(9)]
-        dense.append(statistics.median(passes))
         smoothed = SmoothedNodeClassifier(model, transform, num_classes)
-        first.append(seconds(lambda: smoothed.certify(data, **samples, **quiet)))  # noqa: B023
-        again.append(seconds(lambda: smoothed.certify(data, **samples, **quiet)))  # noqa: B023
-        if not exact:
+        call = functools.partial(smoothed.certify, data, **samples, **quiet)
+        with single_thread(data.x.device), torch.no_grad():
+            passes = [seconds(lambda: model(x, data.edge_index)) for _ in range(9)]
+            dense.append(statistics.median(passes))
+            first.append(seconds(call))
+            again.append(seconds(call))
+        if plain_ms > 0:
             new = SmoothedNodeClassifier(model, transform, num_classes)
             run = functools.partial(new.sample_votes, data, TOGETHER, **quiet)
-            together.append(seconds(run))
+            together.append(seconds(run, time.perf_counter))
     one = statistics.median(dense)
     run_ms = 1e3 * statistics.median(together) if together else None
     return Calls(
@@ -256,7 +271,16 @@ def main(
     r"""Prints time per sample: this package, a plain loop, the floor, and their ratios."""
     data = load_dataset(dataset, root)[0]
     table = Table(title=f"{dataset}, p={P}, {workers} workers, medians of {repeats}")
-    for column in ("model", "noise", "ours", "plain loop", "floor", "plain/ours", "ours/floor"):
+    for column in (
+        "model",
+        "noise",
+        "ours",
+        "draw",
+        "plain loop",
+        "floor",
+        "plain/ours",
+        "ours/floor",
+    ):
         table.add_column(column, justify="left" if column in ("model", "noise") else "right")
     table.add_column("memory", justify="right")
     rows = []
@@ -268,7 +292,7 @@ def main(
             table.add_row(
                 model,
                 noise,
-                *(f"{row[name]:.2f} ms" for name in ("ours_ms", "plain_ms", "floor_ms")),
+                *(f"{row[name]:.2f} ms" for name in ("ours_ms", "draw_ms", "plain_ms", "floor_ms")),
                 f"{row['plain_over_ours']:.1f}x",
                 f"{row['ours_over_floor']:.2f}",
                 f"{row['peak_memory_gb']:.2f} GB",
@@ -278,7 +302,7 @@ def main(
         calls.add_column(column, justify="left" if column in ("model", "noise") else "right")
     calls.add_column("plain/ours", justify="right")
     plain = {(str(row["model"]), str(row["noise"])): float(row["plain_ms"]) for row in rows}
-    asked = [*plain, *((model, "exact") for model in models or MODELS["node"])]
+    asked = [*plain, *((model, name) for model in models or MODELS["node"] for name in CALLS)]
     in_all: list[dict[str, Any]] = []
     for model, noise in asked:
         call = measure_calls(model, noise, data, repeats, plain.get((model, noise), 0.0))

@@ -24,7 +24,6 @@ from pyg_hiersmooth.nn.calls.model_call import ModelCall, check_call
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.calls.structure import check_keep
 from pyg_hiersmooth.nn.certificate_plan import CertificatePlan
-from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.nn.isolation.problems import collecting
 from pyg_hiersmooth.nn.neighborhoods.exposure import exposure
 from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, check_cut
@@ -41,6 +40,7 @@ from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.sampling import Voter
 from pyg_hiersmooth.sampling.checkpoint import fingerprint
+from pyg_hiersmooth.sampling.linear_input import NotLinearError
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 
@@ -261,16 +261,18 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         if quick and tried in model.hops_tried:
             return
         with model.trying():
-            draw = model.trial_draw(0)
-            if quick and model.prepared.draws_random_numbers(draw):
+            if quick and model.draws_random_numbers():
                 return
             if parts is not None:
                 parts.check_hops(whole, whole.targets.cpu())
                 model.hops_tried.add(tried)
                 return
             prepared = model.precise()
-            draw = draw if prepared.precision is None else cast(draw, prepared.precision)
-            check_num_hops(prepared, draw, data, whole.targets, self.num_hops, *types, quick)
+            asked = data, whole.targets, self.num_hops, *types, quick
+            try:
+                check_num_hops(prepared, model.precise_draw(known=True), *asked)
+            except NotLinearError:  # it takes its features in other ways now and then
+                check_num_hops(prepared, model.precise_draw(known=False), *asked)
         model.hops_tried.add(tried)
 
     def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:

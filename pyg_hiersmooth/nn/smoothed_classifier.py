@@ -39,6 +39,7 @@ from pyg_hiersmooth.sampling.generators import generators_put_back
 from pyg_hiersmooth.sampling.outcomes import NothingSelected
 from pyg_hiersmooth.sampling.ranks import collective, current_ranks
 from pyg_hiersmooth.sampling.rounds import sample_until
+from pyg_hiersmooth.sampling.workers import workers_kept
 from pyg_hiersmooth.serialization import to_dict
 from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFeatureNoise
 
@@ -344,7 +345,7 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         kept = _kept_votes(plan, voter, settings, checkpoint)
         self._announce(voter, plan, kept, num_workers, progress)
         votes = []
-        with generators_put_back(voter.device), torch.no_grad():
+        with generators_put_back(voter.device), torch.no_grad(), workers_kept():
             for name, (start, count) in plan.parts.items():
                 shared: dict[str, Any] = {
                     "num_workers": num_workers,

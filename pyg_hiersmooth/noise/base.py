@@ -341,7 +341,7 @@ class Noise(ABC):
             ValueError: If a feature is NaN, infinite or outside the domain of the noise.
         """
         values = stored_values(x)
-        if values.is_floating_point() and not bool(torch.isfinite(values).all()):
+        if not _are_finite(values):
             raise ValueError("features 'x' must be finite (got NaN or infinite values)")
         if self.needs_binary and not torch.equal(values * values, values):  # 0 and 1 alone
             raise ValueError(
@@ -388,15 +388,18 @@ class AdditiveNoise(Noise):
             raise ValueError(
                 f"{self.__class__.__name__} needs floating-point features 'x' (got {x.dtype})"
             )
-        out = x.clone()
         rows = selected.nonzero().view(-1)
-        out[rows] += self.draw((rows.numel(), *x.shape[1:]), stream, x.dtype)
-        return out
+        return x.index_add(0, rows, self.draw((rows.numel(), *x.shape[1:]), stream, x.dtype))
 
 
 def stored_values(x: Tensor) -> Tensor:
     r"""The values that a tensor of any layout holds."""
     return x if x.layout == torch.strided else x.to_sparse_coo().coalesce().values()
+
+
+def _are_finite(values: Tensor) -> bool:
+    r"""Whether no value is NaN or infinite; a sum that is not may have overflowed."""
+    return bool(values.sum().isfinite()) or bool(values.isfinite().all())
 
 
 def _as_masses(mass: ArrayLike) -> np.ndarray:

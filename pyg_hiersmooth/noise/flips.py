@@ -62,7 +62,7 @@ class SparseFlipNoise(Noise):
 
     def sample_projected(self, x: Tensor, weight: Tensor) -> Draw:
         sampler = FlipSampler(self, x)
-        clean = x @ weight
+        clean = embedding_bag(sampler.clean.col, weight, sampler.clean.offset, mode="sum")
         weight = torch.cat([weight, weight.new_zeros(1, weight.size(1))])
 
         def draw(selected: Tensor, stream: RandomStream) -> Tensor:
@@ -107,6 +107,9 @@ class FlipSampler:
     Args:
         noise (SparseFlipNoise): The noise.
         x (torch.Tensor): Binary features ``[N, D]``, dense, COO or CSR.
+
+    Attributes:
+        clean (BinaryRows): All of its rows.
     """
 
     def __init__(self, noise: SparseFlipNoise, x: Tensor) -> None:
@@ -121,9 +124,9 @@ class FlipSampler:
         num_positions = self.num_rows * self.num_columns
         self._dtype = torch.int32 if num_positions < 2**30 else torch.int64
         one = self.row * self.num_columns + self.col
-        self._one, self._one_col = one.to(self._dtype), self.col.to(self._dtype)
-        rows = torch.arange(self.num_rows, device=one.device)
-        self._first_one = torch.searchsorted(self.row, rows).to(self._dtype)
+        self._one = one.to(self._dtype)
+        first = torch.searchsorted(self.row, torch.arange(self.num_rows, device=one.device))
+        self.clean = BinaryRows(self.col.to(self._dtype), first.to(self._dtype))
         self._bitmap: Tensor | None = None
         if num_positions <= 8 * MAX_BITMAP_BYTES:
             bit = torch.ones_like(one, dtype=torch.uint8) << (one & 7).to(torch.uint8)
@@ -152,9 +155,9 @@ class FlipSampler:
         # Ones: each stays with probability 1 - p_minus.
         stay = stream.successes(self.row.numel(), 1.0 - self.noise.p_minus)
         stay = stay[selected.index_select(0, self.row.index_select(0, stay))]
-        first = self._first_one.index_select(0, rows).to(stay.dtype)
+        first = self.clean.offset.index_select(0, rows).to(stay.dtype)
         offset = torch.searchsorted(stay, first).to(self._dtype)
-        kept = BinaryRows(self._one_col.index_select(0, stay), offset)
+        kept = BinaryRows(self.clean.col.index_select(0, stay), offset)
         return rows, kept, added
 
     def dense(self, selected: Tensor, stream: RandomStream) -> Tensor:

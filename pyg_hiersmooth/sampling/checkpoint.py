@@ -255,14 +255,17 @@ def same_setting(kept: Any, value: Any) -> bool:
     return bool(kept == value)
 
 
-def digest(*parts: bytes) -> str:
-    r"""A short digest of bytes."""
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+def digest(*parts: bytes | memoryview) -> str:
+    r"""A short digest of bytes, of all parts as one."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()[:16]
 
 
 def fingerprint(*tensors: Tensor) -> str:
     r"""A short digest of the values, shapes and dtypes of tensors."""
-    parts = []
+    parts: list[bytes | memoryview] = []
     for tensor in tensors:
         parts.append(f"{tensor.layout} {tensor.dtype} {list(tensor.shape)}".encode())
         if tensor.layout != torch.strided:
@@ -270,5 +273,5 @@ def fingerprint(*tensors: Tensor) -> str:
             parts.append(fingerprint(tensor.indices(), tensor.values()).encode())
         elif tensor.numel() > 0:
             raw = tensor.detach().cpu().contiguous().flatten()
-            parts.append(raw.view(torch.uint8).numpy().tobytes())
+            parts.append(raw.view(torch.uint8).numpy().data)
     return digest(*parts)

@@ -3,7 +3,6 @@ r"""Counts votes over a range of samples: in chunks, in workers, by ranks, and r
 from __future__ import annotations
 
 import math
-import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator
@@ -11,7 +10,6 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from pyg_hiersmooth.cores import num_cores
@@ -20,6 +18,7 @@ from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.checkpoint import Counted, VoteCheckpoint
 from pyg_hiersmooth.sampling.ranks import Ranks, collective, current_ranks, num_local_ranks
 from pyg_hiersmooth.sampling.tally import Ballots, Tally
+from pyg_hiersmooth.sampling.workers import workers_of
 
 MAX_CHUNK, MAX_SECONDS = 64, 2.0
 r"""Most samples, and about the most seconds, between two reports of progress."""
@@ -264,31 +263,7 @@ def _count(
         for chunk in chunks:
             yield voter.count(chunk, audited)
         return
-    # Workers are forked where that is possible: they share the model and the data as they are.
-    loader = DataLoader(
-        _Chunks(voter, chunks, audited),
-        batch_size=None,
-        num_workers=num_workers,
-        multiprocessing_context="fork" if sys.platform == "linux" else None,
-    )
-    for votes, error in loader:
-        if error is not None:
-            raise error
-        yield votes
-
-
-class _Chunks(Dataset[tuple[Tensor, Exception | None]]):
-    def __init__(self, voter: Voter, chunks: list[range], audited: Collection[int]) -> None:
-        self.voter, self.chunks, self.audited = voter, chunks, audited
-
-    def __len__(self) -> int:
-        return len(self.chunks)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Exception | None]:
-        try:
-            return self.voter.count(self.chunks[index], self.audited), None
-        except Exception as error:  # raised again in the main process, as it is
-            return torch.empty(0), error
+    yield from workers_of(voter, num_workers).count(chunks, audited)
 
 
 def num_processes(voter: Voter, num_samples: int, num_workers: int | None = None) -> int:

@@ -94,6 +94,10 @@ class ProjectedFeatures(FeatureSource):
     Most GNNs touch their features first in ``x @ W``, and
     :math:`(X + S) W = X W + S W`: the clean part is computed once for all samples. Several maps
     of the same features get one joint draw.
+
+    Args:
+        transform, x, sizes, former: As of :func:`feature_source`.
+        maps (LinearMaps): The maps.
     """
 
     def __init__(
@@ -102,15 +106,20 @@ class ProjectedFeatures(FeatureSource):
         x: Tensor,
         sizes: list[int],
         maps: LinearMaps,
+        former: FeatureSource | None = None,
     ) -> None:
         super().__init__(transform, x, sizes)
         self.maps = maps
         weight, self.indicator = maps.matrix[: x.size(1)], maps.matrix[x.size(1) :]
-        hidden_draw = transform.noise.sample_projected(x, weight.contiguous())
+        self._dense_draw: Draw | None = None
+        hidden_draw: Draw | None
+        if isinstance(former, ProjectedFeatures) and torch.equal(former.maps.matrix, maps.matrix):
+            hidden_draw = former._hidden_draw
+        else:
+            hidden_draw = transform.noise.sample_projected(x, weight.contiguous())
         if hidden_draw is None:
             raise NotLinearError(f"{type(transform.noise).__name__} has no shortcut")
-        self._hidden_draw = hidden_draw
-        self._dense_draw: Draw | None = None
+        self._hidden_draw: Draw = hidden_draw
         layers = "layer" if len(maps) == 1 else f"layers ({len(maps)})"
         self.description = f"noise drawn behind the first linear {layers}"
 
@@ -135,7 +144,7 @@ class ProjectedFeatures(FeatureSource):
 
     def mapped(self, features: Tensor) -> Tensor:
         r"""What the model gets in place of given features ``[N, D (+ 1)]``."""
-        return self.maps.stand_in(features @ self.maps.matrix)
+        return self.maps.stand_in(self.maps.products(features))
 
     def _draw(self, selected: Tensor, stream: RandomStream) -> Tensor:
         hidden = self._hidden_draw(selected, stream)
@@ -155,6 +164,7 @@ def feature_source(
     x: Tensor,
     sizes: list[int],
     run: Callable[[Tensor], Any],
+    former: FeatureSource | None = None,
 ) -> FeatureSource:
     r"""The cheapest exact source of smoothed features that a model accepts.
 
@@ -163,6 +173,8 @@ def feature_source(
         x (torch.Tensor): Clean features ``[N, D]``.
         sizes (list of int): Entities of each object.
         run (Callable): Calls the model on features of one draw.
+        former (FeatureSource, optional): The source for another copy of the model, whose
+            preparations it takes over where the weights are the same.
     """
     if not x.is_floating_point():
         return DenseFeatures(transform, x, sizes, f"{x.dtype} features")
@@ -174,6 +186,6 @@ def feature_source(
         return DenseFeatures(transform, x, sizes, f"the model uses them in '{use}'")
     try:
         with torch.no_grad():
-            return ProjectedFeatures(transform, x, sizes, maps)
+            return ProjectedFeatures(transform, x, sizes, maps, former)
     except NotLinearError as error:
         return DenseFeatures(transform, x, sizes, str(error))

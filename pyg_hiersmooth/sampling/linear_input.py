@@ -72,8 +72,13 @@ class LinearInput(Tensor):
     r"""Stands in for a feature matrix, and supports products with weight matrices.
 
     A model that does anything else with it meets a :class:`NotLinearError`.
+
+    Attributes:
+        products (torch.Tensor or None): Products with all first linear maps of a model, where it
+            was seen to answer for them as for the features.
     """
 
+    products: Tensor | None = None
     _product: Callable[[LinearMap], Tensor]
 
     @staticmethod

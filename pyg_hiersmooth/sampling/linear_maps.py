@@ -15,6 +15,9 @@ from pyg_hiersmooth.sampling.linear_input import (
     find_linear_maps,
 )
 
+ROWS_AT_ONCE = 256
+r"""Rows of features that are written in another precision at a time."""
+
 
 class LinearMaps:
     r"""Answers a model that reads its features through known linear maps only.
@@ -36,6 +39,14 @@ class LinearMaps:
 
     def __len__(self) -> int:
         return len(self._widths)
+
+    def products(self, features: Tensor) -> Tensor:
+        r"""Products ``[N, H]`` of features ``[N, D]`` of any precision, in that of the maps."""
+        if features.dtype == self.matrix.dtype:
+            return features @ self.matrix
+        # A few rows at a time: all of them in another precision take longer to write than to read.
+        parts = features.split(ROWS_AT_ONCE)
+        return torch.cat([part.to(self.matrix.dtype) @ self.matrix for part in parts])
 
     def stand_in(self, products: Tensor) -> LinearInput:
         r"""What the model gets in place of features with these products, ``[N, H]``."""

@@ -21,6 +21,7 @@ from torch_geometric.nn import GCN, GraphNorm
 from pyg_hiersmooth import models
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, SparseFlipNoise
+from pyg_hiersmooth.sampling import workers
 from pyg_hiersmooth.sampling.checkpoint import read_votes
 from pyg_hiersmooth.selection import FixedSizeSelection, PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
@@ -551,3 +552,53 @@ def test_exposures_are_those_of_the_models_own_edges() -> None:
     ablated = HierarchicalNodeFeatureNoise(0.5, AblationNoise())
     with pytest.raises(ValueError, match="an exposure is about AblationNoise"):
         SmoothedNodeClassifier(GCN(5, 8, 2, 3), ablated, 3).exposure(data)
+
+
+class ReadsMore(nn.Module):
+    """Reads its features beyond its first map where that maps to large numbers."""
+
+    def __init__(self, far: bool) -> None:
+        super().__init__()
+        self.far, self.map = far, nn.Linear(D + 1, C)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        hidden = self.map(x)
+        logits = hidden.index_add(0, edge_index[1], hidden[edge_index[0]])
+        if bool(hidden.abs().max() > 100.0):
+            squares = x.square().sum(1, keepdim=True)
+            logits = logits + (squares.mean(0) if self.far else torch.where(squares > 0, 0.0, 0.0))
+        return logits
+
+
+def test_hops_are_tried_on_features_where_products_are_not_enough() -> None:
+    for far in (False, True):
+        torch.manual_seed(0)
+        wrapper = SmoothedNodeClassifier(ReadsMore(far).eval(), FLIPS, C, num_hops=1)
+        refused = pytest.raises(ValueError, match="features further away move logits")
+        with refused if far else contextlib.nullcontext():
+            wrapper.sample_votes(make_graph(), 3, progress=False)
+            assert str(wrapper.feature_path).startswith("noise drawn behind")
+            assert str(wrapper.neighborhoods).startswith("whole graph")
+
+
+def test_the_parts_of_a_certificate_share_their_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+
+    class Counted(workers.Workers):
+        def __init__(self, voter: Any, num_workers: int) -> None:
+            started.append(num_workers)
+            super().__init__(voter, num_workers)
+
+    monkeypatch.setattr(workers, "Workers", Counted)
+    options: dict[str, Any] = {"n0": 70, "n": 130, "progress": False}
+    wrapper = smoothed()
+    first = wrapper.certify(make_graph(), num_workers=1, **options)
+    assert started == [1]
+    assert (first.votes == smoothed().certify(make_graph(), num_workers=0, **options).votes).all()
+    with torch.no_grad():  # another call never asks the processes of this one
+        for parameter in wrapper.model.parameters():
+            parameter.neg_()
+    other = wrapper.certify(make_graph(), num_workers=1, **options)
+    assert started == [1, 1]
+    assert (other.votes == wrapper.certify(make_graph(), num_workers=0, **options).votes).all()
+    assert not (other.votes == first.votes).all()

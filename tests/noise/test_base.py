@@ -195,7 +195,8 @@ def test_masses_are_probabilities(noise: Noise) -> None:
 @pytest.mark.parametrize("noise", [*ADDITIVE, AblationNoise()])
 def test_features_are_finite(noise: Noise) -> None:
     noise.check_features(torch.rand(2, 3))
-    for value in (float("nan"), float("inf")):
+    noise.check_features(torch.full((2, 3), torch.finfo(torch.float32).max))  # the sum overflows
+    for value in (float("nan"), float("inf"), float("-inf")):
         x = torch.tensor([[0.0, 1.0], [value, 0.0]])
         for features in (x, x.to_sparse(), x.to_sparse_csr()):
             with pytest.raises(ValueError, match="must be finite"):

@@ -276,11 +276,15 @@ def test_no_process_is_started_for_less_than_a_second(monkeypatch: pytest.Monkey
     monkeypatch.setattr(engine, "num_cores", lambda: 2)
     started: list[int] = []
 
-    def loader(chunks: Any, num_workers: int, **options: Any) -> Any:
-        started.append(num_workers)
-        return map(chunks.__getitem__, range(len(chunks)))
+    class InThisProcess:
+        def __init__(self, voter: Voter, num_workers: int) -> None:
+            self.voter = voter
+            started.append(num_workers)
 
-    monkeypatch.setattr(engine, "DataLoader", loader)
+        def count(self, chunks: list[range], audited: Any) -> Any:
+            return (self.voter.count(chunk, audited) for chunk in chunks)
+
+    monkeypatch.setattr(engine, "workers_of", InThisProcess)
     for seconds, asked, expected in (
         (1e-4, None, []),
         (1e-2, None, [2]),

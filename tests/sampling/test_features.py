@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from torch_geometric import nn as gnn
 
 from pyg_hiersmooth import models
 from pyg_hiersmooth.noise import AblationNoise, GaussianNoise, LaplaceNoise, Noise, SparseFlipNoise
+from pyg_hiersmooth.noise.base import Draw
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.sampling.features import (
     DenseFeatures,
@@ -188,3 +190,35 @@ def test_more_hidden_units_than_features() -> None:
     noise = (hidden - X @ weight).flatten(0, 1) @ torch.linalg.pinv(weight)
     covariance = noise.t() @ noise / noise.size(0)
     assert (covariance - torch.eye(D)).abs().max() < 6 * (2 / noise.size(0)) ** 0.5
+
+
+@torch.no_grad()
+def test_what_was_prepared_is_taken_over_for_the_same_weights_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transform = HierarchicalNodeFeatureNoise(0.6, GaussianNoise(0.5))
+    prepared, prepare = [], GaussianNoise.sample_projected
+
+    def counted(noise: GaussianNoise, x: Tensor, weight: Tensor) -> Draw:
+        prepared.append(1)
+        return prepare(noise, x, weight)
+
+    monkeypatch.setattr(GaussianNoise, "sample_projected", counted)
+
+    def source(of: torch.nn.Module, former: FeatureSource | None = None) -> FeatureSource:
+        return feature_source(transform, X, [N], lambda x: of(x, EDGES), former)
+
+    model = make_model("GCN", D + 1)
+    first, twin = source(model), copy.deepcopy(model)
+    again = source(twin, first)
+    assert len(prepared) == 1
+    answers = [
+        of(each.draw([RandomStream(0)]), EDGES) for of, each in ((twin, again), (model, first))
+    ]
+    assert torch.equal(*answers)
+    twin.conv1.lin.weight.mul_(2.0)
+    other = source(twin, first)
+    assert len(prepared) == 2
+    stream = RandomStream(0)
+    dense = other.written_out(other.select(stream), stream)
+    torch.testing.assert_close(twin(other.draw([RandomStream(0)]), EDGES), twin(dense, EDGES))

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from pyg_hiersmooth.sampling import linear_maps as lm
 from pyg_hiersmooth.sampling.linear_input import NotLinearError
 from pyg_hiersmooth.sampling.linear_maps import LinearMaps, linear_maps
 
@@ -49,3 +50,14 @@ def test_other_or_changed_maps_are_not_answered() -> None:
 def test_another_use_is_named() -> None:
     with pytest.raises(NotLinearError, match="relu"):
         linear_maps(lambda x: x.relu(), (N, D), torch.empty(0))
+
+
+@torch.no_grad()
+def test_products_have_the_precision_of_the_maps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lm, "ROWS_AT_ONCE", 2)
+    maps = linear_maps(Two().double(), (N, D), torch.empty(0, dtype=torch.float64))
+    x = torch.randn(N, D)
+    for features in (x, x.double()):
+        found = maps.products(features)
+        assert found.dtype == torch.float64
+        torch.testing.assert_close(found, x.double() @ maps.matrix, rtol=1e-13, atol=1e-13)

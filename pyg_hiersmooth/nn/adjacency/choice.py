@@ -145,7 +145,7 @@ class _Trial:
 
 
 def _answer(prepared: IsolatedModel, draw: Tensor) -> tuple[Tensor, int]:
-    draw = draw.clone() if type(draw) is Tensor else draw
+    features = prepared.own(draw)
     with ElementsWritten() as written:
-        logits = prepared(draw, seed=6)
+        logits = prepared(features, seed=6)
     return logits.clone(), written.count

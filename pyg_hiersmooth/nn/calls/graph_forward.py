@@ -64,8 +64,7 @@ class GraphForward:
         self.call, self.keep, self.node_level = call or call_model, keep, node_level
         self.rows = [int(graph.num_nodes or 0) for graph in graphs]
         self.outputs = self.rows if node_level else [1] * len(graphs)
-        self._graphs = graphs
-        structures = [structure_of(graph, keep) for graph in graphs]
+        self._graphs = structures = [structure_of(graph, keep) for graph in graphs]
         self.graph = structures[0] if node_level else Batch.from_data_list(structures)
         self._copies = {1: self.graph}
         self._matrix: _Matrix | None = None
@@ -186,7 +185,9 @@ class GraphForward:
         return self._on([self._graphs[i] for i in indices])._in_form(self._matrix)
 
     def _on(self, graphs: Sequence[Data]) -> GraphForward:
-        return GraphForward(self.call, graphs, self.keep, num_classes=self.num_classes)
+        some = GraphForward(self.call, graphs, self.keep, num_classes=self.num_classes)
+        some._left_out = self._left_out
+        return some
 
     def tensors(self) -> list[Tensor]:
         return graph_tensors(self.graph.to_dict())

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from pyg_hiersmooth.nn.calls.forward import Forward
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
-from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError, not_swallowed
+from pyg_hiersmooth.sampling.linear_input import (
+    LinearInput,
+    LinearMap,
+    NotLinearError,
+    not_swallowed,
+)
 from pyg_hiersmooth.sampling.linear_maps import LinearMaps, linear_maps
 
 
@@ -30,6 +37,26 @@ class HiddenModel:
     prepared: IsolatedModel
     maps: LinearMaps
 
+    @classmethod
+    def of(cls, prepared: IsolatedModel, draw: Tensor) -> HiddenModel:
+        r"""That of a model, for features of the shape of a draw.
+
+        Raises:
+            NotLinearError: If the model reads them in other ways.
+        """
+        like = torch.empty(0, dtype=prepared.precision or draw.dtype, device=draw.device)
+        return cls(prepared, linear_maps(prepared, (draw.size(0), draw.size(1)), like))
+
+    @property
+    def forward(self) -> Forward:
+        r"""Calls the model on the objects."""
+        return self.prepared.forward
+
+    @property
+    def model(self) -> torch.nn.Module:
+        r"""The copy that is called."""
+        return self.prepared.model
+
     def answer(self, x: Tensor, copies: int = 1, seed: int = 0, graph: Any = None) -> Any:
         r"""As :meth:`IsolatedModel.answer`."""
         return self.prepared.answer(self.maps.stand_in(x), copies, seed, graph)
@@ -39,20 +66,35 @@ class HiddenModel:
         return self.prepared.answer_probe(self.maps.stand_in(x), seed)
 
 
+def known_draw(products: Tensor, num_columns: int) -> LinearInput:
+    r"""Stands in for a draw ``[N, D (+ 1)]`` that a model was seen to answer as its products with
+    the first linear maps; :func:`behind_first_maps` takes them from it.
+    """
+
+    def product(linear_map: LinearMap) -> Tensor:
+        raise NotLinearError("a draw of which only the products are known")
+
+    shape = products.size(0), num_columns
+    draw = LinearInput(shape, products.dtype, products.device, product)
+    draw.products = products
+    return draw
+
+
 def behind_first_maps(prepared: IsolatedModel, draw: Tensor) -> tuple[HiddenModel, Tensor] | None:
     r"""A model behind its first linear maps, and the products of a draw; :obj:`None` where it reads
     features in other ways, or answers differently.
 
     Args:
         prepared (IsolatedModel): The model.
-        draw (torch.Tensor): A draw of features ``[N, D (+ 1)]``.
+        draw (torch.Tensor): A draw of features ``[N, D (+ 1)]``, or a :func:`known_draw`.
     """
-    if isinstance(draw, LinearInput) or not draw.is_floating_point():
+    if not draw.is_floating_point():
         return None
     try:
-        maps = linear_maps(prepared, (draw.size(0), draw.size(1)), draw[:0])
-        hidden, products = HiddenModel(prepared, maps), draw @ maps.matrix
-        plain = prepared.answer(draw)
+        hidden = HiddenModel.of(prepared, draw)
+        if isinstance(draw, LinearInput):
+            return None if draw.products is None else (hidden, draw.products)
+        products, plain = hidden.maps.products(draw), prepared.answer(draw)
         with not_swallowed():
             return (hidden, products) if logits_match(hidden.answer(products), plain) else None
     except NotLinearError:

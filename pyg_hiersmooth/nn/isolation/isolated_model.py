@@ -120,6 +120,13 @@ class IsolatedModel:
             )
         return logits
 
+    def own(self, x: Tensor) -> Tensor:
+        r"""A copy of features in the precision of the model; what stands in for them as it is."""
+        if isinstance(x, LinearInput):
+            return x
+        dtype = self.precision if x.is_floating_point() else None
+        return x.to(dtype or x.dtype, copy=True)
+
     def draws_random_numbers(self, x: Tensor) -> bool:
         r"""Whether a call draws from the global generators."""
         self.answer(x, seed=5)
@@ -128,10 +135,10 @@ class IsolatedModel:
         return drawn != generator_states(self.device)
 
     def answer(self, x: Tensor, copies: int = 1, seed: int = 0, graph: Any = None) -> Any:
-        r"""A copy of the logits of a call, for features that stay as they are: a
+        r"""A copy of the logits of a call, for features of any precision that stay as they are: a
         model may write into what it is given, or into what it returned before.
         """
-        logits = self(x if isinstance(x, LinearInput) else x.clone(), copies, seed, graph)
+        logits = self(self.own(x), copies, seed, graph)
         return logits.clone() if isinstance(logits, Tensor) else logits
 
     def answer_probe(self, x: Tensor, seed: int = 0) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -25,6 +25,7 @@ from pyg_hiersmooth.nn.isolation.changed_graphs import (
     with_edges,
     without_edges_into,
 )
+from pyg_hiersmooth.nn.isolation.hidden_model import HiddenModel
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.probes import (
@@ -35,6 +36,7 @@ from pyg_hiersmooth.nn.isolation.probes import (
     stretched_probe,
 )
 from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.sampling.linear_input import NotLinearError, not_swallowed
 from pyg_hiersmooth.transforms.edge_forms import (
     edge_ends,
 )
@@ -52,7 +54,9 @@ r"""The first choices of taken-over nodes, on which everything is tried; feature
 once on the others."""
 
 
-def check_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bool) -> None:
+def check_silence(
+    prepared: IsolatedModel, draw: Tensor, has_indicator: bool, products: Tensor | None = None
+) -> None:
     r"""Checks that nodes which send no messages do not move the logits of others.
 
     Some of the selected nodes get other features, other in-edges from all kinds of sending nodes,
@@ -64,21 +68,25 @@ def check_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bool) ->
     Args:
         prepared (IsolatedModel): The model on one graph whose nodes are classified, in the highest
             precision that it takes.
-        draw (torch.Tensor): A draw of features ``[N, D (+ 1)]`` in that precision.
+        draw (torch.Tensor): A draw of features ``[N, D (+ 1)]``.
         has_indicator (bool): Whether the last column is the indicator, which no one changes.
+        products (torch.Tensor, optional): The products of the draw with the first linear maps,
+            where the model was seen to answer for them as for the draw.
 
     Raises:
         ImpureModelError: If they do, with the cause where it can be told.
     """
     if not isinstance(prepared.forward, GraphForward):
         return
+    mark = with_indicator if has_indicator else without_indicator
     nodes = _part(prepared.forward.graph, draw.size(0))
     if nodes is not None:
         part = prepared.forward.graph.subgraph(nodes.to(draw.device))
         forward = GraphForward(prepared.forward.call, [part], prepared.forward.keep, True)
         try:
-            _check(prepared.fresh(forward), draw[nodes.to(draw.device)], has_indicator)
-            _check(prepared, draw, has_indicator, quick=True)
+            rows = prepared.own(draw[nodes.to(draw.device)])
+            _check(prepared.fresh(forward), rows, mark)
+            _check_quickly(prepared, draw, has_indicator, products)
             return
         except ImpureModelError:
             raise
@@ -86,7 +94,7 @@ def check_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bool) ->
             raise
         except Exception:  # a model may take the whole graph alone
             pass
-    _check(prepared, draw, has_indicator)
+    _check(prepared, prepared.own(draw), mark)
 
 
 def _part(graph: Data, num_nodes: int) -> Tensor | None:
@@ -108,7 +116,46 @@ def _part(graph: Data, num_nodes: int) -> Tensor | None:
     return nodes[torch.linspace(0, len(nodes) - 1, PART_SIZE).long().unique()].cpu()
 
 
-def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bool = False) -> None:
+def _check_quickly(
+    prepared: IsolatedModel, draw: Tensor, has_indicator: bool, products: Tensor | None
+) -> None:
+    r"""As :func:`check_silence`, in few calls, behind the first linear maps where that can be."""
+    mark = with_indicator if has_indicator else without_indicator
+    try:
+        if products is not None:
+            hidden = HiddenModel.of(prepared, draw)
+            row = hidden.maps.matrix[-1:]  # what the indicator adds
+
+            def add(x: Tensor, silent: Tensor) -> Tensor:
+                return x + silent.view(-1, 1).to(x) * row
+
+            if has_indicator:
+                mark, products = add, add(products, -draw[:, -1])
+            with not_swallowed():
+                _check(hidden, products, mark, quick=True)
+            return
+    except NotLinearError:  # it takes its features in other ways now and then
+        pass
+    _check(prepared, prepared.own(draw), mark, quick=True)
+
+
+Mark = Callable[[Tensor, Tensor], Tensor]
+r"""Marks silent nodes, bool ``[N]``, in features ``[N, D (+ 1)]`` that mark none or others."""
+
+
+def with_indicator(x: Tensor, silent: Tensor) -> Tensor:
+    r"""Features whose last column is the indicator."""
+    return torch.cat([x[:, :-1], silent.view(-1, 1).to(x)], dim=1)
+
+
+def without_indicator(x: Tensor, silent: Tensor) -> Tensor:
+    r"""Features that say nothing of silent nodes."""
+    return x
+
+
+def _check(
+    prepared: IsolatedModel | HiddenModel, draw: Tensor, mark: Mark, quick: bool = False
+) -> None:
     r"""As :func:`check_silence`; in few calls, if it was done on a part of the graph."""
     graph_of = prepared.forward
     if not isinstance(graph_of, GraphForward):
@@ -119,13 +166,13 @@ def _check(prepared: IsolatedModel, draw: Tensor, has_indicator: bool, quick: bo
             graph = without_edges_into(graph, torch.ones_like(case.changed))
         attacks = _attacks if case.is_thorough else _quick_attacks
         others = (~case.changed).nonzero().view(-1)
-        try_case(prepared, draw, has_indicator, case, graph, others, attacks(draw, graph, case))
+        try_case(prepared, draw, mark, case, graph, others, attacks(draw, graph, case))
 
 
 def try_case(
-    prepared: IsolatedModel,
+    prepared: IsolatedModel | HiddenModel,
     draw: Tensor,
-    has_indicator: bool,
+    mark: Mark,
     case: Case,
     graph: Any,
     others: Tensor | slice,
@@ -134,7 +181,9 @@ def try_case(
     r"""Compares the logits of some nodes with those after each attack.
 
     Args:
-        prepared, draw, has_indicator: As of :func:`check_silence`.
+        prepared (IsolatedModel or HiddenModel): As of :func:`check_silence`.
+        draw (torch.Tensor): What it takes.
+        mark (Callable): Marks silent nodes there.
         case (Case): Which nodes change.
         graph (Data or HeteroData): The graph without the messages of silent nodes.
         others (torch.Tensor or slice): The outputs that must stay.
@@ -143,15 +192,12 @@ def try_case(
     Raises:
         ImpureModelError: If they move.
     """
-
-    def marked(x: Tensor, silent: Tensor = case.silent) -> Tensor:
-        return torch.cat([x[:, :-1], silent.view(-1, 1).to(x)], 1) if has_indicator else x
-
     # A model may refuse probes, but not real rows in other places.
     rows = case.changed.view(-1, 1)
     shuffled = torch.where(rows, shuffled_probe(draw, case.number), draw)
     try:
-        logits, moved = (prepared.answer(marked(x), graph=graph)[others] for x in (draw, shuffled))
+        given = (mark(x, case.silent) for x in (draw, shuffled))
+        logits, moved = (prepared.answer(x, graph=graph)[others] for x in given)
     except (MemoryError, torch.cuda.OutOfMemoryError):
         raise
     except Exception:
@@ -162,7 +208,7 @@ def try_case(
     for what, x, attacked, is_real in attacks:
         silent = pad(case.silent, (0, len(x) - len(draw)), value=True)
         try:
-            moved = prepared.answer(marked(x, silent), graph=attacked)
+            moved = prepared.answer(mark(x, silent), graph=attacked)
         except (MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception as error:
@@ -209,7 +255,9 @@ def cases(draw: Tensor, quick: bool = False) -> Iterator[Case]:
             yield Case(number, changed, silent, True, False)
 
 
-def _compare(prepared: IsolatedModel, moved: Tensor, logits: Tensor, what: str) -> None:
+def _compare(
+    prepared: IsolatedModel | HiddenModel, moved: Tensor, logits: Tensor, what: str
+) -> None:
     r"""Refuses a model whose logits moved by what silent nodes did, in words."""
     if not logits_match(moved, logits):
         raise ImpureModelError(

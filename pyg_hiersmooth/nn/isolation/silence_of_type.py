@@ -31,6 +31,8 @@ from pyg_hiersmooth.nn.isolation.silence import (
     Case,
     cases,
     try_case,
+    with_indicator,
+    without_indicator,
 )
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.edge_forms import (
@@ -57,6 +59,7 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
     forward = prepared.forward
     if not isinstance(forward, HeteroForward):
         return
+    draw, mark = prepared.own(draw), with_indicator if has_indicator else without_indicator
     for case in cases(draw):
         graph = without_messages(forward.graph, {forward.noised: case.silent})
         if case.is_empty:
@@ -65,7 +68,7 @@ def check_typed_silence(prepared: IsolatedModel, draw: Tensor, has_indicator: bo
         if forward.target == forward.noised:
             others = (~case.changed).nonzero().view(-1)
         attacks = _attacks(draw, graph, forward.noised, case)
-        try_case(prepared, draw, has_indicator, case, graph, others, attacks)
+        try_case(prepared, draw, mark, case, graph, others, attacks)
 
 
 def _attacks(draw: Tensor, graph: HeteroData, noised: str, case: Case) -> Iterator[Attack]:

@@ -16,7 +16,6 @@ from torch import Tensor
 from pyg_hiersmooth.errors import AuditError
 from pyg_hiersmooth.nn.calls.structure import graph_in_dtype
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
-from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.sampling.tally import Ballots, Tally
 
 ROUNDING_FACTOR = 4.0
@@ -40,11 +39,10 @@ class Sample(NamedTuple):
 
     def answer(self, model: IsolatedModel) -> Tensor:
         r"""Logits of a model for it, in the precision of the model."""
-        x, graph = self.features, self.graph
-        if model.precision is not None:
-            x = cast(x, model.precision)
-            graph = None if graph is None else graph_in_dtype(graph, model.precision)
-        logits: Tensor = model.answer(x, seed=self.seed, graph=graph)
+        graph = self.graph
+        if model.precision is not None and graph is not None:
+            graph = graph_in_dtype(graph, model.precision)
+        logits: Tensor = model.answer(self.features, seed=self.seed, graph=graph)
         return logits
 
 

@@ -12,7 +12,6 @@ from pyg_hiersmooth.nn.isolation.held_edges import check_no_edges
 from pyg_hiersmooth.nn.isolation.held_features import check_no_features
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.isolation.logits import logits_match
-from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.nn.isolation.problems import collecting
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
@@ -226,8 +225,6 @@ class ForwardVoter(ModelVoter):
         with self.model.trying():
             model = self.model.precise()
             draws = [self.model.trial_draw(number) for number in range(FINGERPRINT_SAMPLES)]
-            if model.precision is not None:
-                draws = [cast(draw, model.precision) for draw in draws]
             logits = torch.stack([model.answer(draw) for draw in draws]).cpu().double()
             logits -= logits.mean(-1, keepdim=True)
             generator = torch.Generator().manual_seed(0)

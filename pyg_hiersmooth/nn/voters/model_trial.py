@@ -17,6 +17,7 @@ from pyg_hiersmooth.nn.calls.indicator import LAST_IS_INDICATOR, remedy_without_
 from pyg_hiersmooth.nn.calls.logits import check_logits
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.isolation.determinism import check_deterministic, is_batch_invariant
+from pyg_hiersmooth.nn.isolation.hidden_model import HiddenModel
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel, refuse_change
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.model_state import first_difference, state_of
@@ -28,7 +29,7 @@ from pyg_hiersmooth.nn.isolation.silence_of_type import check_typed_silence
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
 from pyg_hiersmooth.nn.voters.noisy_model import TRIAL, NoisyModel
 from pyg_hiersmooth.random import RandomStream
-from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures, feature_source
+from pyg_hiersmooth.sampling.features import DenseFeatures, ProjectedFeatures
 from pyg_hiersmooth.sampling.linear_input import LinearInput, NotLinearError, not_swallowed
 from pyg_hiersmooth.sampling.outcomes import NothingSelected
 from pyg_hiersmooth.transforms.structure_ablation import ablated
@@ -51,6 +52,8 @@ class ModelTrial:
         self.model, self.options, self.num_classes = model, model.options, num_classes
         self._high: IsolatedModel | None = None  # in a higher precision, if it takes one
         self._draws: dict[int, Tensor] = {}
+        self._hidden: HiddenModel | None = None  # the precise one behind its first linear maps
+        self._products: list[Tensor] = []  # of the first two draws with these maps
 
     @property
     def prepared(self) -> IsolatedModel:
@@ -82,9 +85,9 @@ class ModelTrial:
         precise, answer = in_high_precision(self.prepared, self._draw(0), logits)
         if precise is not self.prepared:
             self._high, model.precision = precise, precise.precision
-        projected = self._try_projection(answer)
+        self._try_projection(answer)
         try:
-            self._choose_adjacency(projected)
+            self._choose_adjacency()
         except NotTaken as reason:
             model.adjacency = adjacency_as_given(self.prepared, str(reason))
         if model.adjacency is not None and not model.adjacency.as_given:
@@ -97,7 +100,7 @@ class ModelTrial:
                 model.adjacency = adjacency_as_given(self.prepared, "what is faster was refused")
         self._settle()
 
-    def _choose_adjacency(self, projected: ProjectedFeatures | None) -> None:
+    def _choose_adjacency(self) -> None:
         r"""Takes the cheapest form of the graph.
 
         Raises:
@@ -108,10 +111,11 @@ class ModelTrial:
             raise NotTaken("as asked")
         if model.changes_structure:
             raise NotTaken("its edges change from sample to sample")
-        probes = [unrelated_probe(self._draw(0), 8)] if model.dense_fits else []
-        draws = [self._cast(draw) for draw in (self._draw(0), self._draw(1), *probes)]
-        if projected is not None:  # so that each call does not compute the first map anew
-            draws = [projected.mapped(draw) for draw in draws]
+        draws = self._products or [self._draw(number) for number in range(2)]
+        if model.dense_fits:
+            draws = [*draws, unrelated_probe(draws[0], 8)]
+        if self._hidden is not None:  # so that no call computes the first maps anew
+            draws = list(map(self._hidden.maps.stand_in, draws))
         model.adjacency, form = choose_adjacency(self.precise, draws, self._dtype)
         if isinstance(given, GraphForward):
             self._use(given.in_form_of(form, model.x.dtype), form)
@@ -152,9 +156,10 @@ class ModelTrial:
         if isinstance(model.source, DenseFeatures):
             model.why_dense = model.source.reason
         enter: Callable[[Tensor], Tensor] = lambda x: x  # noqa: E731
-        if isinstance(model.source, ProjectedFeatures) and model.dense_fits:
-            enter = model.source.mapped
         draws = [self._draw(number) for number in range(2)]
+        if self._products and isinstance(model.source, ProjectedFeatures):
+            draws = [products.to(model.x.dtype) for products in self._products]
+            enter = model.source.maps.stand_in
         signs = ((1, -1) if draws[0].is_floating_point() else (1,)) if model.dense_fits else ()
         probes = (enter(sign * unrelated_probe(draws[0], 0)) for sign in signs)
         noisy = not (
@@ -169,13 +174,14 @@ class ModelTrial:
         )
         if model.transform.noise.of == "messages":
             indicated = model.transform.append_indicator
-            typed = isinstance(self.precise.forward, HeteroForward)
-            check = check_typed_silence if typed else check_silence
-            check(self.precise, self._cast(self._draw(0)), indicated)
+            if isinstance(self.precise.forward, HeteroForward):
+                check_typed_silence(self.precise, self._draw(0), indicated)
+            else:
+                check_silence(self.precise, self._draw(0), indicated, model.products)
         model.try_block()
         self.prepared.watch()
 
-    def _try_projection(self, answer: Tensor) -> ProjectedFeatures | None:
+    def _try_projection(self, answer: Tensor) -> None:
         r"""Draws noise behind the first linear maps of the precise model, where its logits for the
         products are those for the features.
 
@@ -184,25 +190,24 @@ class ModelTrial:
         """
         model, precise = self.model, self.precise
         if model.why_dense is not None or not model.dense_fits:
-            return None
-        x = self._cast(model.x)
-        source = feature_source(model.transform, x, model.sizes, precise)
-        if not isinstance(source, ProjectedFeatures):
-            model.why_dense = getattr(source, "reason", source.description)
-            return None
-        for number in range(2):
-            draw = self._cast(self._draw(number))
-            try:
-                with not_swallowed():
-                    logits = precise(source.mapped(draw))
-            except NotLinearError as error:
-                model.why_dense = f"the model: {error}"
-                return None
-            plain = answer if number == 0 else precise.sharing(precise.forward).answer(draw)
-            if not logits_match(logits, plain):
-                model.why_dense = "the model's logits differ behind its first linear layer"
-                return None
-        return source
+            return
+        if isinstance(model.source, DenseFeatures):
+            model.why_dense = model.source.reason
+            return
+        draws = [self._draw(number) for number in range(2)]
+        try:
+            hidden = HiddenModel.of(precise, draws[0])
+            products = list(map(hidden.maps.products, draws))
+            with not_swallowed():
+                answers = list(map(hidden.answer, products))
+        except NotLinearError as error:
+            model.why_dense = f"the model: {error}"
+            return
+        plain = answer, precise.sharing(precise.forward).answer(draws[1])
+        if all(map(logits_match, answers, plain)):
+            self._hidden, self._products, model.products = hidden, products, products[0]
+        else:
+            model.why_dense = "the model's logits differ behind its first linear layer"
 
     def _check_logits(self, draw: Tensor) -> Tensor:
         try:

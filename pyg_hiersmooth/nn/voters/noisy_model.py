@@ -15,6 +15,7 @@ from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.adjacency.choice import Adjacency
 from pyg_hiersmooth.nn.calls.forward import Forward, OneByOne
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward, side_by_side
+from pyg_hiersmooth.nn.isolation.hidden_model import known_draw
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.precision import cast
@@ -77,6 +78,9 @@ class NoisyModel:
         why_dense (str, optional): Why noisy features are written out, if they have to be.
         precision (torch.dtype, optional): A higher precision that the model takes as well.
         part (Part, optional): The units that are left, where some have left.
+        products (torch.Tensor, optional): Those of the first trial draw with the first linear maps
+            in the highest precision that the model takes, where it was seen to answer for them as
+            for the draw, ``[N, H]``.
 
     Attributes:
         hops_tried (set): Numbers of hops that were found right, with a digest of their targets.
@@ -93,6 +97,7 @@ class NoisyModel:
     why_dense: str | None = None
     precision: torch.dtype | None = None
     part: Part | None = None
+    products: Tensor | None = None
     hops_tried: set[tuple[int, str]] = field(default_factory=set, init=False)
 
     @property
@@ -230,7 +235,8 @@ class NoisyModel:
         r"""Where noisy features come from."""
         if self.why_dense is not None:
             return DenseFeatures(self.transform, self.x, self.sizes, self.why_dense)
-        return feature_source(self.transform, self.x, self.sizes, self.whole)
+        former = vars(self).pop("_former", None)
+        return feature_source(self.transform, self.x, self.sizes, self.whole, former)
 
     def logits(self, streams: list[RandomStream]) -> Any:
         r"""Logits of as many samples as a block has, from their streams."""
@@ -285,7 +291,7 @@ class NoisyModel:
             return False
         dtype = self.x.dtype if self.precision is None else self.precision
         precise = replace(self, whole=self.precise(), x=cast(self.x, dtype))
-        draws = [cast(self._written_out(self.trial_stream(i))[1], dtype) for i in range(2)]
+        draws = [self._written_out(self.trial_stream(i))[1] for i in range(2)]
         forward = self._one_at_a_time
         plain = precise.whole.plain(forward if self.precision is None else forward.in_dtype(dtype))
         called, expected = [precise.answer(draw, 1) for draw in draws][1], plain.answer(draws[1])
@@ -306,6 +312,22 @@ class NoisyModel:
             return self.source.draw([stream])
         return self.smooth(stream)
 
+    def precise_draw(self, known: bool = True) -> Tensor:
+        r"""The first trial draw in the highest precision that the model takes; of one whose
+        products are :obj:`known`, these alone.
+        """
+        if known and self.products is not None:
+            return known_draw(self.products, self.x.size(1) + self.transform.append_indicator)
+        draw = self.trial_draw(0)
+        return draw if self.precision is None else cast(draw, self.precision)
+
+    def draws_random_numbers(self) -> bool:
+        r"""Whether the model draws from the global generators."""
+        try:
+            return self.prepared.draws_random_numbers(self.source.draw([self.trial_stream(0)]))
+        except NotLinearError:  # it takes its features in other ways now and then
+            return self.prepared.draws_random_numbers(self.trial_draw(0))
+
     @property
     def dense_fits(self) -> bool:
         r"""Whether a draw may be written out only to try the model."""
@@ -314,7 +336,8 @@ class NoisyModel:
     def renew(self, forward: Forward | None = None) -> None:
         r"""Starts over with a fresh copy of the model, perhaps on another form of the objects."""
         self.whole = self.whole.fresh(forward)
-        vars(self).pop("source", None)  # made for the weights of one copy
+        if "source" in vars(self):  # made for the weights of one copy
+            self._former = vars(self).pop("source")
 
     def elsewhere(
         self, forward: Forward, transform: HierarchicalNodeFeatureNoise, x: Tensor
@@ -330,6 +353,7 @@ class NoisyModel:
             transform=self.options.smoothing(transform),
             x=x,
             sizes=[x.size(0)],
+            products=None,
         )
 
     def on_units(self, units: list[int]) -> NoisyModel:
@@ -347,5 +371,5 @@ class NoisyModel:
         return fewer
 
     def __getstate__(self) -> dict[str, Any]:
-        made = ("source", "smooth", "_one_at_a_time", "_noisy_edges")
+        made = ("source", "_former", "smooth", "_one_at_a_time", "_noisy_edges")
         return {key: each for key, each in vars(self).items() if key not in made}

@@ -56,6 +56,9 @@ def test_a_failure_hints_at_what_was_left_out_of_a_users_own_call() -> None:
     own = GraphForward(lambda model, x, data: x, [graph()], node_level=True)
     assert "not 'pos', 'y'" in own.hint() and "keep=('pos',)" in own.hint()
     assert hint([]) == ""
+    two = GraphForward(lambda model, x, data: x, [graph(), graph()])
+    of_part = two.unit(1).hint(), two.some([1]).hint(), two.in_dtype(torch.float64).hint()
+    assert of_part == (own.hint(),) * 3, "also of some of the graphs"
 
 
 def test_units_are_single_graphs() -> None:

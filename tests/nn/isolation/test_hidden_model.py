@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GAT, GCN
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
-from pyg_hiersmooth.nn.isolation.hidden_model import behind_first_maps
+from pyg_hiersmooth.nn.isolation.hidden_model import behind_first_maps, known_draw
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.sampling.linear_input import NotLinearError
 
@@ -59,3 +59,18 @@ def test_what_reads_features_in_other_ways_is_left_alone() -> None:
     assert found is not None
     with pytest.raises(NotLinearError):
         found[0].answer(found[1] * 1e9)
+
+
+@torch.no_grad()
+def test_of_a_known_draw_no_more_than_the_products_are_needed() -> None:
+    isolated = prepared(GCN(D, 8, 2, C))
+    found = behind_first_maps(isolated, X)
+    assert found is not None
+    known = behind_first_maps(isolated, known_draw(found[1], D))
+    assert known is not None and torch.equal(known[1], found[1])
+    assert torch.equal(known[0].answer(known[1]), found[0].answer(found[1]))
+    with pytest.raises(NotLinearError):
+        isolated.answer(known_draw(found[1], D))
+    assert behind_first_maps(prepared(First("look")), known_draw(found[1], D)) is None
+    unknown = found[0].maps.stand_in(found[1])
+    assert behind_first_maps(isolated, unknown) is None, "nobody has seen that it answers alike"

@@ -115,3 +115,20 @@ def test_too_little_memory_is_no_answer(error: type[Exception]) -> None:
     assert model.answer_probe(torch.zeros(4, 3)) is None
     with pytest.raises(error):
         model.answer_probe(torch.full((4, 3), 10.0))
+
+
+@torch.no_grad()
+def test_features_of_any_precision_are_taken_and_left_as_they_are() -> None:
+    class Writes(nn.Module):
+        def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+            return x.mul_(2.0)
+
+    prepared = prepare(Writes())
+    for model, dtype in ((prepared, X.dtype), (prepared.in_dtype(torch.float64), torch.float64)):
+        before = X.clone()
+        logits = model.answer(X)
+        assert logits.dtype == dtype and torch.equal(logits, 2.0 * before.to(dtype))
+        assert torch.equal(X, before)
+    words = torch.arange(4).view(-1, 1)
+    own = prepared.in_dtype(torch.float64).own(words)
+    assert own.dtype == torch.int64 and own.data_ptr() != words.data_ptr()

@@ -12,6 +12,8 @@ from torch_geometric.utils import to_undirected
 
 from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
+from pyg_hiersmooth.nn.isolation import silence
+from pyg_hiersmooth.nn.isolation.hidden_model import HiddenModel
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.isolation.silence import check_silence
 
@@ -174,6 +176,53 @@ class Embedded(nn.Module):
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
         return self.conv(x + self.own, edge_index)
+
+
+class Marked(nn.Module):
+    """Passes messages of sending nodes in both directions, and does more on a whole graph."""
+
+    def __init__(self, looks: bool = True, on_all: str = "") -> None:
+        super().__init__()
+        self.looks, self.on_all = looks, on_all
+        self.map, self.mark = nn.Linear(D + 1, C), nn.Parameter(torch.eye(D + 1)[-1:])
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        hidden, mark = self.map(x).tanh(), nn.functional.linear(x, self.mark)
+        silent = ~(mark < 0.5)  # NaN where others are infinite
+        back = torch.where(silent & self.looks, 0.0, hidden)[edge_index[1]]
+        logits = hidden.index_add(0, edge_index[1], hidden[edge_index[0]])
+        logits = logits.index_add(0, edge_index[0], back)
+        if len(x) > 5 * silence.PART_SIZE:
+            if self.on_all == "adds" and bool((mark < 1.5).all()):
+                logits = logits + hidden.mean(0)
+            if self.on_all in ("squares", "squares all") and bool(self.map(x).abs().max() > 100.0):
+                squares = x.square().sum(1, keepdim=True)
+                logits = logits + (squares.mean(0) if self.on_all == "squares all" else 0 * squares)
+        return logits
+
+
+@pytest.mark.parametrize("behind_first_maps", [True, False])
+def test_a_large_graph_is_tried_in_few_calls(behind_first_maps: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    num_nodes = 6 * silence.PART_SIZE
+    edges = torch.randint(0, num_nodes, (2, 2_000), generator=generator)
+    x = torch.randn(num_nodes, D, generator=generator)
+    x = torch.cat([x, (torch.rand(num_nodes, 1, generator=generator) < 0.5).float()], dim=1)
+    data = Data(x=x, edge_index=edges, num_nodes=num_nodes)
+
+    def tried(model: nn.Module) -> None:
+        model = model.eval()
+        prepared = isolate(model, GraphForward(None, [data], node_level=True), x)
+        prepared = prepared.in_dtype(torch.float64)
+        products = HiddenModel.of(prepared, x).maps.products(x) if behind_first_maps else None
+        with torch.no_grad():
+            check_silence(prepared, x, True, products)
+
+    for right in ({}, {"on_all": "squares"}):
+        tried(made(lambda of=right: Marked(**of)))
+    for wrong in ({"looks": False}, {"on_all": "adds"}, {"on_all": "squares all"}):
+        with pytest.raises(ImpureModelError, match="lets a node that sends no messages reach"):
+            tried(made(lambda of=wrong: Marked(**of)))
 
 
 def test_models_that_take_no_more_nodes_are_refused() -> None:

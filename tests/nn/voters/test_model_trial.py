@@ -10,11 +10,12 @@ from torch_geometric.nn import GCN
 
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
-from pyg_hiersmooth.nn.voters import noisy_model
+from pyg_hiersmooth.nn.voters import model_trial, noisy_model
 from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
 from pyg_hiersmooth.noise import SparseFlipNoise
+from pyg_hiersmooth.sampling.linear_input import LinearInput
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 N, D, C = 12, 6, 3
@@ -84,3 +85,100 @@ def test_what_counts_its_calls_is_refused(fits: bool, monkeypatch: pytest.Monkey
         monkeypatch.setattr(noisy_model, "MAX_TRIAL_BYTES", 0)
     with pytest.raises(ValueError, match=r"'model\.calls' changes from call to call"):
         tried(Counts(D + 1, 8, 2, C), block_size=1)
+
+
+class Told(GCN):
+    """Answers products otherwise than features, of draws with certain logits."""
+
+    def __init__(self, *args: int, least: float, most: float) -> None:
+        super().__init__(*args)
+        self.least, self.most = least, most
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        logits = super().forward(x, edge_index)
+        is_told = type(x) is not Tensor and self.least < float(logits.double().sum()) < self.most
+        return logits + 1e-6 * is_told * torch.arange(C).to(logits)
+
+
+@torch.no_grad()
+def test_products_that_it_answers_as_their_draw_are_kept() -> None:
+    torch.manual_seed(0)
+    model = GCN(D + 1, 8, 2, C)
+    noisy = tried(model)
+    assert noisy.products is not None
+    expected = noisy.trial_draw(0).double() @ model.convs[0].lin.weight.t().double()
+    torch.testing.assert_close(noisy.products, expected, rtol=1e-12, atol=1e-12)
+    elsewhere = noisy.elsewhere(noisy.given, TRANSFORM, 1.0 - noisy.x)
+    assert elsewhere.products is None, "of other features"
+    known = noisy.precise_draw(known=True)
+    assert isinstance(known, LinearInput) and known.shape == (N, D + 1)
+    assert torch.equal(noisy.precise_draw(known=False), noisy.trial_draw(0).double())
+    for other in (SquaresToo(D + 1, 8, 2, C), GCN(D + 1, 8, 2, C)):
+        dense = tried(other, dense=type(other) is GCN)
+        assert dense.products is None and type(dense.precise_draw(known=True)) is Tensor
+
+
+@torch.no_grad()
+def test_both_draws_tell_whether_products_are_answered_alike() -> None:
+    def made(least: float, most: float) -> Told:
+        torch.manual_seed(0)
+        return Told(D + 1, 8, 2, C, least=least, most=most)
+
+    forward = GraphForward(None, [make_graph()], node_level=True)
+    honest, plain = tried(made(0.0, 0.0)), made(0.0, 0.0).eval().double()
+    assert honest.why_dense is None
+    for number in range(2):
+        draw = honest.trial_draw(number).double()
+        size = float(plain(draw, forward.graph.edge_index).sum())
+        found = tried(made(size - 1e-4, size + 1e-4))
+        assert found.why_dense == "the model's logits differ behind its first linear layer"
+        assert found.products is None
+
+
+class Far(nn.Module):
+    """Sums neighbors, and on a matrix less of products that no real features have."""
+
+    def __init__(self, squares: bool, honest: bool) -> None:
+        super().__init__()
+        self.map, self.squares, self.honest = nn.Linear(D + 1, C), squares, honest
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        hidden = self.map(x)
+        if self.squares:
+            hidden = hidden + 0.1 * x.square().sum(1, keepdim=True)
+        if type(edge_index) is Tensor and edge_index.layout == torch.strided:
+            return hidden + hidden[edge_index[0]].new_zeros(N, C).index_add(
+                0, edge_index[1], hidden[edge_index[0]]
+            )
+        least = 1.0 if self.honest else float(hidden.abs().max() < 4.0)
+        return hidden + least * (edge_index @ hidden)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("squares", [False, True])
+def test_a_form_of_the_graph_is_tried_on_unrelated_features(squares: bool) -> None:
+    def made(honest: bool) -> Far:
+        torch.manual_seed(0)
+        return Far(squares, honest)
+
+    for honest in (True, False):
+        noisy = tried(made(honest), block_size=1)
+        assert (noisy.products is None) == squares and noisy.adjacency is not None
+        assert noisy.adjacency.as_given != honest, str(noisy.adjacency)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dense", [False, True])
+def test_what_depends_on_nothing_else_is_tried_on_two_draws(
+    dense: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: list[Tensor] = []
+
+    def seen(prepared: Any, draws: list[Tensor], *rest: Any) -> None:
+        answers.extend(map(prepared.answer, draws))
+
+    monkeypatch.setattr(model_trial, "check_deterministic", seen)
+    noisy = tried(GCN(D + 1, 8, 2, C), dense=dense)
+    expected = [noisy.answer(noisy.trial_draw(number), 1) for number in range(2)]
+    torch.testing.assert_close(answers, expected)
+    assert not torch.allclose(*expected)

@@ -94,3 +94,31 @@ def test_given_features_enter_as_drawn_ones_do() -> None:
     draws = torch.cat([hidden.trial_draw(0), hidden.trial_draw(1)])
     with torch.no_grad():
         assert torch.allclose(hidden.answer(draws, 2), dense.answer(draws, 2), atol=1e-5)
+
+
+class Draws(nn.Module):
+    """Draws random numbers, or does not, and may read its features beyond products."""
+
+    def __init__(self, draws: bool, squares: bool) -> None:
+        super().__init__()
+        self.draws, self.squares, self.map = draws, squares, nn.Linear(D + 1, C)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        logits = self.map(x)
+        if self.squares and self.map.bias.sum() > 0:
+            logits = logits + x.square().sum(1, keepdim=True)
+        return logits + 0.0 * torch.rand(1) if self.draws else logits
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("draws", [False, True])
+@pytest.mark.parametrize("squares", [False, True])
+def test_a_model_is_seen_to_draw_random_numbers(draws: bool, squares: bool) -> None:
+    data, model = make_graph(), Draws(draws, squares)
+    model.map.bias.fill_(-1.0)  # so that it does not seem to read more
+    forward = GraphForward(None, [data], node_level=True)
+    isolated = isolate(model, forward, data.x)
+    noisy = NoisyModel(isolated, forward, TRANSFORM, data.x, [N], VoterOptions(seed=0))
+    assert noisy.source.description.startswith("noise drawn behind")
+    isolated.model.map.bias.fill_(1.0)
+    assert noisy.draws_random_numbers() == draws
