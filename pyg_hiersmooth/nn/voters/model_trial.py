@@ -155,19 +155,20 @@ class ModelTrial:
         model.renew()
         if isinstance(model.source, DenseFeatures):
             model.why_dense = model.source.reason
+        given = draws = [self._draw(number) for number in range(2)]
         enter: Callable[[Tensor], Tensor] = lambda x: x  # noqa: E731
-        draws = [self._draw(number) for number in range(2)]
         if self._products and isinstance(model.source, ProjectedFeatures):
-            draws = [products.to(model.x.dtype) for products in self._products]
-            enter = model.source.maps.stand_in
+            enter, stand_in = model.source.mapped, model.source.maps.stand_in
+            draws = [stand_in(products.to(model.x.dtype)) for products in self._products]
         signs = ((1, -1) if draws[0].is_floating_point() else (1,)) if model.dense_fits else ()
-        probes = (enter(sign * unrelated_probe(draws[0], 0)) for sign in signs)
+        # Of features: products that no features have may move a model that does not read these.
+        probes = (enter(sign * unrelated_probe(given[0], 0)) for sign in signs)
         noisy = not (
             model.changes_structure or isinstance(model.transform.selection, NothingSelected)
         )
         check_deterministic(
             self.prepared,
-            [enter(draw) for draw in draws],
+            draws,
             self.options.enumerate_outcomes,
             noisy,
             probes,

@@ -117,18 +117,27 @@ def test_everything_comes_with_the_path_to_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "x", [torch.ones(N, D), torch.zeros(N, 1), torch.eye(N), torch.eye(N).to_sparse_csr()]
+    "x",
+    [
+        torch.ones(N, D),
+        torch.ones(N, D, dtype=torch.uint16),
+        torch.zeros(N, 1),
+        torch.eye(N),
+        torch.eye(N).to_sparse_csr(),
+    ],
 )
 def test_weights_that_look_like_features_without_information_are_weights(x: Tensor) -> None:
     model = Model()
-    model.register_parameter("weight", nn.Parameter(x.to_dense().clone()))
+    model.register_parameter("weight", nn.Parameter(x.to_dense().float()))
     model.register_buffer("variance", x.to_dense().clone())
     check(model, x)
     with pytest.raises(ValueError, match=r"'model\.held' holds the clean features"):
         check(Model(x.to_dense().clone()), x)
 
 
-@pytest.mark.parametrize("x", [X, torch.eye(N).flip(0), 2 * torch.eye(N)])
+@pytest.mark.parametrize(
+    "x", [X, X.to(torch.uint16), torch.eye(N).flip(0), 2 * torch.eye(N), X[:1].repeat(N, 1)]
+)
 def test_weights_that_hold_information_do_not_hide_in_a_buffer(x: Tensor) -> None:
     model = Model()
     model.register_buffer("table", x.clone())

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCN
 
+from pyg_hiersmooth.errors import ImpureModelError
 from pyg_hiersmooth.nn.calls.graph_forward import GraphForward
 from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.voters import model_trial, noisy_model
@@ -165,6 +166,30 @@ def test_a_form_of_the_graph_is_tried_on_unrelated_features(squares: bool) -> No
         noisy = tried(made(honest), block_size=1)
         assert (noisy.products is None) == squares and noisy.adjacency is not None
         assert noisy.adjacency.as_given != honest, str(noisy.adjacency)
+
+
+class Cancels(nn.Module):
+    """Maps its features, and adds nothing of them to what it says."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.some, self.others = (nn.Linear(D + 1, C, bias=False) for _ in range(2))
+        self.some.weight.data.fill_(weight)
+        self.others.weight.data.fill_(-weight)
+        self.bias = nn.Parameter(torch.arange(C).float())
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        return self.some(x) + self.others(x) + self.bias
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+@pytest.mark.parametrize("dense", [False, True])
+def test_products_that_no_features_have_do_not_count_as_features(
+    weight: float, dense: bool
+) -> None:
+    with pytest.raises(ImpureModelError, match="does not depend on the noisy features"):
+        tried(Cancels(weight), dense=dense)
 
 
 @torch.no_grad()
