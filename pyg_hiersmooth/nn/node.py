@@ -33,6 +33,7 @@ from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
     edges_of,
     receptive_field,
 )
+from pyg_hiersmooth.nn.neighborhoods.remaining import RemainingVoter, remaining_voter
 from pyg_hiersmooth.nn.neighborhoods.trial import MAX_WHOLE, Cut
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Transform
@@ -229,6 +230,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         except NotTaken as reason:
             self.neighborhoods = f"whole graph ({reason})"
             return self._whole_voter(data, index, options)
+        if self.edges_change:
+            whole, objects = self._whole_voter(data, index, options)
+            return self._on_what_remains(whole, sampling), objects
         num_nodes = sampling.cut.edges.num_nodes
         targets = as_target_index(index, num_nodes, "node")
         try:
@@ -242,6 +246,17 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         self.neighborhoods = voter.description
         self.feature_path = voter.voters[0].model.source.description
         return voter, {"index": targets, "num_entities": num_nodes}
+
+    def _on_what_remains(self, whole: ForwardVoter, sampling: NeighborhoodSampling) -> ForwardVoter:
+        r"""With ablated messages, a voter on what is left around the targets, where that pays."""
+        try:
+            with collecting(None):
+                voter = remaining_voter(whole, sampling.cut)
+        except NotTaken as reason:
+            self.neighborhoods = f"whole graph ({reason})"
+            return whole
+        self.neighborhoods, self.feature_path = voter.description, "dense features (few are left)"
+        return voter
 
     def _check_hops(
         self,
@@ -275,7 +290,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
     def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:
         # Few targets may be cheaper on neighborhoods where all are on the whole graph.
-        if isinstance(voter, NeighborhoodVoter):
+        if isinstance(voter, NeighborhoodVoter | RemainingVoter):
             return voter.only
 
         @functools.cache
@@ -285,6 +300,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         def narrowed(positions: Tensor) -> Voter:
             try:
                 found = sampling()
+                if isinstance(voter, ForwardVoter) and self.edges_change:
+                    return remaining_voter(voter.only(positions), found.cut)
                 targets = as_target_index(index, found.cut.edges.num_nodes, "node")
                 return found.voter(targets[positions])
             except (NotTaken, ValueError):  # the whole graph is right for every model
@@ -296,7 +313,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         hints = super()._hints(voter, plan)
         if self.num_hops is None:
             hints.append("'num_hops', with few targets in a large graph")
-        elif not plan.exact and not isinstance(voter, NeighborhoodVoter):
+        elif not plan.exact and not isinstance(voter, NeighborhoodVoter | RemainingVoter):
             hints.append("fewer targets in 'node_index'")
         return hints
 
@@ -311,8 +328,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         return self._in_parts(data, options, self.num_hops)
 
     def _in_parts(self, data: Any, options: VoterOptions, num_hops: int) -> NeighborhoodSampling:
-        if self.edges_change:
-            raise NotTaken("its edges change from sample to sample")
+        if self.edges is not None:
+            raise NotTaken("pairs of nodes get noise")
         if not isinstance(data, Data) or self.node_type is not None:
             raise NotTaken("not a homogeneous one")
         x = data.get("x")

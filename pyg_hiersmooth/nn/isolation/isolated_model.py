@@ -120,9 +120,9 @@ class IsolatedModel:
             )
         return logits
 
-    def draws_random_numbers(self, x: Tensor) -> bool:
+    def draws_random_numbers(self, x: Tensor, graph: Any = None) -> bool:
         r"""Whether a call draws from the global generators."""
-        self.answer(x, seed=5)
+        self.answer(x, seed=5, graph=graph)
         drawn = generator_states(self.device)
         seed_generators(5, self.device)
         return drawn != generator_states(self.device)

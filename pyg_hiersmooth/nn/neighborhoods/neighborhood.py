@@ -48,8 +48,10 @@ class CSC:
     """
 
     def __init__(self, graph: Data) -> None:
+        self.value: Tensor | None = None  # what an ``adj_t`` holds, of each edge
         if "adj_t" in graph:
             source, destination = sources_and_destinations(graph.adj_t)
+            self.value = _values(graph.adj_t)
         else:
             source, destination = graph.edge_index.as_subclass(Tensor).cpu().numpy()
         self.source, self.destination = source, destination
@@ -76,16 +78,21 @@ class CSC:
         r"""How many edges end at each node, int64."""
         return self.start[nodes + 1] - self.start[nodes]
 
-    def ending_at(self, nodes: np.ndarray) -> np.ndarray:
-        r"""The edges that end at the nodes, node after node, int64."""
-        return self._edges[ranges(self.start[nodes], self.degree(nodes))].astype(np.int64)
+    def ending_at(self, nodes: np.ndarray, sends: np.ndarray | None = None) -> np.ndarray:
+        r"""The edges that end at the nodes, node after node, int64; of these, those that begin at
+        nodes which send, bool ``[N]``, if that is given.
+        """
+        edges = self._edges[ranges(self.start[nodes], self.degree(nodes))].astype(np.int64)
+        return edges if sends is None else edges[sends[self.source[edges]]]
 
-    def field(self, targets: np.ndarray, hops: int) -> Field:
-        r"""The nodes from which a number of steps along the edges leads to the targets."""
+    def field(self, targets: np.ndarray, hops: int, sends: np.ndarray | None = None) -> Field:
+        r"""The nodes from which a number of steps along the edges leads to the targets, where all
+        nodes of a path but the target send.
+        """
         inner, boundary = np.empty(0, dtype=np.int64), np.unique(targets)
         for _ in range(hops):
             inner = np.union1d(inner, boundary)
-            boundary = np.setdiff1d(self.source[self.ending_at(boundary)], inner)
+            boundary = np.setdiff1d(self.source[self.ending_at(boundary, sends)], inner)
         return Field(inner, boundary)
 
     def field_size(self, targets: np.ndarray, hops: int) -> int:
@@ -111,6 +118,8 @@ class Neighborhood:
         boundary (str): What is kept of the edges that end at the boundary.
         keep (tuple of str): Attributes besides the structure.
         dtype (torch.dtype): Of weights that are added where the graph has none.
+        sends (numpy.ndarray, optional): Which nodes send messages, bool ``[N]``, where not all do:
+            the graph is then what is left of it without all other messages.
 
     Attributes:
         nodes (torch.Tensor): The nodes, int64 ``[n]``, ascending.
@@ -128,12 +137,13 @@ class Neighborhood:
         boundary: Boundary = "edges",
         keep: Collection[str] = (),
         dtype: torch.dtype = torch.float32,
+        sends: np.ndarray | None = None,
     ) -> None:
-        field = edges.field(targets, hops)
+        field = edges.field(targets, hops, sends)
         nodes = field.nodes
         self.nodes = torch.from_numpy(nodes)
         self.targets = torch.from_numpy(np.searchsorted(nodes, targets))
-        kept = np.sort(edges.ending_at(nodes if boundary == "edges" else field.inner))
+        kept = np.sort(edges.ending_at(nodes if boundary == "edges" else field.inner, sends))
         weight = None
         if boundary == "weights":
             kept, weight = _with_weights(graph, edges, kept, field.boundary, dtype)
@@ -147,6 +157,8 @@ class Neighborhood:
             place[outside] = len(nodes) + _distinct(source[outside], destination[outside])
         self.num_ghosts = int(place.max(initial=len(nodes) - 1)) + 1 - len(nodes)
         ends = torch.from_numpy(np.stack([place, np.searchsorted(nodes, destination)]))
+        if "adj_t" in graph and weight is None and edges.value is not None:
+            weight = edges.value[torch.from_numpy(kept)]
         self.graph = self._cut(graph, torch.from_numpy(kept), ends.long(), weight, keep)
 
     @property
@@ -172,7 +184,7 @@ class Neighborhood:
             if name == "edge_index":
                 cut.edge_index = ends
             elif name == "adj_t":
-                cut.adj_t = _adjacency(value, edges, ends, weight, size)
+                cut.adj_t = _adjacency(value, ends, weight, size)
             elif name == "edge_weight" and weight is not None:
                 continue
             elif graph.is_edge_attr(name):
@@ -254,7 +266,7 @@ def _with_weights(
     r"""Appends loops at the boundary, and one edge per node there that stands for all others that
     end at it; with the weights of all edges.
     """
-    given = _weights(graph, edges.num_edges, dtype)
+    given = _weights(graph, edges, dtype)
     ending = edges.ending_at(boundary)
     is_loop = edges.source[ending] == edges.destination[ending]
     loops, others = ending[is_loop], ending[~is_loop]
@@ -267,19 +279,21 @@ def _with_weights(
     return np.concatenate([kept, others[first]]), weight
 
 
-def _weights(graph: Data, num_edges: int, dtype: torch.dtype) -> Tensor:
-    value = graph.get("edge_weight")
-    if "adj_t" in graph:
-        adj_t = graph.adj_t
-        if isinstance(adj_t, Tensor):
-            value = adj_t.to_sparse_coo().coalesce().values()
-        else:  # a SparseTensor
-            value = adj_t.storage.value()
+def _weights(graph: Data, edges: CSC, dtype: torch.dtype) -> Tensor:
+    value = edges.value if "adj_t" in graph else graph.get("edge_weight")
     if value is None:
-        return torch.ones(1, dtype=dtype).expand(num_edges)
+        return torch.ones(1, dtype=dtype).expand(edges.num_edges)
     if value.dim() != 1 or not value.is_floating_point():
         raise ValueError("weights of edges must be a vector of floats to be summed up")
     return value.cpu()
+
+
+def _values(adj_t: Any) -> Tensor | None:
+    r"""What a sparse adjacency holds of its edges, in the order of its rows, if anything."""
+    if isinstance(adj_t, Tensor):
+        return adj_t.to_sparse_coo().coalesce().values().cpu()
+    value: Tensor | None = adj_t.storage.value()  # of a SparseTensor
+    return None if value is None else value.cpu()
 
 
 def _distinct(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
@@ -296,13 +310,9 @@ def _distinct(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _adjacency(adj_t: Any, edges: Tensor, ends: Tensor, weight: Tensor | None, size: int) -> Any:
+def _adjacency(adj_t: Any, ends: Tensor, weight: Tensor | None, size: int) -> Any:
     source, destination = ends
-    if isinstance(adj_t, Tensor):
-        if weight is None:
-            weight = adj_t.to_sparse_coo().coalesce().values().cpu()[edges]
+    if isinstance(adj_t, Tensor) and weight is not None:
         coo = torch.sparse_coo_tensor(torch.stack([destination, source]), weight, (size, size))
         return coo.to_sparse_csr() if adj_t.layout == torch.sparse_csr else coo.coalesce()
-    if weight is None and adj_t.storage.value() is not None:
-        weight = adj_t.storage.value().cpu()[edges]
     return type(adj_t)(row=destination, col=source, value=weight, sparse_sizes=(size, size))

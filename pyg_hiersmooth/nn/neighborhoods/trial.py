@@ -73,6 +73,15 @@ class Cut:
         hops = self.num_hops if hops is None else hops
         return Neighborhood(self.graph, self.edges, targets, hops, boundary, self.keep, self.dtype)
 
+    def remaining(self, targets: np.ndarray, selected: Tensor) -> Neighborhood:
+        r"""What is left around targets, int64 ``[K]``, where selected nodes, bool ``[N]``, send no
+        messages.
+        """
+        sends, hops = ~selected.cpu().numpy(), self.num_hops + 1
+        return Neighborhood(
+            self.graph, self.edges, targets, hops, "none", self.keep, self.dtype, sends
+        )
+
     def forward_on(self, graph: Data) -> GraphForward:
         r"""Calls a model on the graph, or on a part of it."""
         graph = copy.copy(graph).to(self.device)

@@ -167,11 +167,7 @@ class ModelTrial:
             noisy,
             probes,
         )
-        if model.transform.noise.of == "messages":
-            indicated = model.transform.append_indicator
-            typed = isinstance(self.precise.forward, HeteroForward)
-            check = check_typed_silence if typed else check_silence
-            check(self.precise, self._cast(self._draw(0)), indicated)
+        check_silence_of(model, self.precise, self._cast(self._draw(0)))
         model.try_block()
         self.prepared.watch()
 
@@ -289,3 +285,20 @@ class ModelTrial:
             logits_match(logits, answer(prepared.plain(alone), x, rows, 1))
             for x, rows, logits in parts[:: max(1, copies // COPIES_TO_COMPARE)]
         )
+
+
+def check_silence_of(model: NoisyModel, precise: IsolatedModel, draw: Tensor) -> None:
+    r"""Checks, where messages are ablated, that silent nodes reach no others.
+
+    Args:
+        model (NoisyModel): The model.
+        precise (IsolatedModel): It in the highest precision that it takes.
+        draw (torch.Tensor): A draw of features.
+
+    Raises:
+        ImpureModelError: If they do.
+    """
+    if model.transform.noise.of == "messages":
+        is_typed = isinstance(precise.forward, HeteroForward)
+        check = check_typed_silence if is_typed else check_silence
+        check(precise, draw, model.transform.append_indicator)
