@@ -38,6 +38,11 @@ class Field(NamedTuple):
         r"""All of them, int64, ascending."""
         return np.sort(np.concatenate([self.inner, self.boundary]))
 
+    def beside(self, other: Field) -> Field:
+        r"""The nodes of both."""
+        inner = np.union1d(self.inner, other.inner)
+        return Field(inner, np.setdiff1d(np.union1d(self.boundary, other.boundary), inner))
+
 
 class CSC:
     r"""The edges of a graph by the node that they end at, for questions that cost what is asked
@@ -120,6 +125,7 @@ class Neighborhood:
         dtype (torch.dtype): Of weights that are added where the graph has none.
         sends (numpy.ndarray, optional): Which nodes send messages, bool ``[N]``, where not all do:
             the graph is then what is left of it without all other messages.
+        beside (Field, optional): Nodes that are there as well, in the same way.
 
     Attributes:
         nodes (torch.Tensor): The nodes, int64 ``[n]``, ascending.
@@ -138,8 +144,10 @@ class Neighborhood:
         keep: Collection[str] = (),
         dtype: torch.dtype = torch.float32,
         sends: np.ndarray | None = None,
+        beside: Field | None = None,
     ) -> None:
         field = edges.field(targets, hops, sends)
+        field = field if beside is None else field.beside(beside)
         nodes = field.nodes
         self.nodes = torch.from_numpy(nodes)
         self.targets = torch.from_numpy(np.searchsorted(nodes, targets))
@@ -148,7 +156,7 @@ class Neighborhood:
         if boundary == "weights":
             kept, weight = _with_weights(graph, edges, kept, field.boundary, dtype)
         source, destination = edges.source[kept], edges.destination[kept]
-        place = np.searchsorted(nodes, source).clip(max=len(nodes) - 1)
+        place = _places(nodes, source, edges.num_nodes).clip(max=len(nodes) - 1)
         outside = nodes[place] != source
         if weight is not None:
             outside |= np.isin(destination, field.boundary) & (source != destination)
@@ -156,10 +164,12 @@ class Neighborhood:
         else:
             place[outside] = len(nodes) + _distinct(source[outside], destination[outside])
         self.num_ghosts = int(place.max(initial=len(nodes) - 1)) + 1 - len(nodes)
-        ends = torch.from_numpy(np.stack([place, np.searchsorted(nodes, destination)]))
+        ends = np.stack([place, _places(nodes, destination, edges.num_nodes)])
         if "adj_t" in graph and weight is None and edges.value is not None:
             weight = edges.value[torch.from_numpy(kept)]
-        self.graph = self._cut(graph, torch.from_numpy(kept), ends.long(), weight, keep)
+        self.graph = self._cut(
+            graph, torch.from_numpy(kept), torch.from_numpy(ends).long(), weight, keep
+        )
 
     @property
     def size(self) -> int:
@@ -296,11 +306,22 @@ def _values(adj_t: Any) -> Tensor | None:
     return None if value is None else value.cpu()
 
 
+def _places(nodes: np.ndarray, sought: np.ndarray, num_nodes: int) -> np.ndarray:
+    r"""Where some of all nodes are among others, which are ascending, int64; anywhere, if they are
+    not.
+    """
+    if len(sought) < num_nodes:
+        return np.searchsorted(nodes, sought)
+    place = np.zeros(num_nodes, dtype=np.int64)
+    place[nodes] = np.arange(len(nodes))
+    return place[sought]
+
+
 def _distinct(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
     r"""A number for each edge, from 0 on, so that those of one destination differ where their
     sources do.
     """
-    order = np.lexsort((source, destination))
+    order = np.argsort(destination * (source.max(initial=0) + 1) + source, kind="stable")
     of, to = source[order], destination[order]
     starts = np.diff(to, prepend=-1) != 0
     steps = (starts | (np.diff(of, prepend=-1) != 0)).cumsum()

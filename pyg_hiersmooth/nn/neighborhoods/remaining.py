@@ -21,8 +21,9 @@ from torch import Tensor
 from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
+from pyg_hiersmooth.nn.isolation.private_copy import is_compiled
 from pyg_hiersmooth.nn.isolation.probes import stretched_probe
-from pyg_hiersmooth.nn.neighborhoods.neighborhood import Neighborhood
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import Neighborhood, rows_of
 from pyg_hiersmooth.nn.neighborhoods.plan import COST_PER_CALL, MAX_COST_SHARE, cost
 from pyg_hiersmooth.nn.neighborhoods.trial import MAX_WHOLE, Cut
 from pyg_hiersmooth.nn.voters.audit import Sample
@@ -91,8 +92,8 @@ class RemainingVoter(ForwardVoter):
         model = self.model
         selected = model.source.select(stream)
         left = self.around(selected)
-        rows = left.nodes.to(self.device)
-        features = model.transform.prepare_given(model.x[rows])(selected[rows], stream)
+        draw = model.transform.prepare_given(rows_of(model.x, left.nodes))
+        features = draw(selected[left.nodes.to(self.device)], stream)
         return _answer(model.prepared, left, features, stream)
 
 
@@ -109,17 +110,15 @@ def remaining_voter(whole: ForwardVoter, cut: Cut) -> RemainingVoter:
     voter, model = RemainingVoter(whole, cut), whole.model
     if not model.transform.noise.deterministic:
         raise NotTaken("features get noise as well")
+    if is_compiled(model.prepared.model):
+        raise NotTaken("the model is compiled")
     if not model.dense_fits:
         raise NotTaken("its features are too large to try the model on")
-    _check_cost(voter)
     with model.trying():
-        draw, selected = model.trial_draw(0), voter.real(0)
-        graph = without_messages(model.prepared.forward.copies_of(1), selected)
-        if model.prepared.draws_random_numbers(draw, graph):
-            raise NotTaken("the model draws random numbers")
         try:
-            same = _answers_the_same(voter, draw)
-        except (MemoryError, torch.cuda.OutOfMemoryError):
+            _check_cost(voter)
+            same = _answers_the_same(voter, model.trial_draw(0))
+        except (NotTaken, MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception:  # a model may take the whole graph alone
             same = False
@@ -133,8 +132,10 @@ def _answers_the_same(voter: RemainingVoter, draw: Tensor) -> bool:
     away are than the model looks.
     """
     model, cut, prepared = voter.model, voter.cut, voter.model.precise()
-    targets = voter.targets.cpu().numpy()
-    stream = model.trial_stream(0)
+    targets, stream = voter.targets.cpu().numpy(), model.trial_stream(0)
+    graph = without_messages(model.prepared.forward.copies_of(1), voter.real(0))
+    if model.prepared.draws_random_numbers(draw, graph):
+        raise NotTaken("the model draws random numbers")
 
     def same(selected: Tensor, of: np.ndarray, is_far_changed: bool = False) -> bool:
         x, left = draw, cut.remaining(of, selected)

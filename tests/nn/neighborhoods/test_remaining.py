@@ -357,3 +357,33 @@ def test_pairs_of_nodes_are_drawn_on_the_whole_graph() -> None:
     smoothed = classifier(Two(width=D), edges)
     smoothed.certify(bare(), node_index=TARGETS, **QUIET)
     assert smoothed.neighborhoods == "whole graph (pairs of nodes get noise)"
+
+
+class Linked(Two):
+    """Reads numbers of nodes that nothing renumbers."""
+
+    def forward(self, x: Tensor, edge_index: Any, link: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(x, edge_index) + 0 * link.size(0)
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, -1)], ids=["some", "as many as edges"])
+def test_attributes_that_cannot_be_cut_are_left_on_the_whole_graph(shape: tuple[int, int]) -> None:
+    data = bare()
+    data.link_index = data.edge_index[:, : shape[1] if shape[1] > 0 else None].clone()
+    smoothed = SmoothedNodeClassifier(
+        Linked().eval(),
+        SAMPLED,
+        C,
+        forward=lambda model, x, graph: model(x, graph.edge_index, x[graph.link_index[0]]),
+        keep=("link_index",),
+        num_hops=2,
+    )
+    smoothed.sample_votes(data, 20, 0, TARGETS, **QUIET)
+    assert smoothed.neighborhoods.startswith("whole graph (the model answers differently")
+
+
+def test_compiled_models_are_called_on_one_graph() -> None:
+    model = torch.compile(Two().eval(), backend="eager")
+    smoothed = SmoothedNodeClassifier(model, SAMPLED, C, num_hops=2)
+    smoothed.sample_votes(bare(), 5, 0, TARGETS, **QUIET)
+    assert smoothed.neighborhoods == "whole graph (the model is compiled)"
