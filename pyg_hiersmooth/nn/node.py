@@ -88,7 +88,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
     Attributes:
         neighborhoods (str or None): What the last sampling took: the number of neighborhoods and
-            of their nodes, or the whole graph, and why.
+            of their nodes, about how many nodes ablated messages leave around the targets, or the
+            whole graph, and why.
 
     Raises:
         TypeError: If an argument is of another type.

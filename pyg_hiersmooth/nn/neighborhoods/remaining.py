@@ -22,13 +22,14 @@ from pyg_hiersmooth.nn.calls.not_taken import NotTaken
 from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.private_copy import is_compiled
-from pyg_hiersmooth.nn.isolation.probes import stretched_probe
-from pyg_hiersmooth.nn.neighborhoods.neighborhood import Neighborhood, rows_of
+from pyg_hiersmooth.nn.isolation.probes import shuffled_probe, stretched_probe
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, Neighborhood, rows_of
 from pyg_hiersmooth.nn.neighborhoods.plan import COST_PER_CALL, MAX_COST_SHARE, cost
 from pyg_hiersmooth.nn.neighborhoods.trial import MAX_WHOLE, Cut
 from pyg_hiersmooth.nn.voters.audit import Sample
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.sampling.checkpoint import fingerprint
 from pyg_hiersmooth.sampling.tally import Ballots
 from pyg_hiersmooth.transforms.structure_ablation import without_messages
 
@@ -49,9 +50,11 @@ class RemainingVoter(ForwardVoter):
     Args:
         whole (ForwardVoter): Votes of a model on the whole graph, with ablated messages.
         cut (Cut): The graph.
+        centers (numpy.ndarray, optional): Nodes, the targets among them, that the model gets what
+            is left around, int64 ``[K]``. (default: the targets)
     """
 
-    def __init__(self, whole: ForwardVoter, cut: Cut) -> None:
+    def __init__(self, whole: ForwardVoter, cut: Cut, centers: np.ndarray | None = None) -> None:
         super().__init__(
             whole.model,
             whole.targets,
@@ -61,6 +64,7 @@ class RemainingVoter(ForwardVoter):
             whole.among_all,
         )
         self.whole, self.cut, self.block_size = whole, cut, 1
+        self.centers = np.unique(self.targets.cpu().numpy()) if centers is None else centers
 
     @property
     def description(self) -> str:
@@ -71,7 +75,21 @@ class RemainingVoter(ForwardVoter):
         return f"{few} of {self.cut.edges.num_nodes} nodes that are left around {targets}"
 
     def only(self, positions: Tensor) -> RemainingVoter:
-        return RemainingVoter(self.whole.only(positions), self.cut)
+        r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`: on what is left around fewer targets, if
+        the model is seen to answer there as before.
+        """
+        whole = self.whole.only(positions)
+        fewer, before = (RemainingVoter(whole, self.cut, at) for at in (None, self.centers))
+        if len(fewer.centers) == len(before.centers):
+            return fewer
+        with self.model.trying():
+            stream = self.model.trial_stream(0)
+            tried = [self.real(number) for number in range(REAL_DRAWS)]
+            for selected in (*tried, around_alone(self.cut.edges, fewer.centers)):
+                some, others = (each.answer_to(selected, stream) for each in (fewer, before))
+                if not logits_match(some, others):
+                    return before
+        return fewer
 
     def audit(self, sample: int, ballots: Ballots) -> None:
         stream, way = self.stream(sample), "neighborhoods (pass num_hops=None)"
@@ -82,19 +100,21 @@ class RemainingVoter(ForwardVoter):
         return self.model.source.select(self.model.trial_stream(number))
 
     def around(self, selected: Tensor) -> Neighborhood:
-        r"""What is left around the targets."""
-        return self.cut.remaining(self.targets.cpu().numpy(), selected)
+        r"""What is left around the centers."""
+        return self.cut.remaining(self.centers, selected)
+
+    def answer_to(self, selected: Tensor, stream: RandomStream) -> Tensor:
+        r"""Logits of the targets, ``[M, C]``, where some nodes are selected, bool ``[N]``."""
+        model, left = self.model, self.around(selected)
+        selected = selected.to(self.device)[left.nodes.to(self.device)]
+        features = model.transform.prepare_given(rows_of(model.x, left.nodes))(selected, stream)
+        place = left.targets[np.searchsorted(self.centers, self.targets.cpu().numpy())]
+        return _answer(model.prepared, left, features, stream)[place.to(self.device)]
 
     def _logits(self, samples: range) -> Tensor:
-        return torch.stack([self._of(self.stream(sample)) for sample in samples])
-
-    def _of(self, stream: RandomStream) -> Tensor:
-        model = self.model
-        selected = model.source.select(stream)
-        left = self.around(selected)
-        draw = model.transform.prepare_given(rows_of(model.x, left.nodes))
-        features = draw(selected[left.nodes.to(self.device)], stream)
-        return _answer(model.prepared, left, features, stream)
+        streams = [self.stream(sample) for sample in samples]
+        select = self.model.source.select
+        return torch.stack([self.answer_to(select(stream), stream) for stream in streams])
 
 
 def remaining_voter(whole: ForwardVoter, cut: Cut) -> RemainingVoter:
@@ -114,16 +134,18 @@ def remaining_voter(whole: ForwardVoter, cut: Cut) -> RemainingVoter:
         raise NotTaken("the model is compiled")
     if not model.dense_fits:
         raise NotTaken("its features are too large to try the model on")
+    tried = cut.num_hops, f"left around {fingerprint(whole.targets)}"
     with model.trying():
         try:
             _check_cost(voter)
-            same = _answers_the_same(voter, model.trial_draw(0))
+            same = tried in model.hops_tried or _answers_the_same(voter, model.trial_draw(0))
         except (NotTaken, MemoryError, torch.cuda.OutOfMemoryError):
             raise
         except Exception:  # a model may take the whole graph alone
             same = False
     if not same:
         raise NotTaken("the model answers differently on neighborhoods")
+    model.hops_tried.add(tried)
     return voter
 
 
@@ -132,7 +154,7 @@ def _answers_the_same(voter: RemainingVoter, draw: Tensor) -> bool:
     away are than the model looks.
     """
     model, cut, prepared = voter.model, voter.cut, voter.model.precise()
-    targets, stream = voter.targets.cpu().numpy(), model.trial_stream(0)
+    targets, stream = voter.centers, model.trial_stream(0)
     graph = without_messages(model.prepared.forward.copies_of(1), voter.real(0))
     if model.prepared.draws_random_numbers(draw, graph):
         raise NotTaken("the model draws random numbers")
@@ -141,11 +163,12 @@ def _answers_the_same(voter: RemainingVoter, draw: Tensor) -> bool:
         x, left = draw, cut.remaining(of, selected)
         if model.transform.append_indicator:
             x = torch.cat([x[:, :-1], selected.view(-1, 1).to(x)], dim=1)
-        found = _answer(prepared, left, x[left.nodes.to(x.device)], stream)
+        at = left.targets.to(x.device)
+        found = _answer(prepared, left, x[left.nodes.to(x.device)], stream)[at]
         if is_far_changed:
             near = cut.edges.field(of, cut.num_hops, _sending(selected)).nodes
             rows = torch.from_numpy(near).to(x.device)
-            x = stretched_probe(x).index_copy(0, rows, x[rows])
+            x = stretched_probe(shuffled_probe(x, 0)).index_copy(0, rows, x[rows])
         graph = without_messages(prepared.forward.copies_of(1), selected)
         logits = Sample(0, stream.seed(), x, graph).answer(prepared)
         return logits_match(found, logits[torch.from_numpy(of).to(logits.device)], logits)
@@ -153,7 +176,7 @@ def _answers_the_same(voter: RemainingVoter, draw: Tensor) -> bool:
     if not all(same(voter.real(number), targets) for number in range(REAL_DRAWS)):
         return False
     for some in (targets, targets[:1]):
-        if not same(_around_alone(voter, some), some):
+        if not same(around_alone(cut.edges, some).to(draw.device), some):
             return False
     for seed in range(WIDE_DRAWS):
         selected = _reaching_far(voter, seed)
@@ -162,11 +185,11 @@ def _answers_the_same(voter: RemainingVoter, draw: Tensor) -> bool:
     return True
 
 
-def _around_alone(voter: RemainingVoter, targets: np.ndarray) -> Tensor:
+def around_alone(edges: CSC, targets: np.ndarray) -> Tensor:
     r"""A selection that leaves no edges to some targets, but others: bool ``[N]``."""
-    edges, selected = voter.cut.edges, torch.zeros(len(voter.model.x), dtype=torch.bool)
-    selected[torch.from_numpy(edges.source[edges.ending_at(np.unique(targets))])] = True
-    return selected.to(voter.device)
+    selected = torch.zeros(edges.num_nodes, dtype=torch.bool)
+    selected[torch.from_numpy(edges.source[edges.ending_at(targets)])] = True
+    return selected
 
 
 def _reaching_far(voter: RemainingVoter, seed: int) -> Tensor:
@@ -204,7 +227,9 @@ def _check_cost(voter: RemainingVoter) -> None:
 def _answer(
     prepared: IsolatedModel, left: Neighborhood, features: Tensor, stream: RandomStream
 ) -> Tensor:
-    r"""Logits of the targets, ``[M, C]``."""
+    r"""Logits of all that is left, ``[n, C]``."""
     graph = left.graph.to(features.device)
     logits = Sample(0, stream.seed(), features, graph).answer(prepared)
-    return logits[left.targets.to(logits.device)]
+    if logits.dim() != 2 or len(logits) != len(left.nodes):
+        raise ValueError(f"the model returned logits of shape {list(logits.shape)}")
+    return logits

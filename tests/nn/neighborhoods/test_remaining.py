@@ -15,6 +15,7 @@ from torch_geometric.utils import degree
 from pyg_hiersmooth.errors import AuditError, ImpureModelError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn import node as node_module
+from pyg_hiersmooth.nn.neighborhoods import remaining
 from pyg_hiersmooth.nn.neighborhoods import voter as voter_module
 from pyg_hiersmooth.nn.neighborhoods.remaining import RemainingVoter
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
@@ -174,7 +175,7 @@ def test_what_is_left_is_all_that_two_hops_read() -> None:
         own = left.nodes[left.graph.edge_index].t().tolist()
         assert own == kept
         assert set(left.nodes.tolist()) == inner | {source for source, _ in kept}
-        assert torch.equal(left.nodes[left.targets], TARGETS)
+        assert torch.equal(left.nodes[left.targets], TARGETS.unique())
 
 
 def test_some_targets_get_the_same_votes_until_they_are_decided() -> None:
@@ -387,3 +388,48 @@ def test_compiled_models_are_called_on_one_graph() -> None:
     smoothed = SmoothedNodeClassifier(model, SAMPLED, C, num_hops=2)
     smoothed.sample_votes(bare(), 5, 0, TARGETS, **QUIET)
     assert smoothed.neighborhoods == "whole graph (the model is compiled)"
+
+
+def test_a_second_call_samples_at_once_and_other_targets_are_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+    answers = remaining._answers_the_same
+
+    def counted(voter: RemainingVoter, draw: Tensor) -> bool:
+        asked.append(voter.num_targets)
+        return answers(voter, draw)
+
+    monkeypatch.setattr(remaining, "_answers_the_same", counted)
+    smoothed, data = classifier(Two()), bare()
+    first = smoothed.sample_votes(data, 20, 0, TARGETS, **QUIET)
+    assert torch.equal(smoothed.sample_votes(data, 20, 0, TARGETS, **QUIET), first)
+    smoothed.sample_votes(data, 20, 0, TARGETS[:3], **QUIET)
+    assert asked == [len(TARGETS), 3]
+    data.edge_index = data.edge_index.flip(0)
+    smoothed.sample_votes(data, 20, 0, TARGETS, **QUIET)
+    assert asked == [len(TARGETS), 3, len(TARGETS)]
+
+
+class NotOnVeryFew(Two):
+    """Does something else with two to twelve nodes."""
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        logits = super().forward(x, edge_index)
+        return logits.flip(1) if 1 < x.size(0) <= 12 else logits
+
+
+def test_few_of_the_targets_are_tried_again() -> None:
+    targets = torch.arange(0, N, N // 80)
+    whole, own = (
+        classifier(model, hops=2)._voter(bare(), targets, VoterOptions(0))[0]
+        for model in (NotOnVeryFew(), Two())
+    )
+    assert isinstance(whole, RemainingVoter) and isinstance(own, RemainingVoter)
+    some = torch.tensor([3, 50, 51])
+    expected = whole.predict(range(30))[:, some]
+    assert len(own.only(some).centers) == 3
+    assert torch.equal(own.only(some).predict(range(30)), own.predict(range(30))[:, some])
+    fewer = whole.only(some)
+    assert torch.equal(fewer.predict(range(30)), expected)
+    assert torch.equal(fewer.only(torch.tensor([1])).predict(range(30)), expected[:, 1:2])
