@@ -412,18 +412,27 @@ def test_a_second_call_samples_at_once_and_other_targets_are_tried(
 
 
 class NotOnVeryFew(Two):
-    """Does something else with two to twelve nodes."""
+    """Does something else with two to twelve nodes, or fails."""
+
+    def __init__(self, fails: bool) -> None:
+        super().__init__()
+        self.fails = fails
 
     def forward(self, x: Tensor, edge_index: Any) -> Tensor:
         logits = super().forward(x, edge_index)
-        return logits.flip(1) if 1 < x.size(0) <= 12 else logits
+        if not 1 < x.size(0) <= 12:
+            return logits
+        if self.fails:
+            raise RuntimeError("few nodes")
+        return logits.flip(1)
 
 
-def test_few_of_the_targets_are_tried_again() -> None:
+@pytest.mark.parametrize("fails", [False, True])
+def test_few_of_the_targets_are_tried_again(fails: bool) -> None:
     targets = torch.arange(0, N, N // 80)
     whole, own = (
         classifier(model, hops=2)._voter(bare(), targets, VoterOptions(0))[0]
-        for model in (NotOnVeryFew(), Two())
+        for model in (NotOnVeryFew(fails), Two())
     )
     assert isinstance(whole, RemainingVoter) and isinstance(own, RemainingVoter)
     some = torch.tensor([3, 50, 51])
