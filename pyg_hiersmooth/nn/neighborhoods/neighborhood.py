@@ -151,7 +151,8 @@ class Neighborhood:
         nodes = field.nodes
         self.nodes = torch.from_numpy(nodes)
         self.targets = torch.from_numpy(np.searchsorted(nodes, targets))
-        kept = np.sort(edges.ending_at(nodes if boundary == "edges" else field.inner, sends))
+        kept = edges.ending_at(nodes if boundary == "edges" else field.inner, sends)
+        kept = _ascending(kept, edges.num_edges)
         weight = None
         if boundary == "weights":
             kept, weight = _with_weights(graph, edges, kept, field.boundary, dtype)
@@ -304,6 +305,15 @@ def _values(adj_t: Any) -> Tensor | None:
         return adj_t.to_sparse_coo().coalesce().values().cpu()
     value: Tensor | None = adj_t.storage.value()  # of a SparseTensor
     return None if value is None else value.cpu()
+
+
+def _ascending(numbers: np.ndarray, most: int) -> np.ndarray:
+    r"""Distinct numbers below another one, sorted."""
+    if len(numbers) < most // 16:
+        return np.sort(numbers)
+    there = np.zeros(most, dtype=bool)
+    there[numbers] = True
+    return np.flatnonzero(there)
 
 
 def _places(nodes: np.ndarray, sought: np.ndarray, num_nodes: int) -> np.ndarray:

@@ -40,6 +40,10 @@ WIDE, WIDE_DRAWS, MOST_HALVINGS = 2**22, 2, 16
 r"""Selections of fewer nodes, on which every step along the edges shows, and what tells their
 streams from others; in each, half as many nodes send until most of the graph is out of reach."""
 
+TRIED_ON_THE_WHOLE, FEW_SAMPLES = 10, 500
+r"""About how many samples on the whole graph the comparison costs, and fewer samples than most runs
+have whose outcomes are not listed."""
+
 MOST_AROUND = 0.25
 r"""Most of the nodes that then reach the targets."""
 
@@ -221,13 +225,15 @@ def _sending(selected: Tensor) -> np.ndarray:
 
 
 def _check_cost(voter: RemainingVoter) -> None:
-    r"""Raises :class:`NotTaken` if the whole graph is about as cheap."""
+    r"""Raises :class:`NotTaken` if all samples cost about as much on the whole graph."""
     edges, own, whole = voter.cut.edges, 0.0, 0.0
     for number in range(REAL_DRAWS):
         selected = voter.real(number)
         num_left = int(_sending(selected)[edges.source].sum())
         own += 2 * COST_PER_CALL + voter.around(selected).size
         whole += cost(edges.num_nodes, edges.num_nodes + num_left)
+    num_samples = voter.options.num_outcomes or FEW_SAMPLES
+    own += TRIED_ON_THE_WHOLE * whole / num_samples
     if own >= MAX_COST_SHARE * whole:
         raise NotTaken("cheaper")
 

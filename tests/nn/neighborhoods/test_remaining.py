@@ -28,7 +28,7 @@ TARGETS = torch.tensor([400, 2, 401, 650, 3_999, 2])
 QUIET: dict[str, Any] = {"progress": False, "num_workers": 0}
 SILENT = AblationNoise(of="messages")
 SAMPLED = HierarchicalNodeFeatureNoise(0.6, SILENT)
-EXACT = HierarchicalNodeFeatureNoise(PartitionSelection(3, 4), SILENT)
+EXACT = HierarchicalNodeFeatureNoise(PartitionSelection(3, 20), SILENT)
 
 
 def make(num_nodes: int = N) -> Data:
@@ -198,6 +198,13 @@ def test_the_few_that_are_left_of_all_nodes_are_sampled_on_what_is_left() -> Non
     few = smoothed._narrowed(voter, data, everything)(torch.tensor([3, 500]))
     assert isinstance(few, RemainingVoter)
     assert torch.equal(few.predict(range(9)), voter.predict(range(9))[:, [3, 500]])
+
+
+def test_few_outcomes_are_not_worth_a_trial() -> None:
+    few = HierarchicalNodeFeatureNoise(PartitionSelection(3, 6), SILENT)
+    smoothed = classifier(Two(), few)
+    smoothed.certify(bare(), node_index=TARGETS, **QUIET)
+    assert smoothed.neighborhoods == "whole graph (cheaper)"
 
 
 class Further(Two):
