@@ -243,6 +243,14 @@ class NotOnFew(Two):
         return logits.flip(1) if x.size(0) < N // 2 else logits
 
 
+class NotAlone(Two):
+    """Does something else with targets that nobody sends to."""
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        logits = super().forward(x, edge_index)
+        return logits.flip(1) if x.size(0) == len(TARGETS.unique()) else logits
+
+
 ON_THE_WHOLE: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
     "one hop further": (lambda: Further(GCNConv), TARGETS),
     "one hop further, without degrees": (lambda: Further(SAGEConv), TARGETS),
@@ -250,6 +258,7 @@ ON_THE_WHOLE: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
     "degrees around": (DegreesAround, TARGETS),
     "one node": (Squeezes, TARGETS[:1]),
     "few nodes": (NotOnFew, TARGETS),
+    "targets alone": (NotAlone, TARGETS),
     "random": (lambda: Two(GCNConv, Random()), TARGETS),
 }
 
