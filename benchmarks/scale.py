@@ -3,17 +3,19 @@ r"""Time and memory to certify few targets, by the size of the graph and the num
 Graphs are made: power-law degrees of mean 14, 128 features, 40 classes. Each measurement runs in a
 process of its own. Memory is the largest proportional set size of all processes together, less
 that before certifying, which holds the graph, the libraries and the model; pages of a mapped file
-count as soon as they are read.
+count as soon as they are read. Processor time is that of all processes together.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -27,7 +29,8 @@ from torch_geometric.data import Data
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
-from pyg_hiersmooth.noise import GaussianNoise
+from pyg_hiersmooth.noise import AblationNoise, GaussianNoise
+from pyg_hiersmooth.selection import PartitionSelection
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 MEAN_DEGREE, NUM_FEATURES, NUM_CLASSES = 14, 128, 40
@@ -69,8 +72,21 @@ def memory() -> int:
     return psutil.Process().memory_full_info().pss
 
 
+def processor_time() -> float:
+    r"""Seconds of this process and of those that it started and that have ended."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
 def measure(
-    num_nodes: int, num_targets: int, samples: int, workers: int, mapped: bool, exponent: float
+    num_nodes: int,
+    num_targets: int,
+    samples: int,
+    workers: int,
+    mapped: bool,
+    exponent: float,
+    partitions: int = 0,
+    whole: bool = False,
 ) -> None:
     r"""Certifies once, and prints what it took as JSON."""
     torch.manual_seed(0)
@@ -81,20 +97,30 @@ def measure(
             graph.x = torch.from_file(str(file), size=graph.x.numel()).view_as(graph.x)
         model = build_model("gcn", NUM_FEATURES + 1, NUM_CLASSES)
         transform = HierarchicalNodeFeatureNoise(0.8, GaussianNoise(0.25))
-        smoothed = SmoothedNodeClassifier(model, transform, NUM_CLASSES)
+        counts: dict[str, Any] = {"n0": 100, "n": samples}
+        if partitions > 0:
+            silent = AblationNoise(of="messages")
+            transform = HierarchicalNodeFeatureNoise(PartitionSelection(20, partitions), silent)
+            counts = {}
+        smoothed = SmoothedNodeClassifier(
+            model, transform, NUM_CLASSES, num_hops=None if whole else "model"
+        )
         targets = torch.randperm(num_nodes)[:num_targets]
+        options = VoterOptions(0, enumerate_outcomes=partitions > 0)
         before, start = memory(), time.perf_counter()
         with PeakMemory() as peak:
-            voter = smoothed._voter(graph, targets, VoterOptions(0))
+            voter = smoothed._voter(smoothed._cleaned(graph), targets, options)
             prepared = time.perf_counter() - start
             del voter
-            start = time.perf_counter()
+            smoothed._prepared.clear()
+            start, worked = time.perf_counter(), processor_time()
             smoothed.certify(
-                graph, 100, samples, node_index=targets, num_workers=workers, progress=False
+                graph, node_index=targets, num_workers=workers, progress=False, **counts
             )
-            seconds = time.perf_counter() - start
+            seconds, worked = time.perf_counter() - start, processor_time() - worked
         found = {
             "seconds": seconds,
+            "processor": worked,
             "of that preparing": prepared,
             "GB beyond the graph": max(peak.peak - before, 0) / 2**30,
             "neighborhoods": smoothed.neighborhoods,
@@ -109,6 +135,8 @@ def measure(
 @click.option("--workers", default=2, show_default=True, help="Processes that sample.")
 @click.option("--exponent", default=3.0, show_default=True, help="Of the power law of degrees.")
 @click.option("--mapped", is_flag=True, help="Map the features from a file.")
+@click.option("--partitions", default=0, help="Ablate messages, exactly, by so many of 20 groups.")
+@click.option("--whole", is_flag=True, help="Sample the whole graph.")
 @click.option("--out", type=click.Path(path_type=Path), help="File for the numbers, as JSON.")
 @click.option("--one", is_flag=True, hidden=True)
 def main(
@@ -118,11 +146,13 @@ def main(
     workers: int,
     exponent: float,
     mapped: bool,
+    partitions: int,
+    whole: bool,
     out: Path | None,
     one: bool,
 ) -> None:
     if one:
-        measure(int(nodes), int(targets), samples, workers, mapped, exponent)
+        measure(int(nodes), int(targets), samples, workers, mapped, exponent, partitions, whole)
         return
     rows = []
     for size in map(int, nodes.split(",")):
@@ -130,7 +160,8 @@ def main(
             command = [sys.executable, __file__, "--one", "--nodes", str(size)]
             command += ["--targets", str(count), "--samples", str(samples)]
             command += ["--workers", str(workers), "--exponent", str(exponent)]
-            command += ["--mapped"] if mapped else []
+            command += ["--mapped"] * mapped + ["--whole"] * whole
+            command += ["--partitions", str(partitions)]
             done = subprocess.run(command, check=True, capture_output=True, text=True)
             rows.append({"nodes": size, "targets": count, **json.loads(done.stdout)})
             print(rows[-1], file=sys.stderr)

@@ -32,6 +32,7 @@ from pyg_hiersmooth.nn.neighborhoods.receptive_field import (
     edges_of,
     receptive_field,
 )
+from pyg_hiersmooth.nn.neighborhoods.remaining import RemainingVoter, remaining_voter
 from pyg_hiersmooth.nn.neighborhoods.trial import MAX_WHOLE, Cut
 from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodSampling, NeighborhoodVoter
 from pyg_hiersmooth.nn.smoothed_classifier import Index, SmoothedClassifier, Transform
@@ -87,7 +88,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
     Attributes:
         neighborhoods (str or None): What the last sampling took: the number of neighborhoods and
-            of their nodes, or the whole graph, and why.
+            of their nodes, about how many nodes ablated messages leave around the targets, or the
+            whole graph, and why.
 
     Raises:
         TypeError: If an argument is of another type.
@@ -229,6 +231,9 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         except NotTaken as reason:
             self.neighborhoods = f"whole graph ({reason})"
             return self._whole_voter(data, index, options)
+        if self.edges_change:
+            whole, objects = self._whole_voter(data, index, options)
+            return self._on_what_remains(whole, sampling), objects
         num_nodes = sampling.cut.edges.num_nodes
         targets = as_target_index(index, num_nodes, "node")
         try:
@@ -242,6 +247,17 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         self.neighborhoods = voter.description
         self.feature_path = voter.voters[0].model.source.description
         return voter, {"index": targets, "num_entities": num_nodes}
+
+    def _on_what_remains(self, whole: ForwardVoter, sampling: NeighborhoodSampling) -> ForwardVoter:
+        r"""With ablated messages, a voter on what is left around the targets, where that pays."""
+        try:
+            with collecting(None):
+                voter = remaining_voter(whole, sampling.cut)
+        except NotTaken as reason:
+            self.neighborhoods = f"whole graph ({reason})"
+            return whole
+        self.neighborhoods, self.feature_path = voter.description, "dense features (few are left)"
+        return voter
 
     def _check_hops(
         self,
@@ -277,7 +293,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
 
     def _narrowed(self, voter: ModelVoter, data: Any, index: Index) -> Callable[[Tensor], Voter]:
         # Few targets may be cheaper on neighborhoods where all are on the whole graph.
-        if isinstance(voter, NeighborhoodVoter):
+        if isinstance(voter, NeighborhoodVoter | RemainingVoter):
             return voter.only
 
         @functools.cache
@@ -287,6 +303,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         def narrowed(positions: Tensor) -> Voter:
             try:
                 found = sampling()
+                if isinstance(voter, ForwardVoter) and self.edges_change:
+                    return remaining_voter(voter.only(positions), found.cut)
                 targets = as_target_index(index, found.cut.edges.num_nodes, "node")
                 return found.voter(targets[positions])
             except (NotTaken, ValueError):  # the whole graph is right for every model
@@ -298,7 +316,7 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         hints = super()._hints(voter, plan)
         if self.num_hops is None:
             hints.append("'num_hops', with few targets in a large graph")
-        elif not plan.exact and not isinstance(voter, NeighborhoodVoter):
+        elif not plan.exact and not isinstance(voter, NeighborhoodVoter | RemainingVoter):
             hints.append("fewer targets in 'node_index'")
         return hints
 
@@ -313,8 +331,8 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         return self._in_parts(data, options, self.num_hops)
 
     def _in_parts(self, data: Any, options: VoterOptions, num_hops: int) -> NeighborhoodSampling:
-        if self.edges_change:
-            raise NotTaken("its edges change from sample to sample")
+        if self.edges is not None:
+            raise NotTaken("pairs of nodes get noise")
         if not isinstance(data, Data) or self.node_type is not None:
             raise NotTaken("not a homogeneous one")
         x = data.get("x")

@@ -127,9 +127,9 @@ class IsolatedModel:
         dtype = self.precision if x.is_floating_point() else None
         return x.to(dtype or x.dtype, copy=True)
 
-    def draws_random_numbers(self, x: Tensor) -> bool:
+    def draws_random_numbers(self, x: Tensor, graph: Any = None) -> bool:
         r"""Whether a call draws from the global generators."""
-        self.answer(x, seed=5)
+        self.answer(x, seed=5, graph=graph)
         drawn = generator_states(self.device)
         seed_generators(5, self.device)
         return drawn != generator_states(self.device)

@@ -38,6 +38,11 @@ class Field(NamedTuple):
         r"""All of them, int64, ascending."""
         return np.sort(np.concatenate([self.inner, self.boundary]))
 
+    def beside(self, other: Field) -> Field:
+        r"""The nodes of both."""
+        inner = np.union1d(self.inner, other.inner)
+        return Field(inner, np.setdiff1d(np.union1d(self.boundary, other.boundary), inner))
+
 
 class CSC:
     r"""The edges of a graph by the node that they end at, for questions that cost what is asked
@@ -48,8 +53,10 @@ class CSC:
     """
 
     def __init__(self, graph: Data) -> None:
+        self.value: Tensor | None = None  # what an ``adj_t`` holds, of each edge
         if "adj_t" in graph:
             source, destination = sources_and_destinations(graph.adj_t)
+            self.value = _values(graph.adj_t)
         else:
             source, destination = graph.edge_index.as_subclass(Tensor).cpu().numpy()
         self.source, self.destination = source, destination
@@ -76,16 +83,21 @@ class CSC:
         r"""How many edges end at each node, int64."""
         return self.start[nodes + 1] - self.start[nodes]
 
-    def ending_at(self, nodes: np.ndarray) -> np.ndarray:
-        r"""The edges that end at the nodes, node after node, int64."""
-        return self._edges[ranges(self.start[nodes], self.degree(nodes))].astype(np.int64)
+    def ending_at(self, nodes: np.ndarray, sends: np.ndarray | None = None) -> np.ndarray:
+        r"""The edges that end at the nodes, node after node, int64; of these, those that begin at
+        nodes which send, bool ``[N]``, if that is given.
+        """
+        edges = self._edges[ranges(self.start[nodes], self.degree(nodes))].astype(np.int64)
+        return edges if sends is None else edges[sends[self.source[edges]]]
 
-    def field(self, targets: np.ndarray, hops: int) -> Field:
-        r"""The nodes from which a number of steps along the edges leads to the targets."""
+    def field(self, targets: np.ndarray, hops: int, sends: np.ndarray | None = None) -> Field:
+        r"""The nodes from which a number of steps along the edges leads to the targets, where all
+        nodes of a path but the target send.
+        """
         inner, boundary = np.empty(0, dtype=np.int64), np.unique(targets)
         for _ in range(hops):
             inner = np.union1d(inner, boundary)
-            boundary = np.setdiff1d(self.source[self.ending_at(boundary)], inner)
+            boundary = np.setdiff1d(self.source[self.ending_at(boundary, sends)], inner)
         return Field(inner, boundary)
 
     def field_size(self, targets: np.ndarray, hops: int) -> int:
@@ -111,6 +123,9 @@ class Neighborhood:
         boundary (str): What is kept of the edges that end at the boundary.
         keep (tuple of str): Attributes besides the structure.
         dtype (torch.dtype): Of weights that are added where the graph has none.
+        sends (numpy.ndarray, optional): Which nodes send messages, bool ``[N]``, where not all do:
+            the graph is then what is left of it without all other messages.
+        beside (Field, optional): Nodes that are there as well, in the same way.
 
     Attributes:
         nodes (torch.Tensor): The nodes, int64 ``[n]``, ascending.
@@ -128,17 +143,21 @@ class Neighborhood:
         boundary: Boundary = "edges",
         keep: Collection[str] = (),
         dtype: torch.dtype = torch.float32,
+        sends: np.ndarray | None = None,
+        beside: Field | None = None,
     ) -> None:
-        field = edges.field(targets, hops)
+        field = edges.field(targets, hops, sends)
+        field = field if beside is None else field.beside(beside)
         nodes = field.nodes
         self.nodes = torch.from_numpy(nodes)
         self.targets = torch.from_numpy(np.searchsorted(nodes, targets))
-        kept = np.sort(edges.ending_at(nodes if boundary == "edges" else field.inner))
+        kept = edges.ending_at(nodes if boundary == "edges" else field.inner, sends)
+        kept = _ascending(kept, edges.num_edges)
         weight = None
         if boundary == "weights":
             kept, weight = _with_weights(graph, edges, kept, field.boundary, dtype)
         source, destination = edges.source[kept], edges.destination[kept]
-        place = np.searchsorted(nodes, source).clip(max=len(nodes) - 1)
+        place = _places(nodes, source, edges.num_nodes).clip(max=len(nodes) - 1)
         outside = nodes[place] != source
         if weight is not None:
             outside |= np.isin(destination, field.boundary) & (source != destination)
@@ -146,8 +165,12 @@ class Neighborhood:
         else:
             place[outside] = len(nodes) + _distinct(source[outside], destination[outside])
         self.num_ghosts = int(place.max(initial=len(nodes) - 1)) + 1 - len(nodes)
-        ends = torch.from_numpy(np.stack([place, np.searchsorted(nodes, destination)]))
-        self.graph = self._cut(graph, torch.from_numpy(kept), ends.long(), weight, keep)
+        ends = np.stack([place, _places(nodes, destination, edges.num_nodes)])
+        if "adj_t" in graph and weight is None and edges.value is not None:
+            weight = edges.value[torch.from_numpy(kept)]
+        self.graph = self._cut(
+            graph, torch.from_numpy(kept), torch.from_numpy(ends).long(), weight, keep
+        )
 
     @property
     def size(self) -> int:
@@ -172,7 +195,7 @@ class Neighborhood:
             if name == "edge_index":
                 cut.edge_index = ends
             elif name == "adj_t":
-                cut.adj_t = _adjacency(value, edges, ends, weight, size)
+                cut.adj_t = _adjacency(value, ends, weight, size)
             elif name == "edge_weight" and weight is not None:
                 continue
             elif graph.is_edge_attr(name):
@@ -254,7 +277,7 @@ def _with_weights(
     r"""Appends loops at the boundary, and one edge per node there that stands for all others that
     end at it; with the weights of all edges.
     """
-    given = _weights(graph, edges.num_edges, dtype)
+    given = _weights(graph, edges, dtype)
     ending = edges.ending_at(boundary)
     is_loop = edges.source[ending] == edges.destination[ending]
     loops, others = ending[is_loop], ending[~is_loop]
@@ -267,26 +290,48 @@ def _with_weights(
     return np.concatenate([kept, others[first]]), weight
 
 
-def _weights(graph: Data, num_edges: int, dtype: torch.dtype) -> Tensor:
-    value = graph.get("edge_weight")
-    if "adj_t" in graph:
-        adj_t = graph.adj_t
-        if isinstance(adj_t, Tensor):
-            value = adj_t.to_sparse_coo().coalesce().values()
-        else:  # a SparseTensor
-            value = adj_t.storage.value()
+def _weights(graph: Data, edges: CSC, dtype: torch.dtype) -> Tensor:
+    value = edges.value if "adj_t" in graph else graph.get("edge_weight")
     if value is None:
-        return torch.ones(1, dtype=dtype).expand(num_edges)
+        return torch.ones(1, dtype=dtype).expand(edges.num_edges)
     if value.dim() != 1 or not value.is_floating_point():
         raise ValueError("weights of edges must be a vector of floats to be summed up")
     return value.cpu()
+
+
+def _values(adj_t: Any) -> Tensor | None:
+    r"""What a sparse adjacency holds of its edges, in the order of its rows, if anything."""
+    if isinstance(adj_t, Tensor):
+        return adj_t.to_sparse_coo().coalesce().values().cpu()
+    value: Tensor | None = adj_t.storage.value()  # of a SparseTensor
+    return None if value is None else value.cpu()
+
+
+def _ascending(numbers: np.ndarray, most: int) -> np.ndarray:
+    r"""Distinct numbers below another one, sorted."""
+    if len(numbers) < most // 16:
+        return np.sort(numbers)
+    there = np.zeros(most, dtype=bool)
+    there[numbers] = True
+    return np.flatnonzero(there)
+
+
+def _places(nodes: np.ndarray, sought: np.ndarray, num_nodes: int) -> np.ndarray:
+    r"""Where some of all nodes are among others, which are ascending, int64; anywhere, if they are
+    not.
+    """
+    if len(sought) < num_nodes:
+        return np.searchsorted(nodes, sought)
+    place = np.zeros(num_nodes, dtype=np.int64)
+    place[nodes] = np.arange(len(nodes))
+    return place[sought]
 
 
 def _distinct(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
     r"""A number for each edge, from 0 on, so that those of one destination differ where their
     sources do.
     """
-    order = np.lexsort((source, destination))
+    order = np.argsort(destination * (source.max(initial=0) + 1) + source, kind="stable")
     of, to = source[order], destination[order]
     starts = np.diff(to, prepend=-1) != 0
     steps = (starts | (np.diff(of, prepend=-1) != 0)).cumsum()
@@ -296,13 +341,9 @@ def _distinct(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def _adjacency(adj_t: Any, edges: Tensor, ends: Tensor, weight: Tensor | None, size: int) -> Any:
+def _adjacency(adj_t: Any, ends: Tensor, weight: Tensor | None, size: int) -> Any:
     source, destination = ends
-    if isinstance(adj_t, Tensor):
-        if weight is None:
-            weight = adj_t.to_sparse_coo().coalesce().values().cpu()[edges]
+    if isinstance(adj_t, Tensor) and weight is not None:
         coo = torch.sparse_coo_tensor(torch.stack([destination, source]), weight, (size, size))
         return coo.to_sparse_csr() if adj_t.layout == torch.sparse_csr else coo.coalesce()
-    if weight is None and adj_t.storage.value() is not None:
-        weight = adj_t.storage.value().cpu()[edges]
     return type(adj_t)(row=destination, col=source, value=weight, sparse_sizes=(size, size))

@@ -26,7 +26,7 @@ from pyg_hiersmooth.nn.isolation.isolated_model import IsolatedModel
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.precision import cast
 from pyg_hiersmooth.nn.isolation.probes import shuffled_probe, stretched_probe, unrelated_probe
-from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, Boundary, Neighborhood
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, Boundary, Field, Neighborhood
 from pyg_hiersmooth.nn.neighborhoods.receptive_field import check_num_hops
 from pyg_hiersmooth.nn.voters.forward_voter import ForwardVoter
 from pyg_hiersmooth.random import RandomStream
@@ -48,6 +48,9 @@ HOPS_BEYOND, MAX_TWO_BEYOND = 2, 2**16
 r"""How much further than the model a part of the graph reaches that is tried instead of all; only
 one hop, where that has more than so many nodes and edges."""
 
+MAX_KEPT = 2**24
+r"""Most nodes and edges of the larger graphs that are kept for further audits, together."""
+
 RESAMPLED = 2**20 + 1
 r"""Separates the streams of resampled probes from others."""
 
@@ -67,11 +70,25 @@ class Cut:
     r"""Of features, as a model takes them."""
 
     def neighborhood(
-        self, targets: np.ndarray, boundary: Boundary = "edges", hops: int | None = None
+        self,
+        targets: np.ndarray,
+        boundary: Boundary = "edges",
+        hops: int | None = None,
+        beside: Field | None = None,
     ) -> Neighborhood:
-        r"""The neighborhood of targets, int64 ``[K]``."""
+        r"""The neighborhood of targets, int64 ``[K]``, perhaps with others beside it."""
         hops = self.num_hops if hops is None else hops
-        return Neighborhood(self.graph, self.edges, targets, hops, boundary, self.keep, self.dtype)
+        kinds = boundary, self.keep, self.dtype
+        return Neighborhood(self.graph, self.edges, targets, hops, *kinds, beside=beside)
+
+    def remaining(self, targets: np.ndarray, selected: Tensor) -> Neighborhood:
+        r"""What is left around targets, int64 ``[K]``, where selected nodes, bool ``[N]``, send no
+        messages.
+        """
+        sends, hops = ~selected.cpu().numpy(), self.num_hops + 1
+        return Neighborhood(
+            self.graph, self.edges, targets, hops, "none", self.keep, self.dtype, sends
+        )
 
     def forward_on(self, graph: Data) -> GraphForward:
         r"""Calls a model on the graph, or on a part of it."""
@@ -99,6 +116,8 @@ class Larger(NamedTuple):
     r"""Its nodes, int64 ``[K]``, ascending."""
     draw: Callable[[int], Tensor]
     r"""Draws features of its nodes, and of ghosts after them, by a number."""
+    size: int
+    r"""Its nodes and edges, in number."""
 
 
 class Trial(ABC):
@@ -203,7 +222,8 @@ class WholeTrial(Trial):
     def _whole(self) -> Larger:
         everything = torch.arange(self.cut.edges.num_nodes)
         forward = self.cut.forward_on(self.cut.graph)
-        return Larger(forward, everything, partial(self.draw_rows, everything))
+        draw = partial(self.draw_rows, everything)
+        return Larger(forward, everything, draw, self.cut.edges.size)
 
     def larger(self, targets: np.ndarray) -> Larger:
         return self._whole
@@ -228,6 +248,7 @@ class WideTrial(Trial):
         super().__init__(*args)
         cut = self.cut
         self.tried: list[tuple[int, Neighborhood]] = []
+        self._kept: dict[bytes, Larger] = {}
         candidates = {}
         for target in map(int, spread(self.targets, CANDIDATES)):
             size, further = (
@@ -270,22 +291,31 @@ class WideTrial(Trial):
                     yield Case(rows, asked, logits[asked_there.to(logits.device)])
 
     def _wide(self, targets: np.ndarray, further: int) -> Neighborhood:
-        r"""The nodes within so many more hops of targets, int64 ``[K]``, and of strangers."""
+        r"""The nodes within so many more hops of targets, int64 ``[K]``, and those of strangers."""
         hops = self.cut.num_hops + further
-        return self.cut.neighborhood(np.union1d(targets, self._strangers), hops=hops)
+        return self.cut.neighborhood(targets, hops=hops, beside=self._strangers)
 
     @cached_property
-    def _strangers(self) -> np.ndarray:
-        return strangers(self.cut.edges, self.cut.num_hops + 1)
+    def _strangers(self) -> Field:
+        edges, hops = self.cut.edges, self.cut.num_hops
+        return edges.field(strangers(edges, hops), hops)
 
     def larger(self, targets: np.ndarray) -> Larger:
+        found = self._kept.get(targets.tobytes())
+        if found is None:
+            found = self._made(targets)
+            if sum(each.size for each in self._kept.values()) + found.size <= MAX_KEPT:
+                self._kept[targets.tobytes()] = found
+        return found
+
+    def _made(self, targets: np.ndarray) -> Larger:
         wide = self._wide(targets, 1)
 
         def draw(number: int) -> Tensor:
             rows = self.draw_rows(wide.nodes, number)
             return wide.extended(rows, resampled_probe(rows, 1, 0))
 
-        return Larger(self.cut.forward_on(wide.graph), wide.nodes, draw)
+        return Larger(self.cut.forward_on(wide.graph), wide.nodes, draw, wide.size)
 
     def check_hops(self) -> None:
         for target, wide in self.tried:

@@ -14,7 +14,7 @@ from pyg_hiersmooth.nn.isolation.isolated_model import isolate
 from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.nn.isolation.problems import collecting
 from pyg_hiersmooth.nn.voters.block_size import cheapest_block_size
-from pyg_hiersmooth.nn.voters.model_trial import ModelTrial
+from pyg_hiersmooth.nn.voters.model_trial import ModelTrial, check_silence_of
 from pyg_hiersmooth.nn.voters.model_voter import ModelVoter
 from pyg_hiersmooth.nn.voters.noisy_model import NoisyModel
 from pyg_hiersmooth.nn.voters.voter_options import VoterOptions
@@ -144,7 +144,7 @@ class ForwardVoter(ModelVoter):
     ) -> ForwardVoter:
         r"""The same model on the graph that the one it was tried on is a part of. There it is
         asked no more than whether it answers as a pristine copy does the plain way, one copy at a
-        time.
+        time, and whether silent nodes reach others.
 
         Args:
             forward, transform, x, targets, path: As of the class.
@@ -158,6 +158,8 @@ class ForwardVoter(ModelVoter):
         with voter.model.trying():
             if not voter.model.answers_as_plainly():
                 raise ValueError("the model answers differently on the whole graph")
+            tried = voter.model
+            check_silence_of(tried, tried.precise(), tried.trial_draw(0))
         voter.verify()
         return voter
 

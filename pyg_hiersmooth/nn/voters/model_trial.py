@@ -173,12 +173,7 @@ class ModelTrial:
             noisy,
             probes,
         )
-        if model.transform.noise.of == "messages":
-            indicated = model.transform.append_indicator
-            if isinstance(self.precise.forward, HeteroForward):
-                check_typed_silence(self.precise, self._draw(0), indicated)
-            else:
-                check_silence(self.precise, self._draw(0), indicated, model.products)
+        check_silence_of(model, self.precise, self._draw(0))
         model.try_block()
         self.prepared.watch()
 
@@ -295,3 +290,22 @@ class ModelTrial:
             logits_match(logits, answer(prepared.plain(alone), x, rows, 1))
             for x, rows, logits in parts[:: max(1, copies // COPIES_TO_COMPARE)]
         )
+
+
+def check_silence_of(model: NoisyModel, precise: IsolatedModel, draw: Tensor) -> None:
+    r"""Checks, where messages are ablated, that silent nodes reach no others.
+
+    Args:
+        model (NoisyModel): The model.
+        precise (IsolatedModel): It in the highest precision that it takes.
+        draw (torch.Tensor): A draw of features.
+
+    Raises:
+        ImpureModelError: If they do.
+    """
+    if model.transform.noise.of == "messages":
+        indicated = model.transform.append_indicator
+        if isinstance(precise.forward, HeteroForward):
+            check_typed_silence(precise, draw, indicated)
+        else:
+            check_silence(precise, draw, indicated, model.products)

@@ -2,7 +2,7 @@ r"""A model that is called on noisy features of fixed objects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -119,8 +119,16 @@ class NoisyModel:
         r"""Calls a model without any shortcut: on the objects as given, one at a time."""
         return OneByOne(self.given) if len(self.given.rows) > 1 else self.given
 
-    def audit(self, stream: RandomStream, ballots: Ballots, targets: Tensor, tally: Tally) -> None:
-        r"""Checks the ballots of a sample on some outputs against those of a pristine copy.
+    def audit(
+        self,
+        stream: RandomStream,
+        ballots: Ballots,
+        targets: Tensor,
+        tally: Tally,
+        shortcuts: Sequence[str] | None = None,
+    ) -> None:
+        r"""Checks the ballots of a sample on some outputs against those of a pristine copy; names
+        :attr:`shortcuts` if they differ, or those that were taken instead.
 
         Raises:
             AuditError: If one is another.
@@ -131,7 +139,8 @@ class NoisyModel:
         if self.transform.noise.of == "nodes":
             features = features[~selected]
         sample = Sample(stream.path[-1], stream.seed(), features, graph)
-        check_ballots(ballots, tally, targets, sample, plain, self.precision, self.shortcuts)
+        ways = self.shortcuts if shortcuts is None else shortcuts
+        check_ballots(ballots, tally, targets, sample, plain, self.precision, ways)
 
     def _written_out(self, stream: RandomStream) -> tuple[Tensor, Tensor]:
         r"""The indicator of a sample, and its features, written out."""
@@ -258,14 +267,14 @@ class NoisyModel:
                 "pass dense=True"
             ) from error
 
-    def answer(self, features: Tensor, copies: int) -> Tensor:
+    def answer(self, features: Tensor, copies: int, graph: Any = None) -> Tensor:
         r"""Logits for given features ``[copies * N, D (+ 1)]``, which enter the model as drawn ones
-        do.
+        do, perhaps on a noisy graph.
         """
         if isinstance(self.source, ProjectedFeatures):
             features = self.source.mapped(features)
         with not_swallowed():
-            return self.prepared.answer(features, copies)
+            return self.prepared.answer(features, copies, graph=graph)
 
     @contextmanager
     def trying(self) -> Iterator[None]:
@@ -289,15 +298,25 @@ class NoisyModel:
         first, other, again = (self.logits([self.trial_stream(i)]).clone() for i in (0, 1, 0))
         if not torch.equal(first, again) or torch.equal(first, other):
             return False
-        dtype = self.x.dtype if self.precision is None else self.precision
-        precise = replace(self, whole=self.precise(), x=cast(self.x, dtype))
-        draws = [self._written_out(self.trial_stream(i))[1] for i in range(2)]
+        x = self.x if self.precision is None else cast(self.x, self.precision)
+        precise = replace(self, whole=self.precise(), x=x)
         forward = self._one_at_a_time
-        plain = precise.whole.plain(forward if self.precision is None else forward.in_dtype(dtype))
-        called, expected = [precise.answer(draw, 1) for draw in draws][1], plain.answer(draws[1])
+        if self.precision is not None:
+            forward = forward.in_dtype(self.precision)
+        plain = precise.whole.plain(forward)
+        drawn = [self._written_out(self.trial_stream(number)) for number in range(2)]
+        draws = [features for _, features in drawn]
+        graphs = [
+            self._structure(forward, [selected], [self.trial_stream(number)])
+            for number, (selected, _) in enumerate(drawn)
+        ]
+        called = [precise.answer(*each) for each in zip(draws, (1, 1), graphs, strict=True)][1]
+        expected = plain.answer(draws[1], graph=graphs[1])
         if not (bool(torch.isfinite(expected).all()) and logits_match(called, expected)):
             return False
-        return not (self.options.enumerate_outcomes and plain.draws_random_numbers(draws[0]))
+        return not (
+            self.options.enumerate_outcomes and plain.draws_random_numbers(draws[0], graphs[0])
+        )
 
     def try_block(self) -> None:
         r"""Calls the model once as sampling does."""

@@ -12,7 +12,14 @@ from torch_geometric.nn import GCNConv, GraphNorm, PairNorm
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.neighborhoods import trial as neighborhood_trial
 from pyg_hiersmooth.nn.neighborhoods import voter as neighborhood_voter
-from pyg_hiersmooth.nn.neighborhoods.trial import resampled_probe, spread
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC
+from pyg_hiersmooth.nn.neighborhoods.trial import (
+    MAX_KEPT,
+    Larger,
+    WideTrial,
+    resampled_probe,
+    spread,
+)
 from pyg_hiersmooth.noise import AblationNoise
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
@@ -114,3 +121,33 @@ def test_resampled_probes_are_rows_of_the_draw() -> None:
     assert all(bool((row == draw).all(1).any()) for row in rows)
     assert not torch.equal(rows, resampled_probe(draw, 40, 2))
     assert torch.equal(rows, resampled_probe(draw, 40, 1))
+
+
+def test_larger_graphs_are_made_once_for_all_audits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (neighborhood_trial, neighborhood_voter):
+        monkeypatch.setattr(module, "MAX_WHOLE", 500)
+    made: list[list[int]] = []
+    make = WideTrial._made
+
+    def counted(trial: WideTrial, targets: np.ndarray) -> Larger:
+        made.append(targets.tolist())
+        return make(trial, targets)
+
+    monkeypatch.setattr(WideTrial, "_made", counted)
+    for bound, times in ((MAX_KEPT, 1), (0, 10)):
+        made.clear()
+        monkeypatch.setattr(neighborhood_trial, "MAX_KEPT", bound)
+        smoothed = classifier(Layers(2))
+        smoothed.sample_votes(
+            ring(), 10, node_index=[5, 300, 301], progress=False, num_workers=0, audit=1.0
+        )
+        groups = {str(targets) for targets in made}
+        assert len(made) == times * len(groups)
+
+
+def test_strangers_are_beside_what_is_tried_and_no_larger_than_they_must_be() -> None:
+    edges = CSC(ring())
+    alone = edges.field(np.array([5]), 3)
+    both = alone.beside(edges.field(np.array([700, 8]), 2))
+    assert both.nodes.tolist() == [*range(2, 11), *range(698, 703)]
+    assert both.boundary.tolist() == [2, 10, 698, 702]

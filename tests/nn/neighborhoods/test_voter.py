@@ -132,8 +132,9 @@ def test_repeated_targets_get_the_same_votes() -> None:
 def test_rows_far_outside_are_never_read_in_a_large_graph(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(voter_module, "MAX_WHOLE", 0)
     data, poisoned = make(), make()
-    beside = strangers(CSC(data), 2 + 1)
-    read = CSC(data).field(np.union1d(TARGETS.numpy(), beside), 2 + HOPS_BEYOND).nodes
+    edges = CSC(data)
+    beside = edges.field(strangers(edges, 2), 2).nodes
+    read = np.union1d(edges.field(TARGETS.numpy(), 2 + HOPS_BEYOND).nodes, beside)
     outside = torch.ones(N, dtype=torch.bool)
     outside[torch.from_numpy(read)] = False
     assert outside.sum() > 0
