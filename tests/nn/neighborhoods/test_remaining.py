@@ -314,6 +314,30 @@ def test_models_whose_silent_nodes_reach_others_are_refused(
         smoothed.sample_votes(bare(), 20, 0, TARGETS, **QUIET)
 
 
+class HoldsEdges(Two):
+    """Counts edges that it holds, where it is called on all nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.edges = bare().edge_index
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        if x.size(0) == N:
+            x = x + degree(self.edges[0], N, x.dtype).view(-1, 1)
+        return super().forward(x, edge_index)
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_models_that_hold_the_edges_of_the_whole_graph_are_refused(
+    is_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_large:
+        monkeypatch.setattr(node_module, "MAX_WHOLE", 0)
+        monkeypatch.setattr(voter_module, "MAX_WHOLE", 0)
+    with pytest.raises(ImpureModelError, match=r"'model\.edges' holds the clean edges"):
+        classifier(HoldsEdges()).sample_votes(bare(), 20, 0, TARGETS, **QUIET)
+
+
 class LeaksOnMany(Two):
     """Lets silent nodes reach others on many nodes alone, in what all classes share."""
 
