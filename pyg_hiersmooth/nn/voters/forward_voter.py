@@ -152,6 +152,7 @@ class ForwardVoter(ModelVoter):
         Raises:
             ValueError: If the model holds the features, or edges that change, fails, or gives
                 different logits.
+            ImpureModelError: If silent nodes reach others.
         """
         check_no_features(self.model.whole.pristine, forward, x)
         voter = self.elsewhere(forward, transform, x, targets, path)
