@@ -163,13 +163,16 @@ def remaining_voter(whole: ForwardVoter, cut: Cut) -> RemainingVoter:
 
 def _answers_the_same(voter: RemainingVoter, draw: Tensor) -> bool:
     r"""Whether the logits of targets are those on the whole graph, whatever the features further
-    away are than the model looks.
+    away are than the model looks, and whether it keeps nothing of how many nodes there are.
     """
-    model, cut, prepared = voter.model, voter.cut, voter.model.precise()
+    model, cut, precise = voter.model, voter.cut, voter.model.precise()
     targets, stream = voter.centers, model.trial_stream(0)
     graph = without_messages(model.prepared.forward.copies_of(1), voter.real(0))
     if model.prepared.draws_random_numbers(draw, graph):
         raise NotTaken("the model draws random numbers")
+    prepared = precise.sharing(precise.forward)
+    Sample(0, stream.seed(), draw, graph).answer(prepared)
+    prepared.watch()
 
     def same(selected: Tensor, of: np.ndarray, is_far_changed: bool = False) -> bool:
         x, left = draw, cut.remaining(of, selected)
@@ -177,6 +180,7 @@ def _answers_the_same(voter: RemainingVoter, draw: Tensor) -> bool:
             x = torch.cat([x[:, :-1], selected.view(-1, 1).to(x)], dim=1)
         at = left.targets.to(x.device)
         found = _answer(prepared, left, x[left.nodes.to(x.device)], stream)[at]
+        prepared.verify()
         if is_far_changed:
             near = cut.edges.field(of, cut.num_hops, _sending(selected)).nodes
             rows = torch.from_numpy(near).to(x.device)
