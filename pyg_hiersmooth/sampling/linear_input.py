@@ -74,11 +74,11 @@ class LinearInput(Tensor):
     A model that does anything else with it meets a :class:`NotLinearError`.
 
     Attributes:
-        products (torch.Tensor or None): Products with all first linear maps of a model, where it
-            was seen to answer for them as for the features.
+        known (tuple or None): Products with all first linear maps of a model, where it was seen to
+            answer for them as for the features, and the matrix of these maps.
     """
 
-    products: Tensor | None = None
+    known: tuple[Tensor, Tensor] | None = None
     _product: Callable[[LinearMap], Tensor]
 
     @staticmethod

@@ -66,17 +66,18 @@ class HiddenModel:
         return self.prepared.answer_probe(self.maps.stand_in(x), seed)
 
 
-def known_draw(products: Tensor, num_columns: int) -> LinearInput:
-    r"""Stands in for a draw ``[N, D (+ 1)]`` that a model was seen to answer as its products with
-    the first linear maps; :func:`behind_first_maps` takes them from it.
+def known_draw(products: Tensor, matrix: Tensor) -> LinearInput:
+    r"""Stands in for a draw ``[N, D (+ 1)]`` that a model was seen to answer as its products
+    ``[N, H]`` with the matrix ``[D (+ 1), H]`` of its first linear maps;
+    :func:`behind_first_maps` takes them from it.
     """
 
     def product(linear_map: LinearMap) -> Tensor:
         raise NotLinearError("a draw of which only the products are known")
 
-    shape = products.size(0), num_columns
+    shape = products.size(0), matrix.size(0)
     draw = LinearInput(shape, products.dtype, products.device, product)
-    draw.products = products
+    draw.known = products, matrix
     return draw
 
 
@@ -93,7 +94,9 @@ def behind_first_maps(prepared: IsolatedModel, draw: Tensor) -> tuple[HiddenMode
     try:
         hidden = HiddenModel.of(prepared, draw)
         if isinstance(draw, LinearInput):
-            return None if draw.products is None else (hidden, draw.products)
+            if draw.known is None or not torch.equal(draw.known[1], hidden.maps.matrix):
+                return None  # on another form of the graph, maps may come in another order
+            return hidden, draw.known[0]
         products, plain = hidden.maps.products(draw), prepared.answer(draw)
         with not_swallowed():
             return (hidden, products) if logits_match(hidden.answer(products), plain) else None

@@ -201,7 +201,8 @@ class ModelTrial:
             return
         plain = answer, precise.sharing(precise.forward).answer(draws[1])
         if all(map(logits_match, answers, plain)):
-            self._hidden, self._products, model.products = hidden, products, products[0]
+            self._hidden, self._products = hidden, products
+            model.products, model.first_maps = products[0], hidden.maps.matrix
         else:
             model.why_dense = "the model's logits differ behind its first linear layer"
 

@@ -81,6 +81,7 @@ class NoisyModel:
         products (torch.Tensor, optional): Those of the first trial draw with the first linear maps
             in the highest precision that the model takes, where it was seen to answer for them as
             for the draw, ``[N, H]``.
+        first_maps (torch.Tensor, optional): The matrix of these maps, ``[D (+ 1), H]``.
 
     Attributes:
         hops_tried (set): Numbers of hops that were found right, with a digest of their targets.
@@ -98,6 +99,7 @@ class NoisyModel:
     precision: torch.dtype | None = None
     part: Part | None = None
     products: Tensor | None = None
+    first_maps: Tensor | None = None
     hops_tried: set[tuple[int, str]] = field(default_factory=set, init=False)
 
     @property
@@ -335,8 +337,8 @@ class NoisyModel:
         r"""The first trial draw in the highest precision that the model takes; of one whose
         products are :obj:`known`, these alone.
         """
-        if known and self.products is not None:
-            return known_draw(self.products, self.x.size(1) + self.transform.append_indicator)
+        if known and self.products is not None and self.first_maps is not None:
+            return known_draw(self.products, self.first_maps)
         draw = self.trial_draw(0)
         return draw if self.precision is None else cast(draw, self.precision)
 
@@ -373,6 +375,7 @@ class NoisyModel:
             x=x,
             sizes=[x.size(0)],
             products=None,
+            first_maps=None,
         )
 
     def on_units(self, units: list[int]) -> NoisyModel:

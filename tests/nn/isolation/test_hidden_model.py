@@ -66,11 +66,35 @@ def test_of_a_known_draw_no_more_than_the_products_are_needed() -> None:
     isolated = prepared(GCN(D, 8, 2, C))
     found = behind_first_maps(isolated, X)
     assert found is not None
-    known = behind_first_maps(isolated, known_draw(found[1], D))
+    seen = found[1], found[0].maps.matrix
+    known = behind_first_maps(isolated, known_draw(*seen))
     assert known is not None and torch.equal(known[1], found[1])
     assert torch.equal(known[0].answer(known[1]), found[0].answer(found[1]))
     with pytest.raises(NotLinearError):
-        isolated.answer(known_draw(found[1], D))
-    assert behind_first_maps(prepared(First("look")), known_draw(found[1], D)) is None
+        isolated.answer(known_draw(*seen))
+    assert behind_first_maps(prepared(First("look")), known_draw(*seen)) is None
     unknown = found[0].maps.stand_in(found[1])
     assert behind_first_maps(isolated, unknown) is None, "nobody has seen that it answers alike"
+
+
+class InTurn(nn.Module):
+    """Two maps, in one order or the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maps, self.order = nn.ModuleList(nn.Linear(D, C) for _ in range(2)), (0, 1)
+
+    def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        hidden = {i: self.maps[i](x) for i in self.order}
+        return hidden[0] + 2.0 * hidden[1]
+
+
+@torch.no_grad()
+def test_products_are_not_known_of_maps_in_another_order() -> None:
+    isolated = prepared(InTurn())
+    found = behind_first_maps(isolated, X)
+    assert found is not None
+    seen = known_draw(found[1], found[0].maps.matrix)
+    assert behind_first_maps(isolated, seen) is not None
+    isolated.model.order = (1, 0)
+    assert behind_first_maps(isolated, seen) is None
