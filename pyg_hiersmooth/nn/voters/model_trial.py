@@ -157,9 +157,12 @@ class ModelTrial:
             model.why_dense = model.source.reason
         given = draws = [self._draw(number) for number in range(2)]
         enter: Callable[[Tensor], Tensor] = lambda x: x  # noqa: E731
-        if self._products and isinstance(model.source, ProjectedFeatures):
-            enter, stand_in = model.source.mapped, model.source.maps.stand_in
-            draws = [stand_in(products.to(model.x.dtype)) for products in self._products]
+        if self._hidden is not None and isinstance(model.source, ProjectedFeatures):
+            enter, maps, matrix = model.source.mapped, model.source.maps, self._hidden.maps.matrix
+            if torch.equal(maps.matrix, matrix.to(maps.matrix)):  # in the same order
+                draws = [maps.stand_in(products.to(model.x.dtype)) for products in self._products]
+            else:
+                draws = list(map(enter, given))
         signs = ((1, -1) if draws[0].is_floating_point() else (1,)) if model.dense_fits else ()
         # Of features: products that no features have may move a model that does not read these.
         probes = (enter(sign * unrelated_probe(given[0], 0)) for sign in signs)

@@ -192,6 +192,30 @@ def test_products_that_no_features_have_do_not_count_as_features(
         tried(Cancels(weight), dense=dense)
 
 
+class InTurn(nn.Module):
+    """Says nothing of its features, which it maps in another order on a matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said, self.unsaid = nn.Linear(D + 1, C), nn.Linear(D + 1, C)
+        self.said.weight.data.zero_()
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        if type(edge_index) is Tensor and edge_index.layout == torch.strided:
+            said, _ = self.said(x), self.unsaid(x)
+            return (
+                said[edge_index[0]].new_zeros(N, C).index_add(0, edge_index[1], said[edge_index[0]])
+            )
+        _, said = self.unsaid(x), self.said(x)
+        return edge_index @ said  # type: ignore[no-any-return]
+
+
+@torch.no_grad()
+def test_products_are_those_of_the_maps_that_the_form_of_the_graph_asks_for() -> None:
+    with pytest.raises(ImpureModelError, match="does not depend on the noisy features"):
+        tried(InTurn(), block_size=1)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("dense", [False, True])
 def test_what_depends_on_nothing_else_is_tried_on_two_draws(
