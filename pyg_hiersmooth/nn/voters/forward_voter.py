@@ -150,10 +150,14 @@ class ForwardVoter(ModelVoter):
             forward, transform, x, targets, path: As of the class.
 
         Raises:
-            ValueError: If the model holds the features, fails, or gives different logits.
+            ValueError: If the model holds the features, or edges that change, fails, or gives
+                different logits.
+            ImpureModelError: If silent nodes reach others.
         """
         check_no_features(self.model.whole.pristine, forward, x)
         voter = self.elsewhere(forward, transform, x, targets, path)
+        if voter.model.changes_structure:
+            check_no_edges(voter.model.whole, forward.copies_of(1))
         voter.block_size = voter.model.block_size = 1
         with voter.model.trying():
             if not voter.model.answers_as_plainly():

@@ -458,3 +458,43 @@ def test_few_of_the_targets_are_tried_again(fails: bool) -> None:
     fewer = whole.only(some)
     assert torch.equal(fewer.predict(range(30)), expected)
     assert torch.equal(fewer.only(torch.tensor([1])).predict(range(30)), expected[:, 1:2])
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_clean_edges_that_a_model_holds_are_found(
+    is_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_large:
+        monkeypatch.setattr(node_module, "MAX_WHOLE", 0)
+        monkeypatch.setattr(voter_module, "MAX_WHOLE", 0)
+    model = Two()
+    model.register_buffer("own", bare().edge_index.flip(0))
+    with pytest.raises(ImpureModelError, match="holds the clean edges"):
+        classifier(model).sample_votes(bare(), 20, 0, TARGETS, **QUIET)
+
+
+class KeepsEdges(Two):
+    """Keeps the first edges that it sees among many nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: Tensor | None = None
+
+    def forward(self, x: Tensor, edge_index: Any) -> Tensor:
+        if x.size(0) < N:
+            return super().forward(x, edge_index)
+        if self.kept is None:
+            self.kept = edge_index
+        return super().forward(x, self.kept)
+
+
+@pytest.mark.parametrize("hops", [2, None])
+@pytest.mark.parametrize("is_large", [False, True])
+def test_edges_that_a_model_keeps_are_found(
+    hops: int | None, is_large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if is_large:
+        monkeypatch.setattr(node_module, "MAX_WHOLE", 0)
+        monkeypatch.setattr(voter_module, "MAX_WHOLE", 0)
+    with pytest.raises(ImpureModelError):
+        classifier(KeepsEdges(), hops=hops).sample_votes(bare(), 20, 0, TARGETS, **QUIET)
