@@ -91,13 +91,11 @@ class Victim:
 SEEDS = (13, 17, 26, 35, 69)
 VICTIMS = (
     *(
-        Victim("messages", "gcn", 12, (1, 3, 5), targets=60, restarts=2, seed=each)
-        for each in SEEDS
+        Victim("messages", model, 12, (1, 3, 5), targets=60, restarts=2, seed=seed)
+        for model in ("gcn", "gat", "sage")
+        for seed in SEEDS
     ),
-    *(
-        Victim("messages", model, 12, (1, 3, 5), targets=60, restarts=2)
-        for model in ("gat", "appnp", "sage")
-    ),
+    Victim("messages", "appnp", 12, (1, 3, 5), targets=60, restarts=2),
     Victim("messages", "gcn", 20, (1, 3, 5, 7), targets=60, restarts=2),
     Victim("features", "gcn", 14, (3,), targets=20, restarts=1),
     Victim("features", "appnp", 14, (3,), targets=12, restarts=1),
