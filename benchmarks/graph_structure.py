@@ -34,7 +34,7 @@ from pyg_hiersmooth.transforms import HierarchicalEdgeNoise, HierarchicalNodeFea
 
 HERE = Path(__file__).resolve().parent
 RESULTS = JsonLines(HERE / "graph_structure.jsonl")
-OUT = HERE.parent / "docs" / "benchmarks" / "graphs" / "structure.md"
+TABLES = HERE.parent / "docs" / "benchmarks" / "graphs" / "structure.md"
 GROUPS = {"edges": (8, 12, 16, 24, 40), "nodes": (3, 5, 8, 12)}
 PARTITIONS, CHANGED, FOLDS = 10, (0, 1, 2, 3, 4, 5, 7, 10), 10
 MAJORITY = 0.665
@@ -135,7 +135,7 @@ def report() -> None:
         f"class has {MAJORITY:.1%} of the graphs: only what is certified beyond that says "
         "something.\n\n"
     )
-    OUT.write_text(head + markdown([table(ablated) for ablated in GROUPS]), encoding="utf-8")
+    TABLES.write_text(head + markdown([table(ablated) for ablated in GROUPS]), encoding="utf-8")
 
 
 @click.command(context_settings={"show_default": True}, help=__doc__)
