@@ -465,7 +465,7 @@ def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match="'receptive_field' is about features on a fixed graph"):
         smoothed.receptive_field(data)
     smoothed.sample_votes(data, 2, **QUIET)
-    assert smoothed.neighborhoods == "whole graph (its edges change from sample to sample)"
+    assert smoothed.neighborhoods == "whole graph (pairs of nodes get noise)"
     for nodes, edges in set(PAIRS) - set(FITTING):
         with pytest.raises(ValueError, match=r"may draw noise|would carry their messages"):
             SmoothedNodeClassifier(Net("gcn", D + 1), composed(nodes, edges), C)
