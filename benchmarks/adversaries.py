@@ -218,7 +218,8 @@ def draw() -> None:
             rows = structure.rows_of(like(DATASETS[0], network=network), groups)
             mean = 100.0 * np.mean([row["test"] for row in rows], axis=0)
             some = mean > 0.0
-            panel.plot(np.array(CHANGED)[some], mean[some], "o-", ms=3, label=NAMES[network])
+            changed = np.array(CHANGED)[some]  # between two of them, what holds for the larger
+            panel.step(changed, mean[some], "o-", where="pre", ms=3, label=NAMES[network])
         known = float(mlp(DATASETS[0]))
         panel.axhline(known, color="gray", linestyle="--", label="MLP")
         panel.set(title=f"T = {groups}", xlabel="r other nodes taken over, or edges changed")
