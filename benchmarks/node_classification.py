@@ -118,11 +118,7 @@ def planned(name: str, root: str) -> list[Run]:
         return plan(list(methods), MODELS, methods, **reference)
     if name == "table":
         fitting = {
-            dataset: [
-                each
-                for each in fitting_methods(dataset, root)
-                if each.num_outcomes is None and each.pairs is None
-            ]
+            dataset: [each for each in fitting_methods(dataset, root) if each.num_outcomes is None]
             for dataset in TABLE_DATASETS
         }
         return plan(TABLE_DATASETS, TABLE_MODELS, fitting)
