@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import brentq
@@ -292,6 +292,8 @@ def test_no_warning_where_nothing_can_be_certified() -> None:
 
 
 @given(noise_and_budgets(), st.floats(0.0, 1.0), st.floats(1e-3, 1.0))
+@example((GaussianNoise(0.5), {"eps": 1.0}, {"eps": 1.0}), 1.0, 0.2714150854883984)
+@example((FLIPS, {"additions": 0, "deletions": 0}, {"additions": 2, "deletions": 0}), 1.0, 1.0)
 @settings(max_examples=300, deadline=None)
 def test_what_an_event_keeps_is_what_the_theory_states(
     case: tuple[Noise, dict[str, Any], dict[str, Any]], p: float, q: float
@@ -300,10 +302,12 @@ def test_what_an_event_keeps_is_what_the_theory_states(
     budget = noise.check_budget(**budget) if budget else {}
     kept = float(robustness.worst_case(noise, np.asarray(p), np.asarray(q), **budget))
     expected = worst_case(noise, p, 0.0, q, budget)[0]
-    assert 0.0 <= kept <= min(expected, p)
+    given_selected = min(max(1.0 - (1.0 - p) / q, 0.0) + 4e-16, 1.0)  # the theory, rounded up
+    assert 0.0 <= kept <= min(q * float(noise.lower_bound(given_selected, **budget)), p)
     assert kept >= expected - 1e-6 * (1.0 + expected)
     more = noise.check_budget(**more) if more else {}
-    assert float(robustness.worst_case(noise, np.asarray(p), np.asarray(q), **more)) <= kept
+    of_more = float(robustness.worst_case(noise, np.asarray(p), np.asarray(q), **more))
+    assert of_more <= kept + 1e-12
     less = float(robustness.worst_case(noise, np.asarray(p), np.asarray(0.9 * q), **budget))
     assert less <= kept + 1e-12
 
