@@ -2,14 +2,13 @@ r"""Files that are never half written."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 
 @contextmanager
@@ -54,7 +53,7 @@ class JsonLines:
     r"""A file of one JSON object per line that only grows.
 
     A line that a crash cut short counts as never written. Processes that append at the same time
-    wait for each other.
+    wait for each other, but not on Windows.
 
     Args:
         path (str): The file; it need not exist yet.
@@ -90,7 +89,7 @@ class JsonLines:
             OSError: If the file cannot be written.
         """
         with open(self.path, "ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # until it is closed
+            _lock(file)
             file.truncate(len(self._whole_lines()))
             file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
             file.flush()
@@ -99,3 +98,11 @@ class JsonLines:
     def _whole_lines(self) -> bytes:
         content = self.path.read_bytes()
         return content[: content.rfind(b"\n") + 1]
+
+
+def _lock(file: IO[bytes]) -> None:
+    r"""Waits until no other process holds a file, and holds it until it is closed."""
+    with suppress(ModuleNotFoundError):  # on Windows
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)
