@@ -55,7 +55,7 @@ def test_a_notebook_shows_no_error(
 def test_memory_is_that_of_the_process() -> None:
     before, resident = cost_of(Slow(), 4, num_workers=0).peak_memory, psutil.Process().memory_info()
     assert before is not None and before > 0.9 * resident.rss
-    held = b"x" * (max(before - resident.rss, 0) + 10**8)
+    held = b"x" * (max(before - resident.rss, 0) + 5 * 10**8)  # more than is freed meanwhile
     after = cost_of(Slow(), 4, num_workers=0).peak_memory
     assert after is not None and after > before and held
 
