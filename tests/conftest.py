@@ -20,6 +20,7 @@ with contextlib.suppress(ModuleNotFoundError):  # the wheel is tested without it
 
     # On machines that others use as well; a run that fails can be repeated.
     settings.register_profile("shared", deadline=None, derandomize=True)
+    settings.register_profile("explore", deadline=None)
     settings.load_profile("shared")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell

@@ -26,7 +26,7 @@ from pyg_hiersmooth.nn.isolation.probes import (
     mixed_probe,
     stretched_probe,
 )
-from pyg_hiersmooth.nn.isolation.silence import (
+from pyg_hiersmooth.nn.isolation.silence_trial import (
     Attack,
     Case,
     cases,

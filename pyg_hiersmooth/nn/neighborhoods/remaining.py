@@ -98,13 +98,13 @@ class RemainingVoter(ForwardVoter):
         r"""What is left around the centers."""
         return self.cut.remaining(self.centers, selected)
 
-    def answer_to(self, selected: Tensor, stream: RandomStream) -> Tensor:
+    def answer_to(self, selected: Tensor, stream: RandomStream, prepared: IsolatedModel) -> Tensor:
         r"""Logits of the targets, ``[M, C]``, where some nodes are selected, bool ``[N]``."""
         model, left = self.model, self.around(selected)
         selected = selected.to(self.device)[left.nodes.to(self.device)]
         features = model.transform.prepare_given(rows_of(model.x, left.nodes))(selected, stream)
         place = left.targets[np.searchsorted(self.centers, self.targets.cpu().numpy())]
-        return _answer(model.prepared, left, features, stream)[place.to(self.device)]
+        return _answer(prepared, left, features, stream)[place.to(self.device)]
 
     def _answers_as(self, other: RemainingVoter) -> bool:
         r"""Whether another voter on the same targets, around more, gets the same logits."""
@@ -113,20 +113,25 @@ class RemainingVoter(ForwardVoter):
         stream = self.model.trial_stream(0)
         selections = [self.real(number) for number in range(REAL_DRAWS)]
         with self.model.trying():
+            precise = self.model.precise()
             try:
-                return all(
-                    logits_match(*(each.answer_to(selected, stream) for each in (self, other)))
-                    for selected in (*selections, around_alone(self.cut.edges, self.centers))
-                )
+                for selected in (*selections, around_alone(self.cut.edges, self.centers)):
+                    own, others = (
+                        each.answer_to(selected, stream, precise) for each in (self, other)
+                    )
+                    if not logits_match(own, others):
+                        return False
+                return True
             except (MemoryError, torch.cuda.OutOfMemoryError):
                 raise
             except Exception:  # a model may fail on few nodes
                 return False
 
     def _logits(self, samples: range) -> Tensor:
-        streams = [self.stream(sample) for sample in samples]
-        select = self.model.source.select
-        return torch.stack([self.answer_to(select(stream), stream) for stream in streams])
+        streams, model = [self.stream(sample) for sample in samples], self.model
+        selections = [model.source.select(stream) for stream in streams]
+        asked = zip(selections, streams, strict=True)
+        return torch.stack([self.answer_to(*each, model.prepared) for each in asked])
 
 
 def remaining_voter(whole: ForwardVoter, cut: Cut) -> RemainingVoter:

@@ -440,27 +440,29 @@ def test_a_second_call_samples_at_once_and_other_targets_are_tried(
 
 
 class NotOnVeryFew(Two):
-    """Does something else with two to twelve nodes, or fails."""
+    """Does something else with two to twelve nodes, or by less than single precision shows, or
+    fails.
+    """
 
-    def __init__(self, fails: bool) -> None:
+    def __init__(self, does: str) -> None:
         super().__init__()
-        self.fails = fails
+        self.does = does
 
     def forward(self, x: Tensor, edge_index: Any) -> Tensor:
         logits = super().forward(x, edge_index)
         if not 1 < x.size(0) <= 12:
             return logits
-        if self.fails:
+        if self.does == "fail":
             raise RuntimeError("few nodes")
-        return logits.flip(1)
+        return logits.flip(1) if self.does == "flip" else logits + 1e-9 * logits.flip(1)
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_few_of_the_targets_are_tried_again(fails: bool) -> None:
+@pytest.mark.parametrize("does", ["flip", "fail", "a little"])
+def test_few_of_the_targets_are_tried_again(does: str) -> None:
     targets = torch.arange(0, N, N // 80)
     whole, own = (
         classifier(model, hops=2)._voter(bare(), targets, VoterOptions(0))[0]
-        for model in (NotOnVeryFew(fails), Two())
+        for model in (NotOnVeryFew(does), Two())
     )
     assert isinstance(whole, RemainingVoter) and isinstance(own, RemainingVoter)
     some = torch.tensor([3, 50, 51])
@@ -468,7 +470,7 @@ def test_few_of_the_targets_are_tried_again(fails: bool) -> None:
     assert len(own.only(some).centers) == 3
     assert torch.equal(own.only(some).predict(range(30)), own.predict(range(30))[:, some])
     fewer = whole.only(some)
-    assert torch.equal(fewer.predict(range(30)), expected)
+    assert len(fewer.centers) > 3 and torch.equal(fewer.predict(range(30)), expected)
     assert torch.equal(fewer.only(torch.tensor([1])).predict(range(30)), expected[:, 1:2])
 
 
