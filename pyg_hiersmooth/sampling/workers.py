@@ -47,11 +47,23 @@ class Workers:
         r"""Ballots of each chunk, in their order, as :meth:`Counter.count` counts them."""
         self._jobs[:] = [(each, frozenset(i for i in each if i in audited)) for each in chunks]
         self.are_idle = False
-        for number, (votes, error) in enumerate(self._loader, 1):
-            if error is not None:
-                raise error
-            self.are_idle = number == len(chunks)  # nobody may ask what comes after the last
-            yield votes
+        try:
+            for number, (votes, error) in enumerate(self._loader, 1):
+                if error is not None:
+                    raise error
+                self.are_idle = number == len(chunks)  # nobody may ask what comes after the last
+                yield votes
+        finally:
+            if not self.are_idle:
+                self._end()
+
+    def _end(self) -> None:
+        r"""Ends the processes now: the garbage collector may close their queues first, and then
+        waits for each of them in vain.
+        """
+        end = getattr(self._loader._iterator, "_shutdown_workers", None)
+        if end is not None:
+            end()
 
 
 class _Counts(Dataset[tuple[Tensor, Exception | None]]):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,10 @@ def test_an_error_in_a_worker_reaches_the_caller() -> None:
         def predict(self, samples: range) -> Tensor:
             raise ValueError("the model broke")
 
-    with pytest.raises(ValueError, match=r"^the model broke$"):
+    with pytest.raises(ValueError, match=r"^the model broke$") as raised:
         sample_votes(Broken(), 200, num_workers=2, progress=False)
+    assert raised.tb is not None  # what a notebook keeps, with all that the frames hold
+    assert multiprocessing.active_children() == []
 
 
 def test_leaves_the_number_of_threads_as_it_was() -> None:

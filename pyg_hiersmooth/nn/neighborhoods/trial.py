@@ -247,7 +247,7 @@ class WideTrial(Trial):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         cut = self.cut
-        self.tried: list[tuple[int, Neighborhood]] = []
+        self.tried: list[tuple[int, int, Neighborhood]] = []
         self._kept: dict[bytes, Larger] = {}
         candidates = {}
         for target in map(int, spread(self.targets, CANDIDATES)):
@@ -259,14 +259,15 @@ class WideTrial(Trial):
             _, size = candidates[target]
             if size <= MAX_WHOLE:
                 further = HOPS_BEYOND if size <= MAX_TWO_BEYOND else 1
-                self.tried.append((target, self._wide(np.array([target]), further)))
+                wide = self._wide(np.array([target]), further)
+                self.tried.append((target, further, wide))
         if not self.tried:
             raise ValueError("every neighborhood is too large to be tried on a wider one")
 
     def cases(self, neighborhood: Neighborhood, targets: np.ndarray) -> Iterator[Case]:
         full = self.cut.neighborhood(targets)
         larger = [(full, full.targets, list(range(len(targets))))]
-        for target, wide in self.tried:
+        for target, _, wide in self.tried:
             if target in targets:
                 at = torch.from_numpy(np.searchsorted(wide.nodes.numpy(), [target]))
                 larger.append((wide, at, [int(np.searchsorted(targets, target))]))
@@ -290,10 +291,12 @@ class WideTrial(Trial):
                 if logits is not None:
                     yield Case(rows, asked, logits[asked_there.to(logits.device)])
 
-    def _wide(self, targets: np.ndarray, further: int) -> Neighborhood:
+    def _wide(
+        self, targets: np.ndarray, further: int, boundary: Boundary = "edges"
+    ) -> Neighborhood:
         r"""The nodes within so many more hops of targets, int64 ``[K]``, and those of strangers."""
         hops = self.cut.num_hops + further
-        return self.cut.neighborhood(targets, hops=hops, beside=self._strangers)
+        return self.cut.neighborhood(targets, boundary, hops, beside=self._strangers)
 
     @cached_property
     def _strangers(self) -> Field:
@@ -309,7 +312,10 @@ class WideTrial(Trial):
         return found
 
     def _made(self, targets: np.ndarray) -> Larger:
-        wide = self._wide(targets, 1)
+        # Most edges of a wide neighborhood end at its boundary, and tell no more than degrees there.
+        edges, further = self.cut.edges, self.cut.num_hops + 1
+        is_large = edges.field_size(targets, further) > MAX_WHOLE
+        wide = self._wide(targets, 1, "none" if is_large else "edges")
 
         def draw(number: int) -> Tensor:
             rows = self.draw_rows(wide.nodes, number)
@@ -318,7 +324,8 @@ class WideTrial(Trial):
         return Larger(self.cut.forward_on(wide.graph), wide.nodes, draw, wide.size)
 
     def check_hops(self) -> None:
-        for target, wide in self.tried:
+        for target, further, _ in self.tried:
+            wide = self._wide(np.array([target]), further, "none")
             draw = self.draw(wide.nodes, 0)
             features = wide.extended(draw, draw[:1])
             at = torch.from_numpy(np.searchsorted(wide.nodes.numpy(), [target]))
