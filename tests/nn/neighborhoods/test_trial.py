@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv, GraphNorm, PairNorm
 
+from pyg_hiersmooth.errors import AuditError
 from pyg_hiersmooth.nn import SmoothedNodeClassifier
 from pyg_hiersmooth.nn.neighborhoods import trial as neighborhood_trial
 from pyg_hiersmooth.nn.neighborhoods import voter as neighborhood_voter
-from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC
+from pyg_hiersmooth.nn.neighborhoods.neighborhood import CSC, Neighborhood
 from pyg_hiersmooth.nn.neighborhoods.trial import (
     MAX_KEPT,
     Larger,
@@ -20,7 +22,9 @@ from pyg_hiersmooth.nn.neighborhoods.trial import (
     resampled_probe,
     spread,
 )
+from pyg_hiersmooth.nn.neighborhoods.voter import NeighborhoodVoter
 from pyg_hiersmooth.noise import AblationNoise
+from pyg_hiersmooth.sampling.tally import Ballots
 from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 N, D, C = 1_200, 4, 3
@@ -143,6 +147,36 @@ def test_larger_graphs_are_made_once_for_all_audits(monkeypatch: pytest.MonkeyPa
         )
         groups = {str(targets) for targets in made}
         assert len(made) == times * len(groups)
+
+
+def test_audits_of_large_graphs_need_no_edges_that_only_tell_degrees(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (neighborhood_trial, neighborhood_voter):
+        monkeypatch.setattr(module, "MAX_WHOLE", 22)  # more than around 5, less than around two
+    boundaries: list[str] = []
+    make, cast = WideTrial._wide, NeighborhoodVoter.cast
+
+    def kept(trial: WideTrial, targets: np.ndarray, *kind: Any) -> Neighborhood:
+        boundaries.append((*kind, "edges")[1])
+        return make(trial, targets, *kind)
+
+    def turned(voter: NeighborhoodVoter, samples: range) -> Ballots:
+        ballots = cast(voter, samples)
+        return Ballots((ballots.classes + 1) % C) if 7 in samples else ballots
+
+    def audited() -> torch.Tensor:
+        boundaries.clear()
+        return classifier(Layers(2)).sample_votes(
+            ring(), 40, node_index=[5, 300, 301], progress=False, num_workers=0, audit=1.0
+        )
+
+    monkeypatch.setattr(WideTrial, "_wide", kept)
+    assert audited().sum() == 120
+    assert boundaries[-1] == "none" and "edges" in boundaries
+    monkeypatch.setattr(NeighborhoodVoter, "cast", turned)
+    with pytest.raises(AuditError, match=r"num_hops=None"):
+        audited()
 
 
 def test_strangers_are_beside_what_is_tried_and_no_larger_than_they_must_be() -> None:
