@@ -356,6 +356,7 @@ CASES: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("noise", "less", "more"), CASES, ids=lambda case: str(case))
 @pytest.mark.parametrize("method", METHODS)
 def test_it_is_monotone_and_never_below_one_by_one(

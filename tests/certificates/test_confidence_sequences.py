@@ -73,6 +73,7 @@ def miscoverage(p: float, alpha: float, most: int, bound: Bound = anytime_lower)
     return failed
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("alpha", [0.3, 0.05, 0.01 / 14])
 def test_stopping_at_the_worst_time_fails_no_more_often_than_alpha(alpha: float) -> None:
     failed = [miscoverage(p, alpha, 2_000) for p in (0.01, 0.1, 0.3, 0.5, 0.75, 0.9, 0.99)]
@@ -129,6 +130,7 @@ def test_alpha_is_shared_by_all_bounds_that_must_hold() -> None:
         anytime_bounds(votes, kind="ternary")  # type: ignore[arg-type]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 @pytest.mark.parametrize("share", [[0.55, 0.45], [0.4, 0.35, 0.25], [0.9, 0.06, 0.04]])
 def test_bounds_of_a_class_chosen_by_the_same_votes_hold(kind: str, share: list[float]) -> None:

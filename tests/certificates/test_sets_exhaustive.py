@@ -98,6 +98,7 @@ def covered_share(
     return Fraction(covered, total)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.filterwarnings("ignore:at r=")
 @pytest.mark.parametrize("messages", [False, True])
 @pytest.mark.parametrize("kind", ["any", "worst"])
@@ -255,6 +256,7 @@ def limits_of(noise: Noise) -> np.ndarray:
     return np.quantile(clean, rng.beta(1.0, 6.0, (RUNS, NUM + 1)))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.filterwarnings("ignore:at r=")
 @pytest.mark.parametrize("attacked", [False, True])
 @pytest.mark.parametrize(("noise", "budget"), SMOOTHED, ids=str)

@@ -153,6 +153,7 @@ def test_objects_have_sizes_of_their_own_and_hold_together_if_asked() -> None:
     assert together == pytest.approx(alone / 1_000)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 def test_the_real_rule_certifies_falsely_no_more_often_than_alpha(kind: Any) -> None:
     """10^5 objects that are just not robust, stopped as soon as the rule lets them go."""

@@ -139,6 +139,7 @@ def test_table(certify: Program, finished_run: Path, tmp_path: Path) -> None:
         assert text in " ".join(result.stdout.split()), text
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("part", "sets"), [("test", ["test"]), ("val", ["val"]), ("val+test", ["val", "test"])]
 )
@@ -181,6 +182,7 @@ def test_default_folder(
     assert (tmp_path / "runs" / "CitationSBM-gcn-flips-seed3" / "votes.npz").exists()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("options", "noise", "columns"),
     [
@@ -203,6 +205,7 @@ def test_noises(
     assert certify("--resume", tmp_path / "run", *options).exit_code == 0
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("model", ["gat", "gatv2", "appnp", "sage"])
 def test_models(model: str, certify: Program, tmp_path: Path) -> None:
     options = ["--model", model, "--max-epochs", 1, "--n0", 1, "--n", 3]

@@ -116,6 +116,7 @@ def test_printed_command_certifies_what_was_tuned_with_fresh_samples(
     assert fresh.index.tolist() == expected.tolist()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("options", "names"),
     [

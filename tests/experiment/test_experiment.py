@@ -382,6 +382,7 @@ def test_sets_of_graphs_are_those_of_the_library(tmp_path: Path) -> None:
         PredictionSets.load(folder.sets).sets(cal)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     ("smoothing", "told"),
     [

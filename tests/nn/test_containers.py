@@ -137,6 +137,7 @@ def test_adjacencies_of_a_node_classifier(held: str, name: str) -> None:
         assert torch.equal(node_votes(held_so, name, block_size=1), plain_node_votes(name))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("held", FORMATS)
 @pytest.mark.parametrize("name", ["gin", "gcn"])
 def test_adjacencies_of_a_graph_classifier(held: str, name: str) -> None:

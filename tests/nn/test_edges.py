@@ -157,6 +157,7 @@ PAIRS = [(nodes, edges) for nodes in NODES for edges in SMOOTHINGS]
 FITTING = [pair for pair in PAIRS if pair[0] in ("nothing", "ablation") or pair[1] == "ablation"]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("nodes", "edges"), FITTING)
 def test_samples_do_not_depend_on_how_they_are_drawn(nodes: str, edges: str) -> None:
     x, pairs = world(3)
@@ -315,6 +316,7 @@ def test_votes_have_the_probabilities_of_both_noises(kind: str) -> None:
     assert (shares.min(1).values > 0.01).any()
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", COMPOSED)
 def test_no_attack_on_nodes_and_edges_contradicts_a_certificate(kind: str, seed: int) -> None:
@@ -351,6 +353,7 @@ def test_no_attack_on_nodes_and_edges_contradicts_a_certificate(kind: str, seed:
     assert claims > 0
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("seed", range(3))
 def test_no_attack_on_edges_of_molecules_contradicts_a_certificate(seed: int) -> None:
     graphs = small_molecules(4)
@@ -417,6 +420,7 @@ def taken_over(graph: Data, node: int, rng: np.random.Generator) -> Data:
     return Data(x=x, edge_index=both_ways(ends))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("edges", SMOOTHINGS)
 @pytest.mark.parametrize("nodes", ["nothing", "nodes"])
 def test_graphs_get_noise_on_their_own_pairs(edges: str, nodes: str) -> None:

@@ -110,6 +110,7 @@ def rewrite(setting: Setting, hidden: Tensor, nodes: list[int], wanted: np.ndarr
     return hidden
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("r", [1, 3])
 def test_no_certified_node_falls_to_a_greedy_attack(
     setting: Setting, r: int, capsys: pytest.CaptureFixture[str]

@@ -86,6 +86,7 @@ def test_same_votes_from_every_container(name: str) -> None:
     assert votes(classifier, graphs[0]).shape == (1, 3)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("noise", [GaussianNoise(1.0), SparseFlipNoise(0.2, 0.5), AblationNoise()])
 @pytest.mark.parametrize("selection", [0.7, FixedSizeSelection(2)])
 def test_votes_do_not_depend_on_batches_workers_ranges_or_targets(

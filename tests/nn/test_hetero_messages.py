@@ -148,6 +148,7 @@ def test_whoever_is_silent_reaches_nobody(conv: Any, node: int) -> None:
     assert tried == 128 * 5 and moved > 50
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("node_type", ["author", "paper"])
 def test_votes_are_those_of_each_outcome_and_no_claim_falls(node_type: str) -> None:
     data = clean_graph()

@@ -61,6 +61,7 @@ def test_votes_have_the_shape_of_the_targets() -> None:
         assert bool((votes.sum(1) == 30).all())
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("noise", [SparseFlipNoise(0.1, 0.6), GaussianNoise(0.5), AblationNoise()])
 @pytest.mark.parametrize("selection", [0.7, FixedSizeSelection(20), torch.linspace(0.1, 0.9, N)])
 def test_same_votes_for_any_workers_and_ranges(noise: object, selection: object) -> None:
@@ -120,6 +121,7 @@ class TableModel(nn.Module):
         return nn.functional.one_hot(self.table[index].view(-1), C).float()
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("selection", [0.6, FixedSizeSelection(1), torch.tensor([0.3, 0.9])])
 def test_vote_probabilities_equal_exact_enumeration(selection: object) -> None:
     """Every count lies within exact binomial bounds, false-alarm rate 1e-6 in all."""
@@ -581,15 +583,30 @@ def test_hops_are_tried_on_features_where_products_are_not_enough() -> None:
             assert str(wrapper.neighborhoods).startswith("whole graph")
 
 
-def test_the_parts_of_a_certificate_share_their_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[int] = []
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The numbers of processes that were started at a time."""
+    numbers: list[int] = []
 
     class Counted(workers.Workers):
         def __init__(self, voter: Any, num_workers: int) -> None:
-            started.append(num_workers)
+            numbers.append(num_workers)
             super().__init__(voter, num_workers)
 
     monkeypatch.setattr(workers, "Workers", Counted)
+    return numbers
+
+
+def test_the_rounds_of_a_certificate_share_their_workers(started: list[int]) -> None:
+    options: dict[str, Any] = {"until": {"r": 1, "deletions": 1}, "n": 1_500, "progress": False}
+    found = smoothed().certify(make_graph(), num_workers=2, audit=0.05, **options)
+    assert found.votes is not None and len({*found.votes.sum(1)}) > 2  # not all stay to the end
+    assert started == [2]
+    alone = smoothed().certify(make_graph(), num_workers=0, **options)
+    assert (found.votes == alone.votes).all()
+
+
+def test_the_parts_of_a_certificate_share_their_workers(started: list[int]) -> None:
     options: dict[str, Any] = {"n0": 70, "n": 130, "progress": False}
     wrapper = smoothed()
     first = wrapper.certify(make_graph(), num_workers=1, **options)

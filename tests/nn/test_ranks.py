@@ -80,6 +80,7 @@ def bounds(certificate: Certificate) -> list[Any]:
     return [np.asarray(values).tolist() for values in each if values is not None]
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("case", CASES)
 def test_all_ranks_return_the_certificate_of_one_process(
     case: str, on_ranks: OnRanks, monkeypatch: pytest.MonkeyPatch

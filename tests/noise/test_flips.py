@@ -5,8 +5,10 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
+from pyg_hiersmooth.certificates import certify_votes
 from pyg_hiersmooth.noise import SparseFlipNoise, flips
 from pyg_hiersmooth.random import RandomStream
+from pyg_hiersmooth.transforms import HierarchicalNodeFeatureNoise
 
 FALSE_ALARM = 1e-6  # of each statistical test here, were its seed not fixed
 
@@ -170,3 +172,16 @@ def test_probabilities_and_features_are_checked() -> None:
 
 def test_repr() -> None:
     assert repr(SparseFlipNoise(0.05, 0.8)) == "SparseFlipNoise(p_plus=0.05, p_minus=0.8)"
+
+
+def test_the_largest_budgets_are_those_that_sparse_smoothing_prints() -> None:
+    """The demonstration of Bojchevski et al. (2020), Cora-ML with 100,000 samples, says
+    ``max_ra=6, max_rd=18``: of a node on which all votes agree.
+    """
+    votes = np.array([[100_000, 0, 0, 0, 0, 0, 0]])
+    smoothing = HierarchicalNodeFeatureNoise(1.0, SparseFlipNoise(0.01, 0.6))
+    certificate = certify_votes(smoothing, votes // 100, votes, alpha=0.01, kind="binary")
+    for name, largest in (("additions", 6), ("deletions", 18)):
+        other = {"additions": 0, "deletions": 0}
+        robust = [bool(certificate.is_robust(1, **(other | {name: k}))[0]) for k in range(25)]
+        assert robust == [k <= largest for k in range(25)]

@@ -66,6 +66,7 @@ LARGE = [((0.05, 0.8), (41, 61)), ((1e-3, 0.6), (80, 100)), ((0.05, 0.8), (300, 
 CASES = [(p, budget) for p in PROBABILITIES for budget in BUDGETS] + LARGE
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("p", "budget"), CASES, ids=str)
 def test_least_mass_to_many_digits(p: tuple[float, float], budget: tuple[int, int]) -> None:
     """Every value is within 1e-9 of that of a mass some roundings away, and never above the true

@@ -141,6 +141,7 @@ def test_votes_are_independent_of_numpy_and_torch_seeds() -> None:
 # Ranks
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("num_workers", [0, 2, None])
 @pytest.mark.parametrize(
     ("size", "start", "num_samples", "block_size"),

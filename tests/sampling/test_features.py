@@ -110,6 +110,7 @@ def test_gaussian_noise_has_the_same_distribution_behind_the_maps(name: str) -> 
     assert whitened.mean(0).abs().max() < 6 / (samples * N) ** 0.5
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("noise", [SparseFlipNoise(0.2, 0.6), GaussianNoise(1.0), AblationNoise()])
 @pytest.mark.parametrize("selection", [0.7, FixedSizeSelection(5)])
 def test_vote_frequencies_do_not_tell_the_paths_apart(noise: Noise, selection: object) -> None:

@@ -62,6 +62,7 @@ def test_rounds_end_at_the_same_samples_whatever_is_sampled() -> None:
         assert {end_of_round(n) for n in range(start, stop)} == {stop}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("num_workers", [0, 1, 2, 3, None])
 def test_targets_leave_when_they_are_decided(num_workers: int | None) -> None:
     voter = CoinVoter(torch.arange(M))
@@ -77,6 +78,7 @@ def test_fewer_samples_than_a_round() -> None:
     assert torch.equal(votes, expected([7] * M))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("fails_at", [0, 31, 32, 70, 300, 800, 999])
 def test_an_interrupted_run_ends_in_the_same_votes(fails_at: int, tmp_path: Path) -> None:
     path = tmp_path / "votes.npz"

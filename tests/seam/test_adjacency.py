@@ -158,6 +158,7 @@ GRAPHS = {
 }
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("name", CONVS)
 def test_convolutions_vote_as_on_the_edges(name: str, graph: str) -> None:

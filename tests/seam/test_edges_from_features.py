@@ -195,6 +195,7 @@ CONVS: dict[str, Callable[[], nn.Module]] = {
 WITHOUT_WEIGHTS = {"EG", "FA"}
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("how", PRUNES)
 @pytest.mark.parametrize("name", CONVS)
 def test_models_that_prune_edges(name: str, how: str) -> None:
@@ -209,6 +210,7 @@ def test_models_that_prune_edges(name: str, how: str) -> None:
     assert torch.equal(votes_of(model, data, transform, dense=True, block_size=1), truth)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("how", ["guard", "jaccard"])
 @pytest.mark.parametrize("name", CONVS)
 def test_models_that_prune_edges_and_ask_for_a_cache(name: str, how: str) -> None:

@@ -244,6 +244,7 @@ CLASSES = (
 )  # fmt: skip
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("transform", [ABLATION, FLIPS], ids=["ablation", "flips"])
 @pytest.mark.parametrize("model_class", CLASSES, ids=lambda cls: cls.__name__)
 def test_features_are_read_as_if_they_were_written_out(

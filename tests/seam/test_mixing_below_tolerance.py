@@ -168,6 +168,7 @@ class Scales(nn.Module):
         return self.steps(self.lin(scaled), edge_index)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("asked", ["votes", "receptive_field"])
 @pytest.mark.parametrize("name", STATISTICS)
 def test_the_fifth_attack(name: str, asked: str) -> None:

@@ -237,6 +237,7 @@ class Random(Linear):
         return super().forward(*GLOBAL[self.name](x, edge_index))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", GLOBAL)
 def test_global_random_numbers_are_a_function_of_the_sample(name: str) -> None:
     data, model = make_graph(), seeded(Random, name)

@@ -113,6 +113,7 @@ LOCAL: dict[str, Callable[[], nn.Module]] = {
 }  # fmt: skip
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", LOCAL)
 def test_predictions_for_nodes_that_are_not_taken_over(name: str) -> None:
     certified = fell = 0
@@ -179,6 +180,7 @@ POOLS = {
 SIZES = (6, 6, 6, 6)
 
 
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("sizes", [SIZES, (3, 6, 1, 2), (2,)])
 @pytest.mark.parametrize("p", [0.3, 0.9])
 @pytest.mark.parametrize("pool", POOLS)
@@ -207,6 +209,7 @@ def test_sampled_votes_on_graphs_that_lose_nodes(
         assert torch.equal(found, truth), options
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("pool", POOLS)
 @pytest.mark.parametrize("num_groups", [3, 8])
 def test_predictions_for_graphs(pool: str, num_groups: int) -> None:

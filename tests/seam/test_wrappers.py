@@ -138,6 +138,7 @@ WRAPPERS: dict[str, Callable[[nn.Module], nn.Module]] = {
 }
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_weights_of_edges_reach_the_model_in_a_wrapper(name: str) -> None:
     data = make_graph()

@@ -24,6 +24,7 @@ def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return node_classification
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", ["search", "main", "consistent", "doubled", "plain", "table"])
 def test_tables_are_written_from_the_results(study: ModuleType, name: str, tmp_path: Path) -> None:
     report = report_sweep if name == "search" else report_methods

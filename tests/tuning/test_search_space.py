@@ -13,6 +13,7 @@ from .searches import ABLATION, RightOn, p_of, tune
 # What is tried
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("noise", "r", "budget", "changed"),
     [

@@ -22,6 +22,7 @@ def undisturbed() -> list[TunedSmoothing]:
     return tune(graph(), **FLIPS, num_trials=14)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("finished", [0, 3, 12])
 def test_interrupted_search_goes_on(
     finished: int, data: Data, undisturbed: list[TunedSmoothing], tmp_path: Path

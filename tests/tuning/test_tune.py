@@ -37,6 +37,7 @@ from .searches import (
 # What is reported
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     ("noise", "r", "budget", "sampling"),
     [

@@ -118,6 +118,7 @@ if WITH_TORCH_SPARSE:
     CASES["GCN, SparseTensor"] = (Two, lambda: sparse_tensor(make()))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", CASES)
 def test_votes_are_those_of_the_whole_graph_sample_by_sample(name: str) -> None:
     build, made = CASES[name]
@@ -131,6 +132,7 @@ def test_votes_are_those_of_the_whole_graph_sample_by_sample(name: str) -> None:
     assert torch.equal(*votes)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("name", CASES)
 def test_exact_certificates_are_those_of_the_whole_graph_mask_by_mask(name: str) -> None:
     build, made = CASES[name]
@@ -143,6 +145,7 @@ def test_exact_certificates_are_those_of_the_whole_graph_mask_by_mask(name: str)
         np.testing.assert_array_equal(*(getattr(each, part) for each in certificates))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "transform",
     [
@@ -280,6 +283,7 @@ class Random(nn.Module):
         return x + 0.1 * torch.rand_like(x)
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("transform", [SAMPLED, HierarchicalNodeFeatureNoise(0.97, SILENT)])
 @pytest.mark.parametrize("name", ON_THE_WHOLE)
 def test_models_for_which_too_little_is_left_get_the_whole_graph(name: str, transform: Any) -> None:
@@ -395,6 +399,7 @@ class Linked(Two):
         return super().forward(x, edge_index) + 0 * link.size(0)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("shape", [(2, 5), (2, -1)], ids=["some", "as many as edges"])
 def test_attributes_that_cannot_be_cut_are_left_on_the_whole_graph(shape: tuple[int, int]) -> None:
     data = bare()

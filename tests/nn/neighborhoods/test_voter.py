@@ -72,6 +72,7 @@ def test_exact_certificates_are_those_of_the_whole_graph(conv: type) -> None:
         np.testing.assert_array_equal(*(getattr(each, name) for each in certificates))
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize(
     "transform",
     [
