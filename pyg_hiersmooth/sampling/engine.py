@@ -57,6 +57,13 @@ class Voter(ABC):
         r"""What is counted of the samples: by default their votes."""
         return Tally(self.num_classes)
 
+    @property
+    def among(self) -> tuple[Voter, Tensor | slice]:
+        r"""A voter whose ballots hold those of this one at the same cost, and where: workers that
+        it has already may count them. By default it is this one.
+        """
+        return self, slice(None)
+
     @abstractmethod
     def predict(self, samples: range) -> Tensor:
         r"""Classes that the samples vote for: int64 ``[len(samples), M]``."""
@@ -263,7 +270,9 @@ def _count(
         for chunk in chunks:
             yield voter.count(chunk, audited)
         return
-    yield from workers_of(voter, num_workers).count(chunks, audited)
+    counter, rows = voter.among
+    for votes in workers_of(counter, num_workers).count(chunks, audited):
+        yield votes[rows]
 
 
 def num_processes(voter: Voter, num_samples: int, num_workers: int | None = None) -> int:

@@ -53,6 +53,7 @@ class ForwardVoter(ModelVoter):
         self.among_all = targets if among_all is None else among_all
         self.num_targets, self.block_size = targets.numel(), model.block_size
         self.device = model.device
+        self._among: tuple[ForwardVoter, Tensor] | None = None
 
     @classmethod
     def tried(
@@ -179,6 +180,10 @@ class ForwardVoter(ModelVoter):
     def adjacency_name(self) -> str | None:
         return None if self.model.adjacency is None else self.model.adjacency.name
 
+    @property
+    def among(self) -> tuple[ForwardVoter, Tensor | slice]:
+        return self._among or (self, slice(None))
+
     def only(self, positions: Tensor) -> ForwardVoter:
         r"""As :meth:`~pyg_hiersmooth.sampling.Voter.only`. Noise is drawn for all objects, as it
         was; of several objects, the model is called on those that are left, if it is seen to
@@ -190,6 +195,8 @@ class ForwardVoter(ModelVoter):
         voter = self._voting(self.model, self.targets[positions], self.among_all[positions])
         fewer = voter._on_fewer_units()
         if fewer is None:
+            whole, rows = self.among
+            voter._among = whole, torch.arange(whole.num_targets)[rows][positions.cpu()]
             return voter
         with self.model.trying():
             first = range(fewer.block_size)
