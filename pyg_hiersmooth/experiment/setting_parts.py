@@ -94,8 +94,8 @@ class DataSettings(Titled):
         root (str): Folder of the datasets.
         task (str): What is classified, ``"node"`` or ``"graph"``.
         part (str): Part of the split that is certified, ``"test"``, ``"val"`` or ``"val+test"``.
-        normalize_features (bool): Whether the features of each node are divided by their sum
-            first, as PyG's ``NormalizeFeatures`` does.
+        normalize_features (bool): Whether the features of each node, which must not be negative,
+            are divided by their sum first, where that is above 1.
 
     Raises:
         ValueError: If the task or the part is unknown.

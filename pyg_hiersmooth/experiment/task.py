@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data, InMemoryDataset
-from torch_geometric.transforms import Compose, NormalizeFeatures
 
 from pyg_hiersmooth.certificates import check_questions
 from pyg_hiersmooth.certificates.calibration import ETA, allowed_error, check_enough
@@ -37,7 +36,6 @@ from pyg_hiersmooth.experiment.smoothing import (
 )
 from pyg_hiersmooth.models import build_model
 from pyg_hiersmooth.nn import SmoothedGraphClassifier, SmoothedNodeClassifier
-from pyg_hiersmooth.nn.calls.inputs.cleaning import Cleaning
 from pyg_hiersmooth.nn.smoothed_classifier import Transform
 from pyg_hiersmooth.noise import NOISES
 from pyg_hiersmooth.training import (
@@ -198,7 +196,7 @@ class NodeTask(Task):
             )
         self.data = dataset[0]
         if self.settings.data.normalize_features:
-            self.data = Cleaning(Compose([NormalizeFeatures()]))(self.data)
+            self.data.x = _shares(self.data.x)
         self._check_features(self.data.x)
         self.y = as_labels(self.data.y, self.data.num_nodes)
         seed, calibration = self.settings.seed, self.num_calibration
@@ -251,6 +249,17 @@ def _check_calibration(settings: SetsSettings, exact: bool) -> None:
         check_enough(settings.calibration, error)
     except ValueError as too_few:
         raise ValueError(f"'calibration' must be larger: {too_few}") from too_few
+
+
+def _shares(x: Tensor) -> Tensor:
+    r"""Features divided by the sum of their row, where that is above 1: each row by itself, where
+    PyG's ``NormalizeFeatures`` first subtracts the smallest number of all rows.
+    """
+    if float(x.min()) < 0:
+        raise ValueError(
+            f"'normalize_features' needs features of at least 0 (got {float(x.min()):g})"
+        )
+    return x / x.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def choose_device(name: str | None) -> str:

@@ -83,6 +83,7 @@ class SmoothedGraphClassifier(SmoothedClassifier):
                 keep=self.keep,
                 node_level=False,
                 edges_change=self.edges_change,
+                unbounded=self.features_are_unbounded,
             )
             graphs = as_graphs([clean(graph) for graph in graphs])
         check_call(self.model, Batch.from_data_list(graphs[:1]), self.keep, self._call)

@@ -217,7 +217,13 @@ class SmoothedNodeClassifier(SmoothedClassifier):
         elif self.node_type is not None:
             raise ValueError(f"'node_type' needs a HeteroData (got {type(data).__name__})")
         if self.before is not None:
-            clean = Cleaning(self.before, noised, self.keep, edges_change=self.edges_change)
+            clean = Cleaning(
+                self.before,
+                noised,
+                self.keep,
+                edges_change=self.edges_change,
+                unbounded=self.features_are_unbounded,
+            )
             graph = clean(graph)
         check: Callable[..., None] = check_call if noised is None else check_hetero_call
         check(self.model, graph, self.keep, self._call)

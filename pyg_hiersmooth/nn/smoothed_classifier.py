@@ -124,6 +124,11 @@ class SmoothedClassifier(torch.nn.Module, ABC):
         return self.edges is not None or not self.transform.noise.fixes_graph
 
     @property
+    def features_are_unbounded(self) -> bool:
+        r"""Whether certificates are about changes of features to anything."""
+        return self.transform is not CLEAN and not self.transform.noise.axes
+
+    @property
     def device(self) -> torch.device:
         r"""Where the model's parameters are."""
         tensors = [*self.model.parameters(), *self.model.buffers()]

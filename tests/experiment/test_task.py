@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch_geometric.transforms import Compose
@@ -155,3 +157,13 @@ def test_normalized_features_sum_to_one_and_are_not_binary() -> None:
     assert torch.equal(task.data.x > 0, CitationSBM()[0].x > 0)
     with pytest.raises(ValueError, match="'noise' must fit the features"):
         NodeTask(Settings.of(noise="flips", normalize_features=True))
+
+
+def test_negative_features_are_not_divided_by_their_sum(tmp_path: Path) -> None:
+    x = np.array([[0.5, 2.0], [1.0, -0.25]])
+    file = tmp_path / "graph.npz"
+    arrays = {"node_features": x, "node_labels": np.array([0, 1]), "edges": np.array([[0, 1]])}
+    np.savez(file, **arrays)
+    settings = Settings.of(noise="gaussian", normalize_features=True, dataset=str(file))
+    with pytest.raises(ValueError, match=r"'normalize_features' needs .* at least 0 \(got -0.25\)"):
+        NodeTask(settings)

@@ -19,6 +19,7 @@ from torch_geometric.transforms import (
     NormalizeFeatures,
 )
 
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn import (
     SmoothedGraphClassifier,
     SmoothedImageClassifier,
@@ -184,3 +185,17 @@ def test_what_makes_something_of_edges_is_refused_where_they_change(kind: Any, b
 def test_images_have_no_edges() -> None:
     with pytest.raises(TypeError, match="must be a HierarchicalNodeFeatureNoise"):
         SmoothedImageClassifier(nn.Flatten(), EDGES, C)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ablation_is_about_any_numbers(kind: Any) -> None:
+    """One negative number in one row moves all rows behind ``NormalizeFeatures``."""
+    data = make()
+    attacked = make()
+    attacked.x[0, 0] = -5.0
+    moved = (cleaned(attacked).x != cleaned(data).x).any(1)
+    assert moved.all()
+    ablation = HierarchicalNodeFeatureNoise(0.7, AblationNoise())
+    smoothed = kind(Model(), Compose([NormalizeFeatures(), ablation]), C)
+    with pytest.raises(NotCertifiableError, match="got NormalizeFeatures, and rows of other"):
+        smoothed.certify(data, n0=2, n=10, progress=False)

@@ -71,11 +71,11 @@ def test_every_planned_model_of_message_ablation_has_its_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     study = benchmark("message_ablation", monkeypatch)
-    for dataset in study.DATASETS:
+    for dataset in (*study.DATASETS, *study.PUBLISHED):
         for but in study.planned(dataset):
             models, groups = study.like(dataset, **but), study.Model(dataset, 0, **but).groups
             assert len(models) == 5, (dataset, but)
             assert all(study.rows_of(models, each) for each in groups), (dataset, but)
-    for dataset in study.DATASETS:
+    for dataset in (*study.DATASETS, *study.PUBLISHED):
         for network in study.checked(dataset):
             assert len(study.found(checked=dataset, network=network)) == 1

@@ -312,7 +312,7 @@ class WideTrial(Trial):
         return found
 
     def _made(self, targets: np.ndarray) -> Larger:
-        # Most edges of a wide neighborhood end at its boundary, and tell no more than degrees there.
+        # Most edges of a wide neighborhood end at its boundary, and only tell degrees there.
         edges, further = self.cut.edges, self.cut.num_hops + 1
         is_large = edges.field_size(targets, further) > MAX_WHOLE
         wide = self._wide(targets, 1, "none" if is_large else "edges")

@@ -44,6 +44,11 @@ r"""Each pair is removed once, with a third of all; then all pairs of a third of
 CHANGED = 8
 r"""The most rows that are changed in a trial of few rows."""
 
+OF_ROWS = (
+    "; or divide each row by its sum, which NormalizeFeatures does only after it subtracted the "
+    "smallest number of all rows"
+)
+
 HALVES = 4
 r"""Trials in which half of all rows are changed."""
 
@@ -57,6 +62,7 @@ class Cleaning:
         keep (tuple of str): Attributes besides the structure that the model gets.
         node_level (bool): Whether nodes are classified, which keep their numbers then.
         edges_change (bool): Whether the adversary may change edges.
+        unbounded (bool): Whether the adversary may write any numbers into features.
     """
 
     def __init__(
@@ -66,8 +72,9 @@ class Cleaning:
         keep: Collection[str] = (),
         node_level: bool = True,
         edges_change: bool = False,
+        unbounded: bool = False,
     ) -> None:
-        self.edges_change = edges_change
+        self.edges_change, self.unbounded = edges_change, unbounded
         self.transform, self.noised, self.node_level = transform, noised, node_level
         self.seen = STRUCTURE.union(keep)
         self.names = ", ".join(type(each).__name__ for each in transform.transforms)
@@ -88,15 +95,23 @@ class Cleaning:
             self._refuse_draws()
         rows = self._rows(cleaned, x.size(0))
         for source in exchanges(x):
-            self._try(graph, cleaned, rows, changed_rows(x, source), source)
+            again = self._applied(graph, changed_rows(x, source))
+            self._compare(graph, cleaned, again, rows, source != torch.arange(len(source)))
+        for changed, beyond in beyond_all(x) if self.unbounded else ():
+            try:
+                again = self._applied(graph, beyond)
+            except Exception:  # a user's transform says in any way what it does not take
+                continue
+            self._compare(graph, cleaned, again, rows, changed)
         if self.edges_change:
             self._try_edges(graph, cleaned, x)
         return as_graph(cleaned, f"the graph after {self.names}")
 
-    def _try(self, graph: Graph, cleaned: Graph, rows: Tensor, x: Tensor, source: Tensor) -> None:
-        again = self._applied(graph, x)
-        self._rows(again, x.size(0))
-        changed = source != torch.arange(len(source))
+    def _compare(
+        self, graph: Graph, cleaned: Graph, again: Graph, rows: Tensor, changed: Tensor
+    ) -> None:
+        r"""Refuses if more moved than the rows that were changed, bool ``[N]``."""
+        self._rows(again, len(changed))
         before, after = self._store(cleaned).x, self._store(again).x
         fits = isinstance(after, Tensor) and after.shape == before.shape
         moved = differing_rows(before, after) if fits else torch.arange(before.size(0))
@@ -174,7 +189,7 @@ class Cleaning:
             "transforms before the noise must compute each row of features from that row alone, "
             f"since the certificate counts changed rows (got {self.names}, and {what} when a few "
             "rows were changed): apply them to the data yourself, and certify changes of their "
-            "result"
+            f"result{OF_ROWS if 'NormalizeFeatures' in self.names else ''}"
         )
 
     def _refuse_draws(self) -> None:
@@ -226,6 +241,34 @@ def exchanges(x: Tensor) -> Iterator[Tensor]:
         source = torch.arange(num_rows)
         source[half] = half.roll(1)
         yield source
+
+
+def beyond_all(x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    r"""Which rows are changed, bool ``[N]``, and features with numbers in them that are below, or
+    above, all others; nothing where features are no floats.
+    """
+    if not x.is_floating_point() or x.size(0) < 2 or x.size(1) == 0:
+        return
+    changed = torch.zeros(x.size(0), dtype=torch.bool)
+    changed[: min(CHANGED, x.size(0) // 2)] = True
+    values = x if x.layout == torch.strided else x.to_sparse_coo().coalesce().values()
+    if values.numel() > 0:
+        for number in (values.min() - 1, values.max() + 1):
+            yield changed, written(x, changed, number)
+
+
+def written(x: Tensor, changed: Tensor, number: Tensor) -> Tensor:
+    r"""Features with a number in all columns of some rows, bool ``[N]``; where they are sparse, in
+    place of what is stored there.
+    """
+    rows = changed.to(x.device)
+    if x.layout == torch.strided:
+        return torch.where(rows.view(-1, 1), number, x)
+    entries = (x.to_sparse_coo() if x.layout == torch.sparse_csr else x).coalesce()
+    values = torch.where(rows[entries.indices()[0]], number, entries.values())
+    out = torch.sparse_coo_tensor(entries.indices(), values, x.shape, check_invariants=False)
+    out = out.coalesce()
+    return out.to_sparse_csr() if x.layout == torch.sparse_csr else out
 
 
 def changed_rows(x: Tensor, source: Tensor) -> Tensor:

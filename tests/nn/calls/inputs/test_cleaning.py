@@ -24,6 +24,7 @@ from torch_geometric.transforms import (
     VirtualNode,
 )
 
+from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn.calls.inputs.cleaning import (
     Cleaning,
     changed_rows,
@@ -122,6 +123,40 @@ def test_rows_that_stay_apart_are_taken(transform: BaseTransform) -> None:
 def test_rows_that_mix_are_refused(transform: BaseTransform, words: bool) -> None:
     with pytest.raises(ValueError, match=r"each row of features .* apply them to the data"):
         Cleaning(Compose([transform]))(graph(words))
+
+
+@pytest.mark.parametrize("transform", APART, ids=lambda t: type(t).__name__)
+def test_rows_stay_apart_whatever_is_written_into_them(transform: BaseTransform) -> None:
+    clean = Cleaning(Compose([transform]), unbounded=True)
+    for data in (graph(), graph(words=False)):
+        if not isinstance(transform, NormalizeFeatures):
+            assert torch.equal(clean(data).x, transform(data.clone()).x)
+            continue
+        with pytest.raises(
+            NotCertifiableError, match=r"rows of other nodes .* each row by its sum"
+        ):
+            clean(data)
+
+
+def test_numbers_that_a_transform_does_not_take_tell_nothing() -> None:
+    words = torch.nn.Embedding(9, 2).weight.detach()
+    data = graph()
+    data.x = torch.randint(9, (N, 1)).float()
+    cleaned = Cleaning(Compose([Rows(lambda x: words[x.long().view(-1)])]), unbounded=True)(data)
+    assert torch.equal(cleaned.x, words[data.x.long().view(-1)])
+
+
+@pytest.mark.parametrize("form", ["to_sparse_coo", "to_sparse_csr"])
+def test_sparse_rows_that_mix_beyond_all_numbers_are_refused(form: str) -> None:
+    def shifted(x: Tensor) -> Tensor:
+        least = x.to_dense().min().clamp(max=0.0)
+        return getattr(x.to_dense() - least, form)()
+
+    data = graph()
+    data.x = getattr(data.x, form)()
+    Cleaning(Compose([Rows(shifted)]))(data)
+    with pytest.raises(NotCertifiableError, match="rows of other nodes moved"):
+        Cleaning(Compose([Rows(shifted)]), unbounded=True)(data)
 
 
 def test_normalizing_mixes_where_one_row_holds_the_smallest_number() -> None:
