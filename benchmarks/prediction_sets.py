@@ -28,7 +28,12 @@ from torch import Tensor
 from torch_geometric.data import Data
 from tqdm import tqdm
 
-from pyg_hiersmooth.certificates import Certificate, PredictionSets, choose_approval
+from pyg_hiersmooth.certificates import (
+    ApprovalChoice,
+    Certificate,
+    PredictionSets,
+    choose_approval,
+)
 from pyg_hiersmooth.datasets import load_dataset, split_nodes
 from pyg_hiersmooth.files import JsonLines
 from pyg_hiersmooth.models import build_model
@@ -43,15 +48,11 @@ HERE = Path(__file__).resolve().parent
 RESULTS = JsonLines(HERE / "prediction_sets.jsonl")
 TABLES = HERE.parent / "docs" / "benchmarks" / "sets" / "tables.md"
 DATASETS, SEEDS = ("Cora_ML", "CiteSeer", "Cora"), (13, 17, 26, 35, 69)
-MODELS = ("gcn", "mlp")
 CHANGED, CALIBRATION, CUTS, COVERAGE = (0, 1, 2, 3, 5, 7), 200, 30, 0.9
 FIXED, CANDIDATES, CHOSEN_AT = 0.1, (0.03, 0.05, 0.07, 0.1, 0.13), 3
 MESSAGES = AblationNoise(of="messages")
-WAYS = {
-    "fixed": f"GCN, messages ablated, approve={FIXED}",
-    "chosen": "GCN, messages ablated, approve chosen",
-    "softmax": "MLP, softmax",
-}
+WAYS = {"fixed": f"approve={FIXED}", "chosen": "approve chosen", "softmax": "softmax"}
+NAMES = {"gcn": "GCN", "gat": "GAT", "appnp": "APPNP", "sage": "GraphSAGE", "mlp": "MLP"}
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,12 @@ def run(what: Model, root: str) -> None:
     else:
         noise = HierarchicalNodeFeatureNoise(PartitionSelection(20, 10), MESSAGES)
         smoothed = SmoothedNodeClassifier(model, noise, num_classes)
-        level = chosen(smoothed, data, split.val_index)
+        choice = chosen(smoothed, data, split.val_index)
+        sizes = dict(choice.sizes)
         made = {
-            name: {"approve": approve} | average(exact(smoothed, data, targets, orders, approve))
-            for name, approve in (("fixed", FIXED), ("chosen", level))
+            name: {"approve": approve, "val_size": round(sizes[approve], 4)}
+            | average(exact(smoothed, data, targets, orders, approve or 0.0))
+            for name, approve in (("fixed", FIXED), ("chosen", choice.approve))
         }
     seconds = round(time.process_time() - before, 1)
     RESULTS.append(asdict(what) | {"cpu_seconds": seconds, "sets": made})
@@ -112,12 +115,11 @@ def average(rows: Iterator[list[list[float]]]) -> dict[str, list[float]]:
     return {"size": sizes, "covered": covered}
 
 
-def chosen(smoothed: SmoothedNodeClassifier, data: Data, nodes: Tensor) -> float:
+def chosen(smoothed: SmoothedNodeClassifier, data: Data, nodes: Tensor) -> ApprovalChoice:
     r"""The probability from which on classes are approved, as validation nodes choose it."""
     candidates = [certify(smoothed, data, nodes, approve) for approve in CANDIDATES]
     y = data.y[candidates[0].index]
-    choice = choose_approval(candidates, y, COVERAGE, CHOSEN_AT)
-    return float(choice.approve or 0.0)
+    return choose_approval(candidates, y, COVERAGE, CHOSEN_AT)
 
 
 def certify(
@@ -166,18 +168,21 @@ def table(dataset: str) -> Table:
     r"""The average size of sets, and what they cover without an attack."""
     heads = ("sets", "seeds", "covered", "clean", *(f"r={r}" for r in CHANGED[1:]), "std (r=3)")
     table = Table(*heads, title=f"{dataset}: classes in a set, r other nodes taken over")
-    for way, name in WAYS.items():
-        kept = found(dataset, way)
+    for (network, name), way in itertools.product(NAMES.items(), WAYS):
+        kept = found(dataset, network, way)
+        if not kept:
+            continue
         sizes = np.array([each["size"] for each in kept])
         covered = 100.0 * np.mean([each["covered"][0] for each in kept])
         cells = [f"{size:.2f}" for size in (*sizes.mean(0), sizes[:, CHANGED.index(3)].std())]
-        table.add_row(name, str(len(kept)), f"{covered:.1f}", *cells)
+        table.add_row(f"{name}, {WAYS[way]}", str(len(kept)), f"{covered:.1f}", *cells)
     return table
 
 
-def found(dataset: str, way: str) -> list[dict[str, Any]]:
+def found(dataset: str, network: str, way: str) -> list[dict[str, Any]]:
     r"""What is kept of sets that were made in one way, for each seed."""
-    lines = [line for line in RESULTS.read() if line["dataset"] == dataset]
+    of = {"dataset": dataset, "network": network}
+    lines = [line for line in RESULTS.read() if line.items() >= of.items()]
     return [line["sets"][way] | line for line in lines if way in line["sets"]]
 
 
@@ -196,7 +201,7 @@ def report() -> None:
 @click.command(context_settings={"show_default": True}, help=__doc__)
 @click.option("--root", default="data", help="Folder of the datasets.")
 def main(root: str) -> None:
-    planned = [Model(*each) for each in itertools.product(DATASETS, MODELS, SEEDS)]
+    planned = [Model(*each) for each in itertools.product(DATASETS, NAMES, SEEDS)]
     for what in tqdm(planned, desc="Models"):
         run(what, root)
     report()
