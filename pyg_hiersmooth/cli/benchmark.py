@@ -88,9 +88,9 @@ def benchmark_command(
     """Compare smoothing methods on datasets and models, over several seeds.
 
     Trains, samples and certifies every combination, several at a time, and writes one line of
-    results.jsonl for each to a folder, with tables and figures of all results in it. Finished runs are not
-    repeated: after Ctrl-C or a crash, the same command continues. The splits and the settings are
-    those of the paper's reference implementation.
+    results.jsonl for each to a folder, with tables and figures of all results in it. Finished
+    runs are not repeated: after Ctrl-C or a crash, the same command continues. The splits and the
+    settings are those of the paper's reference implementation.
 
     --quick takes about a minute on one core, the full study takes hours.
 
