@@ -52,6 +52,7 @@ def test_quick_compares_all_methods_that_fit(small: tuple[Result, Path]) -> None
     assert {(run["n0"], run["n"], run["max_epochs"]) for run in runs} == {(10, 60, 3)}
 
 
+@pytest.mark.slow
 def test_edges_have_a_table_of_their_own(hiersmooth: Program, tmp_path: Path) -> None:
     options = ("--quick", "--max-epochs", 2, "--no-progress", "--jobs", 1, "--out", tmp_path)
     listed = ("--method", "exact edge ablation", "--edges-groups", 4, "--edges-partitions", 1)

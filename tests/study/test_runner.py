@@ -105,6 +105,7 @@ def test_votes_are_not_sampled_again(done: Path, monkeypatch: pytest.MonkeyPatch
     assert again.parts == result_of(ABLATION, done).parts
 
 
+@pytest.mark.slow
 def test_validation_and_test_nodes_are_told_apart(tmp_path: Path) -> None:
     # Sampled votes may depend on which nodes are asked about, exact ones do not.
     both = execute(replace(EXACT, part="val+test"), "data", tmp_path / "both")

@@ -181,6 +181,7 @@ def test_what_is_left_is_all_that_two_hops_read() -> None:
         assert torch.equal(left.nodes[left.targets], TARGETS.unique())
 
 
+@pytest.mark.slow
 def test_some_targets_get_the_same_votes_until_they_are_decided() -> None:
     options = {"node_index": TARGETS, "n": 600, "until": {"r": 1}, **QUIET}
     own, whole, shared = (
