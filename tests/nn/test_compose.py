@@ -19,7 +19,6 @@ from torch_geometric.transforms import (
     NormalizeFeatures,
 )
 
-from pyg_hiersmooth.errors import NotCertifiableError
 from pyg_hiersmooth.nn import (
     SmoothedGraphClassifier,
     SmoothedImageClassifier,
@@ -188,14 +187,12 @@ def test_images_have_no_edges() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ablation_is_about_any_numbers(kind: Any) -> None:
+def test_ablation_behind_rows_that_may_mix_says_of_what_it_is(kind: Any) -> None:
     """One negative number in one row moves all rows behind ``NormalizeFeatures``."""
-    data = make()
-    attacked = make()
+    data, attacked = make(), make()
     attacked.x[0, 0] = -5.0
-    moved = (cleaned(attacked).x != cleaned(data).x).any(1)
-    assert moved.all()
+    assert (cleaned(attacked).x != cleaned(data).x).any(1).all()
     ablation = HierarchicalNodeFeatureNoise(0.7, AblationNoise())
     smoothed = kind(Model(), Compose([NormalizeFeatures(), ablation]), C)
-    with pytest.raises(NotCertifiableError, match="got NormalizeFeatures, and rows of other"):
+    with pytest.warns(UserWarning, match="features within their present range alone"):
         smoothed.certify(data, n0=2, n=10, progress=False)

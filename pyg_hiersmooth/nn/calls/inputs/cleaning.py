@@ -9,6 +9,7 @@ and nothing else on edges.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -43,11 +44,6 @@ r"""Each pair is removed once, with a third of all; then all pairs of a third of
 
 CHANGED = 8
 r"""The most rows that are changed in a trial of few rows."""
-
-OF_ROWS = (
-    "; or divide each row by its sum, which NormalizeFeatures does only after it subtracted the "
-    "smallest number of all rows"
-)
 
 HALVES = 4
 r"""Trials in which half of all rows are changed."""
@@ -97,15 +93,31 @@ class Cleaning:
         for source in exchanges(x):
             again = self._applied(graph, changed_rows(x, source))
             self._compare(graph, cleaned, again, rows, source != torch.arange(len(source)))
-        for changed, beyond in beyond_all(x) if self.unbounded else ():
+        if self.unbounded:
+            self._warn_of_numbers_beyond(graph, cleaned, rows, x)
+        if self.edges_change:
+            self._try_edges(graph, cleaned, x)
+        return as_graph(cleaned, f"the graph after {self.names}")
+
+    def _warn_of_numbers_beyond(
+        self, graph: Graph, cleaned: Graph, rows: Tensor, x: Tensor
+    ) -> None:
+        r"""Warns if rows stay apart only while no number is below or above all others."""
+        for changed, beyond in beyond_all(x):
             try:
                 again = self._applied(graph, beyond)
             except Exception:  # a user's transform says in any way what it does not take
                 continue
-            self._compare(graph, cleaned, again, rows, changed)
-        if self.edges_change:
-            self._try_edges(graph, cleaned, x)
-        return as_graph(cleaned, f"the graph after {self.names}")
+            try:
+                self._compare(graph, cleaned, again, rows, changed)
+            except NotCertifiableError:
+                return warnings.warn(
+                    f"{self.names} before the noise: a number below or above all others in one row "
+                    "would move other rows, so the certificate is about features within their "
+                    "present range alone; to cover any numbers, compute each row from that row "
+                    "alone, such as data.x / data.x.sum(1, keepdim=True).clamp(min=1)",
+                    stacklevel=2,
+                )
 
     def _compare(
         self, graph: Graph, cleaned: Graph, again: Graph, rows: Tensor, changed: Tensor
@@ -189,7 +201,7 @@ class Cleaning:
             "transforms before the noise must compute each row of features from that row alone, "
             f"since the certificate counts changed rows (got {self.names}, and {what} when a few "
             "rows were changed): apply them to the data yourself, and certify changes of their "
-            f"result{OF_ROWS if 'NormalizeFeatures' in self.names else ''}"
+            "result"
         )
 
     def _refuse_draws(self) -> None:
