@@ -111,13 +111,14 @@ class Cleaning:
             try:
                 self._compare(graph, cleaned, again, rows, changed)
             except NotCertifiableError:
-                return warnings.warn(
+                warnings.warn(
                     f"{self.names} before the noise: a number below or above all others in one row "
                     "would move other rows, so the certificate is about features within their "
                     "present range alone; to cover any numbers, compute each row from that row "
                     "alone, such as data.x / data.x.sum(1, keepdim=True).clamp(min=1)",
                     stacklevel=2,
                 )
+                return
 
     def _compare(
         self, graph: Graph, cleaned: Graph, again: Graph, rows: Tensor, changed: Tensor
