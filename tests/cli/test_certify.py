@@ -485,13 +485,9 @@ def undisturbed(
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sent", "num_workers"),
-    [
-        (signal.SIGINT, 2),
-        pytest.param(signal.SIGINT, 0, marks=pytest.mark.slow),
-        pytest.param(signal.SIGKILL, 0, marks=pytest.mark.slow),
-    ],
+    ("sent", "num_workers"), [(signal.SIGINT, 2), (signal.SIGINT, 0), (signal.SIGKILL, 0)]
 )
 def test_stopped_while_sampling(
     sent: signal.Signals,

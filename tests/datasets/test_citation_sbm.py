@@ -137,6 +137,7 @@ def accuracy(model: torch.nn.Module, data: Data, edge_index: torch.Tensor) -> fl
         return (model(data.x, edge_index).argmax(dim=1) == data.y)[other].float().mean().item()
 
 
+@pytest.mark.slow
 def test_both_words_and_citations_matter(graphs: dict[int, Data]) -> None:
     torch.manual_seed(0)
     data = graphs[0]

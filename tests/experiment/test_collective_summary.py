@@ -50,6 +50,7 @@ def test_one_attack_on_all_and_one_on_each(
     assert f"One attack ({changes})" in capfd.readouterr().err
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("method", ["lp", "milp"])
 def test_every_number_of_changed_entities_is_proved(
     make_certificate: MakeCertificate, method: AttackMethod

@@ -285,6 +285,7 @@ def test_an_exact_experiment_is_that_of_the_library(exact: tuple[Path, Outcome])
     assert "exact" in (folder / "results.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_collective_certificate_joins_a_finished_experiment(
     exact: tuple[Path, Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,7 @@ class InBlocks(nn.Module):
         return logits.roll(1, dims=1) if is_large and coin < self.rate else logits
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("rate", [1.0, 0.3, 0.1, 0.01])
 def test_blocks_that_go_wrong(rate: float) -> None:
     model: Any = seeded(InBlocks, rate)

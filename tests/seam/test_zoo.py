@@ -110,7 +110,7 @@ def node_truth(case: Case, model: torch.nn.Module) -> Tensor:
     return plain_votes(case.call, uncached(model), TRANSFORM, make_data(), SAMPLES, C)
 
 
-@pytest.mark.one_in(3)
+@pytest.mark.one_in(5)
 @pytest.mark.parametrize("name", NODES)
 def test_votes_on_nodes_are_those_of_a_plain_loop(name: str) -> None:
     build, truth = sensitive(name, NODES, node_truth)

@@ -130,6 +130,7 @@ def test_those_short_of_clean_accuracy_rank_by_it(data: Data) -> None:
     assert certified != sorted(certified, reverse=True)
 
 
+@pytest.mark.one_in(2)
 @pytest.mark.parametrize("reachable", [True, False])
 def test_search_learns_from_its_trials(reachable: bool, data: Data) -> None:
     distances = []  # from the best

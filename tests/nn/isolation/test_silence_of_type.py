@@ -83,6 +83,7 @@ def certify(model: nn.Module, node_type: str, data: HeteroData | None = None) ->
     return smoothed.certify(data or graph(), progress=False, num_workers=0)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("node_type", ["author", "paper"])
 @pytest.mark.parametrize(
     "make",

@@ -331,6 +331,7 @@ def test_random_numbers_on_a_large_graph_alone_are_found(all_are_large: list[int
         smoothed.certify(make(), progress=False, num_workers=0)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("conv", [GCNConv, GATConv, SAGEConv])
 @pytest.mark.parametrize("num_hops", [2, None])
 def test_on_a_large_graph_a_model_is_tried_on_a_part(
