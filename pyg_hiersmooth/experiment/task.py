@@ -255,7 +255,7 @@ def _shares(x: Tensor) -> Tensor:
     r"""Features divided by the sum of their row, where that is above 1: each row by itself, where
     PyG's ``NormalizeFeatures`` first subtracts the smallest number of all rows.
     """
-    if float(x.min()) < 0:
+    if bool((x < 0).any()):
         raise ValueError(
             f"'normalize_features' needs features of at least 0 (got {float(x.min()):g})"
         )

@@ -61,7 +61,7 @@ class Workers:
         r"""Ends the processes now: the garbage collector may close their queues first, and then
         waits for each of them in vain.
         """
-        end = getattr(self._loader._iterator, "_shutdown_workers", None)
+        end = getattr(getattr(self._loader, "_iterator", None), "_shutdown_workers", None)
         if end is not None:
             end()
 

@@ -106,6 +106,8 @@ class Cleaning:
         for changed, beyond in beyond_all(x):
             try:
                 again = self._applied(graph, beyond)
+            except (MemoryError, torch.cuda.OutOfMemoryError):  # says nothing about the numbers
+                raise
             except Exception:  # a user's transform says in any way what it does not take
                 continue
             try:
@@ -258,9 +260,9 @@ def exchanges(x: Tensor) -> Iterator[Tensor]:
 
 def beyond_all(x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     r"""Which rows are changed, bool ``[N]``, and features with numbers in them that are below, or
-    above, all others; nothing where features are no floats.
+    above, all others; nothing where there are no other numbers.
     """
-    if not x.is_floating_point() or x.size(0) < 2 or x.size(1) == 0:
+    if x.dtype == torch.bool or x.size(0) < 2 or x.size(1) == 0:
         return
     changed = torch.zeros(x.size(0), dtype=torch.bool)
     changed[: min(CHANGED, x.size(0) // 2)] = True

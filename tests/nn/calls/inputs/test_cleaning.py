@@ -149,6 +149,25 @@ def test_numbers_that_a_transform_does_not_take_tell_nothing() -> None:
     assert torch.equal(cleaned.x, words[data.x.long().view(-1)])
 
 
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
+def test_integers_beyond_all_others_are_tried(dtype: torch.dtype) -> None:
+    data = graph()
+    data.x = (data.x > 0).to(dtype)
+    shift = Compose([Rows(lambda x: x.max() - x)])  # which many rows hold
+    with pytest.warns(UserWarning, match=BEYOND):
+        Cleaning(shift, unbounded=True)(data)
+
+
+def test_a_lack_of_memory_says_nothing_about_numbers() -> None:
+    def fails(x: Tensor) -> Tensor:
+        if bool((x < 0).any()):
+            raise MemoryError
+        return x
+
+    with pytest.raises(MemoryError):
+        Cleaning(Compose([Rows(fails)]), unbounded=True)(graph())
+
+
 @pytest.mark.parametrize("form", ["to_sparse_coo", "to_sparse_csr"])
 def test_sparse_rows_that_mix_beyond_all_numbers_are_told_of(form: str) -> None:
     def shifted(x: Tensor) -> Tensor:
