@@ -11,6 +11,7 @@ from torch_geometric.data import Data
 from torch_geometric.utils import k_hop_subgraph
 
 from pyg_hiersmooth.attacks.attacked_model import AttackedModel
+from pyg_hiersmooth.nn.isolation.logits import logits_match
 from pyg_hiersmooth.noise.base import Draw
 from pyg_hiersmooth.random import RandomStream
 from pyg_hiersmooth.transforms.hierarchical_edge_noise import NoisyEdges
@@ -20,9 +21,6 @@ r"""Tells streams of attacks apart from those that a certificate was sampled wit
 
 NUM_ROWS = 4_096
 r"""Rows of features in a forward pass, or one draw if that has more."""
-
-TOLERANCE = 1e-3
-r"""Difference of logits that rounding may make, relative to the largest of them."""
 
 
 class PlainVotes:
@@ -152,6 +150,5 @@ class PlainVotes:
         x = self.graph.x[nodes]
         draws = [(self.model.unselected(each), edge_index, place) for each in (x, 1.0 - 2.0 * x)]
         whole = self.model.unselected(self.graph.x), self.graph.edge_index, self.node
-        here, there = self._answers(draws)[0], self._answers([whole])[0]
-        most = TOLERANCE * float(there.abs().max())
-        return torch.allclose(here, there, rtol=TOLERANCE, atol=most)
+        here, there = self._answers(draws)[:1], self._answers([whole])
+        return logits_match(here, there)
